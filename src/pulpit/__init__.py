@@ -1,0 +1,1 @@
+"""Pulpit: a content server with the Pulp 2 API that tells the world what it does."""

@@ -1,0 +1,1 @@
+"""Values and rules of the server, without any input or output."""

@@ -1,0 +1,125 @@
+"""Events: what the journal holds and every channel tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from pulpit.domain.tasks import TASKS_HREF, Task, TaskState, task_report
+
+__all__ = [
+    "ERROR_DETAILS_KEPT",
+    "RESULT_BYTES_KEPT",
+    "Event",
+    "EventKind",
+    "NewEvent",
+    "task_event",
+]
+
+#: The newest ``error_details`` of a stage that an event carries; GET has them all.
+ERROR_DETAILS_KEPT = 100
+#: A longer result is replaced in events by a link to the task.
+RESULT_BYTES_KEPT = 1 << 20
+
+
+class EventKind(StrEnum):
+    """What an event is about, which decides how long it is kept and how it is folded."""
+
+    #: A task changed its state: never lost, never folded.
+    STATUS = "status"
+    #: A task got on: may be folded into the next event of the same task.
+    PROGRESS = "progress"
+    #: A repository event type, such as ``repo.sync.finish``.
+    REPOSITORY = "repository"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """An event on its way into the journal, which gives it its number."""
+
+    kind: EventKind
+    #: Versioned name, such as ``pulpit.task.status.v1``.
+    type: str
+    #: The task it tells of; None for a repository event without one.
+    task_id: str | None
+    #: The task's revision after this event; contiguous for each task, from 1.
+    revision: int
+    #: The task's state after this event.
+    state: TaskState | None
+    tags: tuple[str, ...]
+    time: datetime
+    #: JSON text, UTF-8.
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """An event as the journal holds it."""
+
+    #: Its number in the one order of all events; numbers grow and may have gaps.
+    sequence: int
+    #: Unique for ever and everywhere; a resend carries the same one.
+    id: str
+    kind: EventKind
+    type: str
+    task_id: str | None
+    revision: int
+    #: It stands for the revisions after this one up to its own, all but itself progress.
+    previous: int
+    state: TaskState | None
+    tags: tuple[str, ...]
+    time: datetime
+    body: bytes
+
+    @property
+    def folded(self) -> int:
+        """How many earlier events this one stands for beside itself."""
+        return max(self.revision - self.previous - 1, 0)
+
+
+def _without_excess(progress: Any) -> Any:
+    """Return *progress* with at most the newest error details of each stage, and their total."""
+    if isinstance(progress, Mapping):
+        kept = {key: _without_excess(value) for key, value in progress.items()}
+        details = progress.get("error_details")
+        if isinstance(details, list | tuple) and len(details) > ERROR_DETAILS_KEPT:
+            kept["error_details"] = list(details[-ERROR_DETAILS_KEPT:])
+            kept["error_details_total"] = len(details)
+        return kept
+    if isinstance(progress, list | tuple):
+        return [_without_excess(item) for item in progress]
+    return progress
+
+
+def _event_report(task: Task) -> dict[str, Any]:
+    """Return the Task Report within the bounds of size that events have."""
+    report = task_report(task)
+    report["progress_report"] = _without_excess(task.progress)
+    if task.result is not None and len(msgspec.json.encode(task.result)) > RESULT_BYTES_KEPT:
+        report["result"] = {"_href": f"{TASKS_HREF}{task.id}/"}
+    return report
+
+
+def task_event(task: Task, kind: EventKind, *, now: datetime) -> NewEvent:
+    """Return the event that tells of *task* as it is now.
+
+    Args:
+        task: with the revision that this event makes.
+        kind: STATUS or PROGRESS.
+        now: the time of the change.
+    """
+    return NewEvent(
+        kind=kind,
+        type=f"pulpit.task.{kind.value}.v1",
+        task_id=task.id,
+        revision=task.revision,
+        state=task.state,
+        tags=task.tags,
+        time=now,
+        body=msgspec.json.encode(_event_report(task)),
+    )
