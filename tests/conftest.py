@@ -1,0 +1,31 @@
+"""Fixtures that every kind of test may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.services import missing
+from tests.services import rabbitmq as rabbitmq_service
+from tests.services.rabbitmq import RabbitMQ
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """Yield the one broker of the test run."""
+    if not rabbitmq_service.installed():
+        missing("rabbitmq-server")
+    broker = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.stop()
+
+
+@pytest.fixture
+def rabbitmq(rabbitmq_session: RabbitMQ) -> RabbitMQ:
+    """Return the broker of the test run, started again if a test before ended it."""
+    rabbitmq_session.start()
+    return rabbitmq_session

@@ -1,0 +1,218 @@
+"""A private RabbitMQ: own ports, own epmd, every file below one folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.services import free_ports
+
+__all__ = ["RabbitMQ", "installed"]
+
+_CONFIG = """\
+loopback_users.guest = true
+disk_free_limit.absolute = 50MB
+heartbeat = 60
+log.console = false
+log.file.level = info
+"""
+_PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+
+
+def _programs() -> Path | None:
+    """Return the folder of the versioned programs; the wrapper on PATH would change the user."""
+    found = sorted(Path("/usr/lib/rabbitmq/lib").glob("*/sbin"))
+    return found[-1] if found else None
+
+
+def installed() -> bool:
+    """Return whether RabbitMQ can be started here."""
+    return _programs() is not None and shutil.which("epmd") is not None
+
+
+class RabbitMQ:
+    """One broker on free ports of 127.0.0.1, with user guest, password guest and vhost ``/``.
+
+    Args:
+        folder: holds everything the broker writes; made if it is not there.
+    """
+
+    host = "127.0.0.1"
+
+    def __init__(self, folder: Path) -> None:
+        programs = _programs()
+        if programs is None:
+            msg = "rabbitmq-server is not installed"
+            raise RuntimeError(msg)
+        self._programs, self._folder = programs, folder.resolve()
+        self.port, self._dist_port, self._epmd_port = free_ports(3)
+        self.url = f"amqp://guest:guest@{self.host}:{self.port}/"
+        self._server: subprocess.Popen[bytes] | None = None
+        self._epmd: subprocess.Popen[bytes] | None = None
+        self._prepare()
+
+    @property
+    def running(self) -> bool:
+        """Whether the broker's process lives."""
+        return self._server is not None and self._server.poll() is None
+
+    def start(self, timeout: float = 60.0) -> None:
+        """Start the broker and return when it answers on its port.
+
+        Raises:
+            RuntimeError: it ended, or did not answer within *timeout* seconds.
+        """
+        if self.running:
+            return
+        if self._epmd is None or self._epmd.poll() is not None:
+            epmd = [
+                "epmd",
+                "-relaxed_command_check",
+                "-address",
+                self.host,
+                "-port",
+                str(self._epmd_port),
+            ]
+            self._epmd = self._spawn(epmd)
+        self._server = self._spawn([str(self._programs / "rabbitmq-server")])
+        self._await_answer(self._server, time.monotonic() + timeout)
+
+    def stop(self) -> None:
+        """End the broker and its epmd; durable queues are there again after the next start."""
+        if self._server is not None:
+            _end(self._server, signal.SIGTERM)
+        if self._epmd is not None:
+            _end(self._epmd, signal.SIGTERM)
+        self._server = self._epmd = None
+
+    def kill(self) -> None:
+        """End the broker at once, as a crash would."""
+        if self._server is not None:
+            _end(self._server, signal.SIGKILL)
+        self._server = None
+
+    def restart(self) -> None:
+        """Stop the broker in good order and start it on the same port."""
+        self.stop()
+        self.start()
+
+    def ctl(self, *args: str) -> str:
+        """Run ``rabbitmqctl`` with *args* and return what it prints.
+
+        Raises:
+            RuntimeError: it failed; the message holds its output.
+        """
+        done = subprocess.run(
+            [str(self._programs / "rabbitmqctl"), "--quiet", *args],
+            env=self._environment(),
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode:
+            msg = f"rabbitmqctl {' '.join(args)}: {done.stdout}{done.stderr}"
+            raise RuntimeError(msg)
+        return done.stdout
+
+    def log_tail(self, lines: int = 30) -> str:
+        """Return the end of what the broker wrote to its log."""
+        texts = [
+            path.read_text(errors="replace") for path in sorted(self._folder.glob("log/*.log"))
+        ]
+        texts.append((self._folder / "output").read_text(errors="replace"))
+        return "\n".join("\n".join(text.splitlines()[-lines:]) for text in texts)
+
+    def _prepare(self) -> None:
+        """Write the files that the broker reads."""
+        for name in ("home", "log", "mnesia", "config"):
+            (self._folder / name).mkdir(parents=True, exist_ok=True)
+        (self._folder / "rabbitmq.conf").write_text(_CONFIG)
+        (self._folder / "enabled_plugins").write_text("[].\n")
+        (self._folder / "env.conf").write_text("")
+        cookie = self._folder / "home" / ".erlang.cookie"
+        if not cookie.exists():
+            cookie.write_text(os.urandom(16).hex())
+            cookie.chmod(0o400)
+
+    def _environment(self) -> dict[str, str]:
+        """Return the environment that keeps the broker and rabbitmqctl inside the folder."""
+        folder = self._folder
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LANG": "C.UTF-8",
+            "HOME": str(folder / "home"),
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_CRASH_DUMP": str(folder / "log" / "erl_crash.dump"),
+            "RABBITMQ_NODENAME": "pulpit@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": self.host,
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+            "RABBITMQ_MNESIA_DIR": str(folder / "mnesia" / "node"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "env.conf"),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "config"),
+            # the script then becomes the broker, whose pid is the one we know
+            "RABBITMQ_ALLOW_INPUT": "1",
+            "RABBITMQ_SERVER_START_ARGS": "-noinput",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        }
+
+    def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Start *command* so that it dies with us, however we die."""
+        # util-linux; without it, a killed test run leaves its broker behind
+        guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        with (self._folder / "output").open("ab") as output:
+            return subprocess.Popen(
+                [*guard, *command],
+                env=self._environment(),
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def _await_answer(self, server: subprocess.Popen[bytes], deadline: float) -> None:
+        """Return when the broker has greeted a client."""
+        while server.poll() is None:
+            if self._greets():
+                return
+            if time.monotonic() > deadline:
+                break
+            # a port that is closed can't be awaited, only tried again
+            time.sleep(0.03)
+        self.stop()
+        msg = f"RabbitMQ did not start:\n{self.log_tail()}"
+        raise RuntimeError(msg)
+
+    def _greets(self) -> bool:
+        """Return whether the broker answers a protocol header with a method frame."""
+        try:
+            with socket.create_connection((self.host, self.port), timeout=2) as sock:
+                sock.sendall(_PROTOCOL_HEADER)
+                return sock.recv(1) == b"\x01"
+        except OSError:
+            return False
+
+
+def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send the signal and wait until the process is gone, by force if it takes too long."""
+    if process.poll() is None:
+        process.send_signal(number)
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
