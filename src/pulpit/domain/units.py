@@ -1,0 +1,77 @@
+"""Content units: packages, and the documents that stand beside them in a repository."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+__all__ = ["PACKAGE_TYPES", "UNIT_KEYS", "PackageColumns", "Unit", "unit_key_digest"]
+
+#: Content type to the names that make up its unit key, in Pulp 2's order.
+UNIT_KEYS: Mapping[str, tuple[str, ...]] = {
+    "rpm": ("name", "epoch", "version", "release", "arch", "checksumtype", "checksum"),
+    "srpm": ("name", "epoch", "version", "release", "arch", "checksumtype", "checksum"),
+    "drpm": ("epoch", "version", "release", "filename", "checksumtype", "checksum"),
+    "erratum": ("id",),
+    "package_group": ("id", "repo_id"),
+    "package_category": ("id", "repo_id"),
+    "package_environment": ("id", "repo_id"),
+    "package_langpacks": ("repo_id",),
+    "modulemd": ("name", "stream", "version", "context", "arch"),
+    "modulemd_defaults": ("name", "repo_id"),
+    "distribution": ("distribution_id", "family", "variant", "version", "arch"),
+    "yum_repo_metadata_file": ("data_type", "repo_id"),
+}
+#: The types whose units are package files.
+PACKAGE_TYPES = frozenset({"rpm", "srpm", "drpm"})
+
+
+def unit_key_digest(type_id: str, key: Mapping[str, Any]) -> bytes:
+    """Return 16 bytes that stand for the unit key, equal for equal keys in any order."""
+    text = msgspec.json.encode([type_id, key], order="deterministic")
+    return hashlib.sha256(text).digest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageColumns:
+    """What is searched of a package; each is a column of its own."""
+
+    name: str
+    epoch: str
+    version: str
+    release: str
+    arch: str
+    #: Base name of the file.
+    filename: str
+    #: Bytes of the file.
+    size: int
+    #: As the feed says: ``sha256``, ``sha512``, ``sha1``, ``md5``.
+    checksum_type: str
+    #: Lower-case hexadecimal.
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One content unit; the same unit may stand in many repositories."""
+
+    #: Given by the store; 0 for one that is not stored yet.
+    id: int = 0
+    #: UUID, the ``_id`` that clients see.
+    uid: str
+    type_id: str
+    #: As ``UNIT_KEYS`` names them; unique for each type.
+    key: Mapping[str, Any]
+    #: None for units that are no packages.
+    package: PackageColumns | None = None
+    #: JSON object of what else clients see of the unit.
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    #: What publishing writes back, each zstd-compressed: of a package its primary, filelists and
+    #: other chunks; of an erratum or a group its XML element; of a module its YAML document.
+    chunks: tuple[bytes, ...] = ()
+    #: SHA-256 of the file in the store; None for one that is not downloaded, or has no file.
+    artifact: str | None = None

@@ -1,0 +1,520 @@
+"""What the core needs from outside, as Protocols; each docstring states its obligations.
+
+Implementations are called from many threads at once unless a docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from pulpit.domain.criteria import Criteria
+from pulpit.domain.events import Event, NewEvent
+from pulpit.domain.outcomes import Update
+from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
+from pulpit.domain.tasks import Task, TaskState
+from pulpit.domain.units import Unit
+from pulpit.domain.users import User
+
+__all__ = [
+    "Clock",
+    "ContentStore",
+    "ContentTypes",
+    "CursorStore",
+    "DistributorType",
+    "Engine",
+    "EventSource",
+    "FileStore",
+    "ImporterType",
+    "JournalStore",
+    "PublicationStore",
+    "RepositoryStore",
+    "Storage",
+    "TaskContext",
+    "TaskLifecycle",
+    "TaskStore",
+    "Transaction",
+    "UserStore",
+]
+
+#: Returns the present time, aware, in UTC.
+Clock = Callable[[], datetime]
+
+
+class TaskStore(Protocol):
+    """The tasks, and the queue of those who want a resource."""
+
+    def add(self, task: Task) -> Task:
+        """Keep a new task and queue it for each of its resources; return it with its number."""
+
+    def get(self, task_id: str) -> Task:
+        """Return the task.
+
+        Raises:
+            MissingResource: there is none of that id.
+        """
+
+    def update(self, tasks: Sequence[Task]) -> None:
+        """Write state, times, progress, result, error, spawned, revision and attempt of each."""
+
+    def fence(self, task_id: str, attempt: int) -> Task:
+        """Return the task if it runs in this attempt.
+
+        Raises:
+            Fenced: it does not; the caller must change nothing.
+        """
+
+    def grantable(self, limit: int) -> Sequence[Task]:
+        """Return waiting tasks that are first in the queue of each of their resources.
+
+        In order of submission; a blocked task holds up only later ones that share a resource.
+        """
+
+    def release(self, task_ids: Collection[str]) -> None:
+        """Take the tasks out of the queues, so that whoever is next may run."""
+
+    def in_states(self, states: Collection[TaskState]) -> Sequence[Task]:
+        """Return the tasks in these states, in order of submission."""
+
+    def with_tags(self, tags: Collection[str]) -> Sequence[Task]:
+        """Return the tasks that have all of the tags (all tasks for none), as submitted."""
+
+    def search(self, criteria: Criteria) -> Sequence[Task]:
+        """Return what the criteria select, sorted, skipped and limited as they say."""
+
+    def purge(self, states: Collection[TaskState], *, before: datetime | None = None) -> int:
+        """Delete tasks in these states (that finished before the time); return how many."""
+
+
+class JournalStore(Protocol):
+    """Writing the journal; a transaction's last act, so that order of commit is order of number."""
+
+    def append(self, events: Sequence[NewEvent]) -> Sequence[int]:
+        """Write the events in order; return their sequence numbers, which only grow."""
+
+    def compact(
+        self,
+        *,
+        now: datetime,
+        status_days: float,
+        status_rows: int,
+        progress_hours: float,
+        progress_rows: int,
+        keep_after: int | None,
+    ) -> int:
+        """Delete what is past retention and return how many rows.
+
+        Compacted progress is told by the next event of the task (its ``previous``); the number of
+        a deleted status row becomes the floor below which reading raises EventsGone.
+
+        Args:
+            now: the present time.
+            status_days: age at which status rows go.
+            status_rows: how many status rows are kept at the most.
+            progress_hours: age at which progress of ended tasks goes.
+            progress_rows: how many progress rows of one task are kept at the most, the newest.
+            keep_after: status rows with a number above it stay whatever their age (None: none).
+        """
+
+    def size(self) -> int:
+        """Return the bytes that the journal's bodies take."""
+
+
+class EventSource(Protocol):
+    """Reading the journal; what every channel is fed from."""
+
+    def read(self, after: int, limit: int) -> Sequence[Event]:
+        """Return the next events after number *after*, in order, at most *limit*.
+
+        Raises:
+            EventsGone: status changes after *after* are past retention, or it is ahead of the head.
+        """
+
+    def head(self) -> int:
+        """Return the newest number (0 for an empty journal)."""
+
+    def oldest(self) -> int:
+        """Return the number after which reading loses nothing (0 when nothing was ever deleted)."""
+
+    def wait(self, after: int, timeout: float | None) -> bool:
+        """Block until there is something after *after* (True), or time is up or closed (False)."""
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call *wake* after each commit that wrote events; return what ends that.
+
+        *wake* is called from the committing thread and must return at once.
+        """
+
+
+class CursorStore(Protocol):
+    """Where channels keep how far they came."""
+
+    def load(self, name: str) -> int | None:
+        """Return the saved number, or None for a channel that never saved one."""
+
+    def save(self, name: str, sequence: int) -> None:
+        """Keep the number, in a transaction of its own."""
+
+    def drop(self, name: str) -> None:
+        """Forget the channel."""
+
+
+class RepositoryStore(Protocol):
+    """Repositories with their importers and distributors."""
+
+    def add(self, repository: Repository) -> None:
+        """Keep a new repository.
+
+        Raises:
+            DuplicateResource: there is one of that id.
+        """
+
+    def get(self, repo_id: str) -> Repository:
+        """Return the repository, or raise MissingResource(repo_id=…)."""
+
+    def list(self) -> Sequence[Repository]:
+        """Return all, sorted by id."""
+
+    def search(self, criteria: Criteria) -> Sequence[Repository]:
+        """Return what the criteria select."""
+
+    def update(self, repository: Repository) -> None:
+        """Write display name, description, notes and scratchpad."""
+
+    def remove(self, repo_id: str) -> None:
+        """Delete it with importers, distributors, associations and publications."""
+
+    def importers(self, repo_ids: Collection[str]) -> Sequence[Importer]:
+        """Return the importers of these repositories."""
+
+    def set_importer(self, importer: Importer) -> None:
+        """Keep the importer in the place of the one that the repository has."""
+
+    def remove_importer(self, repo_id: str) -> None:
+        """Delete the repository's importer."""
+
+    def distributors(self, repo_ids: Collection[str]) -> Sequence[Distributor]:
+        """Return the distributors of these repositories, sorted by id."""
+
+    def set_distributor(self, distributor: Distributor) -> None:
+        """Keep a new distributor, or the new values of one."""
+
+    def remove_distributor(self, repo_id: str, distributor_id: str) -> None:
+        """Delete the distributor with its publications."""
+
+
+class ContentStore(Protocol):
+    """Units, which repositories they are in, and the files they name."""
+
+    def known(self, type_id: str, digests: Collection[bytes]) -> Mapping[bytes, int]:
+        """Return which of these key digests are stored, with the unit's id; any number."""
+
+    def add(self, units: Sequence[Unit]) -> Mapping[bytes, int]:
+        """Keep units that are not there yet; return key digest to unit id for all of them.
+
+        A unit that is there keeps its uid; it gets the artifact if it had none.
+        """
+
+    def replace(self, units: Sequence[Unit]) -> Mapping[bytes, int]:
+        """Like add, but metadata and chunks of a unit that is there become the new ones."""
+
+    def members(self, repo_id: str, type_id: str | None = None) -> Mapping[int, bytes]:
+        """Return unit id to key digest of the repository's units (of one type)."""
+
+    def units(self, repo_id: str, type_ids: Collection[str]) -> Iterator[Unit]:
+        """Yield the repository's units with chunks, packages sorted by name, arch, version."""
+
+    def packages(self, repo_id: str) -> Iterator[Unit]:
+        """Yield the repository's packages without metadata and chunks, unordered."""
+
+    def associate(self, repo_id: str, unit_ids: Collection[int], *, now: datetime) -> int:
+        """Put units into the repository; return how many were not in it.
+
+        Updates content_unit_counts, last_unit_added and content_revision if any.
+        """
+
+    def unassociate(self, repo_id: str, unit_ids: Collection[int], *, now: datetime) -> int:
+        """Take units out of the repository; return how many were in it (updates alike)."""
+
+    def set_sources(self, repo_id: str, sources: Mapping[int, str]) -> None:
+        """Keep where units can be downloaded from: unit id to URL without credentials.
+
+        The credentials are those of the repository's importer.
+        """
+
+    def sources(self, unit_id: int) -> Sequence[tuple[str, str]]:
+        """Return (repo_id, url) of every place that offers the unit's file."""
+
+    def unit(self, unit_id: int) -> Unit:
+        """Return one unit without chunks, or raise MissingResource."""
+
+    def add_artifacts(self, artifacts: Mapping[str, int]) -> None:
+        """Keep that files are in the file store: SHA-256 to size; those there already are fine."""
+
+    def has_artifacts(self, digests: Collection[str]) -> Collection[str]:
+        """Return which of these SHA-256 digests are in the file store."""
+
+    def artifacts_by_checksum(
+        self, checksums: Collection[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], str]:
+        """Return (checksum type, checksum) of packages to the SHA-256 of their stored file."""
+
+    def set_artifact(self, unit_id: int, digest: str, size: int) -> None:
+        """Keep that the unit's file is stored now."""
+
+    def claim_download(self, unit_id: int, owner: str, *, now: datetime, seconds: float) -> bool:
+        """Lease the download of a unit's file; False while another owner's lease holds."""
+
+    def release_download(self, unit_id: int, owner: str) -> None:
+        """Give the lease back."""
+
+    def remove_orphans(self, unit_ids: Collection[int] | None = None) -> tuple[int, Sequence[str]]:
+        """Delete units (of these, or all) that are in no repository and no kept publication.
+
+        Returns the number of units and the digests of artifacts that no unit names any longer.
+        """
+
+
+class PublicationStore(Protocol):
+    """What is published where."""
+
+    def add(self, publication: Publication) -> Publication:
+        """Keep a publication that is not live yet; return it with its id."""
+
+    def add_files(
+        self, publication_id: int, units: Mapping[str, int], files: Collection[str]
+    ) -> None:
+        """Keep its paths below its URL: of units (path to unit id) and of generated files."""
+
+    def live(self, repo_id: str, distributor_id: str) -> Publication | None:
+        """Return the live publication of the distributor."""
+
+    def switch(self, publication_id: int, *, now: datetime) -> None:
+        """Make it the live one of its distributor; the one before is superseded."""
+
+    def conflicting(self, relative_url: str) -> Sequence[tuple[str, str]]:
+        """Return (repo_id, distributor_id) whose live relative_url is, contains or lies in it."""
+
+    def resolve(self, path: str) -> tuple[Publication, str, Unit | None] | None:
+        """Find a path below ``/pulp/repos/``: its publication, the path in it, and its unit.
+
+        The live publication is asked first, then superseded ones, the newest first, so that a
+        reader of an older repomd.xml finishes. None for the unit: a generated file. None: nothing.
+        """
+
+    def listing(self, path: str) -> Sequence[str] | None:
+        """Return the names in a folder below ``/pulp/repos/`` (folders end in a slash), or None."""
+
+    def expired(self, *, before: datetime) -> Sequence[Publication]:
+        """Return publications superseded before the time, and those never switched to."""
+
+    def remove(self, publication_ids: Collection[int]) -> None:
+        """Forget the publications."""
+
+
+class UserStore(Protocol):
+    """The users of the API."""
+
+    def get(self, login: str) -> User | None:
+        """Return the user, or None."""
+
+    def set(self, user: User) -> None:
+        """Keep the user."""
+
+    def count(self) -> int:
+        """Return how many there are."""
+
+
+class Transaction(Protocol):
+    """Everything that one transaction may read and write; not for use by several threads."""
+
+    @property
+    def tasks(self) -> TaskStore: ...
+    @property
+    def journal(self) -> JournalStore: ...
+    @property
+    def repositories(self) -> RepositoryStore: ...
+    @property
+    def content(self) -> ContentStore: ...
+    @property
+    def publications(self) -> PublicationStore: ...
+    @property
+    def users(self) -> UserStore: ...
+
+    def after_commit(self, act: Callable[[], None]) -> None:
+        """Call *act* once the transaction is committed (never after a rollback)."""
+
+
+class Storage(Protocol):
+    """The database."""
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Open a transaction that may write: commits at the end, rolls back on an exception.
+
+        Writers are serialized: what a transaction reads is what it writes on.
+        """
+
+    def read(self) -> AbstractContextManager[Transaction]:
+        """Open a transaction that only reads, from one snapshot."""
+
+    def get_setting(self, name: str) -> str | None:
+        """Return a value that the server keeps about itself."""
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Keep a value about the server itself."""
+
+
+class FileStore(Protocol):
+    """Files by their content, written once and never changed."""
+
+    def path(self, digest: str) -> Path:
+        """Return where the file of that SHA-256 is, whether it is there or not."""
+
+    def temporary(self) -> Path:
+        """Return a new path to write to, on the same file system."""
+
+    def keep(self, temporary: Path, digest: str) -> Path:
+        """Make the file durable (fsync) and move it to its place; one that is there wins."""
+
+    def remove(self, digests: Collection[str]) -> None:
+        """Delete files that no row names."""
+
+    def publication_folder(self, name: str) -> Path:
+        """Return the folder for a publication's generated files; not created."""
+
+
+class Engine(Protocol):
+    """Who runs tasks."""
+
+    def wake(self) -> None:
+        """Look for tasks that may run now; returns at once."""
+
+    def cancel(self, task_id: str) -> None:
+        """End the process of a task that was canceled, within a second; returns at once."""
+
+
+class TaskLifecycle(Protocol):
+    """What an engine tells about tasks; implemented by the tasks service.
+
+    Every call is one transaction; a change of a task and its event are written together.
+    """
+
+    def recover(self, worker_names: Collection[str] | None = None) -> Sequence[Task]:
+        """Cancel tasks that run on these workers (None: on any); return them."""
+
+    def claim(self, worker_name: str, limit: int) -> Sequence[Task]:
+        """Set up to *limit* tasks that may run to running, and return them."""
+
+    def record(self, updates: Sequence[Update]) -> None:
+        """Keep what running attempts tell, in order; updates of old attempts change nothing.
+
+        An outcome ends the task (if it is not canceled already) and frees its reservations: call
+        it only once the process is gone.
+        """
+
+
+class TaskContext(Protocol):
+    """What the body of a task has of its surroundings."""
+
+    @property
+    def task(self) -> Task: ...
+    @property
+    def storage(self) -> Storage: ...
+    @property
+    def files(self) -> FileStore: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def settings(self) -> Any:
+        """The server's ``Settings``."""
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Open a writing transaction that is refused (Fenced) once this attempt is over."""
+
+    def progress(self, report: Mapping[str, Any], *, boundary: bool = False) -> None:
+        """Tell the whole progress report.
+
+        Args:
+            report: JSON object; not kept by reference.
+            boundary: the first or last of a step, which is always kept.
+        """
+
+
+class ImporterType(Protocol):
+    """A way to bring content into repositories."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def display_name(self) -> str: ...
+    @property
+    def content_types(self) -> Sequence[str]: ...
+
+    def normalize(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the configuration as it is kept: the credentials of a feed's URL taken apart.
+
+        Raises:
+            InvalidValue: a key has a value that can't be used.
+        """
+
+    def sync(
+        self,
+        context: TaskContext,
+        *,
+        repository: Repository,
+        importer: Importer,
+        override: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
+        """Bring in what the feed has; return the ``repo_sync_results`` document.
+
+        Raises:
+            ContentError: the feed can't be used; nothing of the repository has changed.
+        """
+
+
+class DistributorType(Protocol):
+    """A way to bring content out of repositories."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def display_name(self) -> str: ...
+    @property
+    def content_types(self) -> Sequence[str]: ...
+
+    def validate(self, config: Mapping[str, Any]) -> None:
+        """Check a configuration.
+
+        Raises:
+            InvalidValue, MissingValue: it can't be used.
+        """
+
+    def publish(
+        self,
+        context: TaskContext,
+        *,
+        repository: Repository,
+        distributor: Distributor,
+        override: Mapping[str, Any],
+    ) -> tuple[Mapping[str, Any], int | None]:
+        """Write a publication, not live yet.
+
+        Returns the ``repo_publish_results`` document and the id of the publication that is to go
+        live with the end of the task (None when nothing had to be published).
+        """
+
+
+class ContentTypes(Protocol):
+    """The registry of what this server can bring in and out."""
+
+    @property
+    def unit_types(self) -> Sequence[Mapping[str, Any]]:
+        """Documents of ``GET plugins/types/``."""
+
+    @property
+    def importers(self) -> Mapping[str, ImporterType]: ...
+    @property
+    def distributors(self) -> Mapping[str, DistributorType]: ...
