@@ -1,0 +1,48 @@
+"""Statements that every store writes alike."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+__all__ = ["batched", "insert_ignoring", "upsert"]
+
+_T = TypeVar("_T")
+
+#: Well below SQLite's limit of bound values in one statement.
+IN_LIMIT = 10_000
+
+
+def batched(values: Collection[_T], size: int = IN_LIMIT) -> Iterator[Sequence[_T]]:
+    """Yield the values in lists of at most *size*."""
+    iterator = iter(values)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    """Return the dialect's INSERT, which knows what to do on a conflict."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows; where the primary key is there, write the other given columns."""
+    if not rows:
+        return
+    statement = _insert(connection, table)
+    keys = [column.name for column in table.primary_key]
+    others = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), [*rows])
+
+
+def insert_ignoring(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Insert rows, leaving alone those that are there."""
+    if rows:
+        connection.execute(_insert(connection, table).on_conflict_do_nothing(), [*rows])

@@ -1,0 +1,356 @@
+"""The tables, for SQLite and PostgreSQL alike; migrations make them, see ``migrations/``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.types import JSON
+
+__all__ = [
+    "UtcTime",
+    "artifacts",
+    "cursors",
+    "distributors",
+    "downloads",
+    "importers",
+    "journal",
+    "metadata",
+    "publications",
+    "published_files",
+    "repositories",
+    "repository_units",
+    "reservations",
+    "settings",
+    "task_tags",
+    "tasks",
+    "unit_chunks",
+    "unit_sources",
+    "units",
+    "users",
+]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware time, kept as microseconds since 1970, so that it sorts and compares anywhere."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> int | None:
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: Any | None, _dialect: Dialect) -> datetime | None:
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+#: SQLite numbers rows by itself only for INTEGER.
+_BigId = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    },
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("login", String, primary_key=True),
+    Column("oid", String(24), nullable=False),
+    Column("name", String, nullable=False),
+    Column("password_hash", String, nullable=False),
+    Column("created", UtcTime, nullable=False),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("number", _BigId, primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("oid", String(24), nullable=False),
+    Column("task_type", String, nullable=False),
+    Column("operation", String, nullable=False),
+    Column("arguments", JSON, nullable=False),
+    Column("state", String(10), nullable=False, index=True),
+    Column("tags", JSON, nullable=False),
+    Column("resources", JSON, nullable=False),
+    Column("created", UtcTime, nullable=False),
+    Column("start_time", UtcTime),
+    Column("finish_time", UtcTime, index=True),
+    Column("progress", JSON, nullable=False),
+    Column("result", JSON(none_as_null=True)),
+    Column("error", JSON(none_as_null=True)),
+    Column("traceback", Text),
+    Column("worker_name", String),
+    Column("group_id", String(36), index=True),
+    Column("spawned", JSON, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    # a number is never given twice, even after its row is gone
+    sqlite_autoincrement=True,
+)
+
+task_tags = Table(
+    "task_tags",
+    metadata,
+    Column("tag", String, primary_key=True),
+    Column(
+        "task_number",
+        _BigId,
+        ForeignKey("tasks.number", ondelete="CASCADE"),
+        primary_key=True,
+        index=True,
+    ),
+    sqlite_with_rowid=False,
+)
+
+#: The queue of each resource: the lowest number has it, the others wait behind.
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("resource", String, primary_key=True),
+    Column(
+        "task_number",
+        _BigId,
+        ForeignKey("tasks.number", ondelete="CASCADE"),
+        primary_key=True,
+        index=True,
+    ),
+    sqlite_with_rowid=False,
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("sequence", _BigId, primary_key=True, autoincrement=True),
+    Column("kind", String(10), nullable=False),
+    Column("type", String, nullable=False),
+    Column("task_id", String(36)),
+    Column("revision", Integer, nullable=False),
+    Column("previous", Integer, nullable=False),
+    Column("state", String(10)),
+    Column("tags", JSON, nullable=False),
+    Column("time", UtcTime, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("ix_journal_task_id_sequence", "task_id", "sequence"),
+    Index("ix_journal_kind_time", "kind", "time"),
+    sqlite_autoincrement=True,
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+)
+
+repositories = Table(
+    "repositories",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("oid", String(24), nullable=False),
+    Column("display_name", String, nullable=False),
+    Column("description", Text),
+    Column("notes", JSON, nullable=False),
+    Column("scratchpad", JSON, nullable=False),
+    Column("content_unit_counts", JSON, nullable=False),
+    Column("last_unit_added", UtcTime),
+    Column("last_unit_removed", UtcTime),
+    Column("created", UtcTime, nullable=False),
+    Column("content_revision", BigInteger, nullable=False),
+)
+
+
+def _repository_id() -> Column[str]:
+    """Return a part of the primary key that goes with the repository."""
+    return Column(
+        "repo_id",
+        String,
+        ForeignKey("repositories.id", ondelete="CASCADE"),
+        primary_key=True,
+    )
+
+
+importers = Table(
+    "importers",
+    metadata,
+    _repository_id(),
+    Column("oid", String(24), nullable=False),
+    Column("importer_type_id", String, nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("scratchpad", JSON, nullable=False),
+    Column("last_sync", UtcTime),
+    Column("last_updated", UtcTime, nullable=False),
+)
+
+distributors = Table(
+    "distributors",
+    metadata,
+    _repository_id(),
+    Column("id", String, primary_key=True),
+    Column("oid", String(24), nullable=False),
+    Column("distributor_type_id", String, nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("auto_publish", Boolean, nullable=False),
+    Column("scratchpad", JSON, nullable=False),
+    Column("last_publish", UtcTime),
+    Column("last_updated", UtcTime, nullable=False),
+)
+
+units = Table(
+    "units",
+    metadata,
+    Column("id", _BigId, primary_key=True, autoincrement=True),
+    Column("uid", String(36), nullable=False, unique=True),
+    Column("type_id", String, nullable=False),
+    Column("key_digest", LargeBinary(16), nullable=False),
+    Column("key", JSON, nullable=False),
+    Column("name", String, index=True),
+    Column("epoch", String),
+    Column("version", String),
+    Column("release", String),
+    Column("arch", String),
+    Column("filename", String, index=True),
+    Column("size", BigInteger),
+    Column("checksum_type", String),
+    Column("checksum", String, index=True),
+    Column("metadata", JSON, nullable=False),
+    Column("artifact", String(64), index=True),
+    UniqueConstraint("type_id", "key_digest"),
+)
+
+#: Apart from the units, so that searches do not read over megabytes of XML.
+unit_chunks = Table(
+    "unit_chunks",
+    metadata,
+    Column(
+        "unit_id",
+        _BigId,
+        ForeignKey("units.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("chunk_0", LargeBinary, nullable=False),
+    Column("chunk_1", LargeBinary),
+    Column("chunk_2", LargeBinary),
+)
+
+repository_units = Table(
+    "repository_units",
+    metadata,
+    _repository_id(),
+    Column(
+        "unit_id",
+        _BigId,
+        ForeignKey("units.id"),
+        primary_key=True,
+        index=True,
+        autoincrement=False,
+    ),
+    Column("created", UtcTime, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: Where a unit's file can be had, with the credentials of the repository's importer.
+unit_sources = Table(
+    "unit_sources",
+    metadata,
+    Column(
+        "unit_id",
+        _BigId,
+        ForeignKey("units.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column(
+        "repo_id",
+        String,
+        ForeignKey("repositories.id", ondelete="CASCADE"),
+        primary_key=True,
+        index=True,
+    ),
+    Column("url", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+)
+
+downloads = Table(
+    "downloads",
+    metadata,
+    Column(
+        "unit_id",
+        _BigId,
+        ForeignKey("units.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("owner", String, nullable=False),
+    Column("expires", UtcTime, nullable=False),
+)
+
+publications = Table(
+    "publications",
+    metadata,
+    Column("id", _BigId, primary_key=True, autoincrement=True),
+    Column("repo_id", String, nullable=False),
+    Column("distributor_id", String, nullable=False),
+    Column("relative_url", String, nullable=False, index=True),
+    Column("folder", String, nullable=False, unique=True),
+    Column("fingerprint", String, nullable=False),
+    Column("created", UtcTime, nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("superseded", UtcTime),
+    Index("ix_publications_repo_id_distributor_id", "repo_id", "distributor_id"),
+    sqlite_autoincrement=True,
+)
+
+published_files = Table(
+    "published_files",
+    metadata,
+    Column(
+        "publication_id",
+        _BigId,
+        ForeignKey("publications.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("path", String, primary_key=True),
+    # None: a generated file in the publication's folder
+    Column("unit_id", _BigId, ForeignKey("units.id"), index=True),
+    sqlite_with_rowid=False,
+)
