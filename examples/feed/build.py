@@ -2,8 +2,8 @@
 """Build the sample feed from the spec files beside this script, the same bytes each time.
 
 It needs ``rpmbuild`` and ``createrepo_c`` of the distribution (Debian: rpm, createrepo-c) and
-nothing but the standard library. ``python examples/feed/build.py [DEST]``; without DEST the
-committed repository in ``examples/feed/repo`` is made again.
+nothing but the standard library. ``python examples/feed/build.py [DEST]`` makes the folders
+``repo`` (the feed) and ``later`` (loose packages) in DEST, by default beside this script.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["BUILDS", "EPOCH", "Build", "build", "toolchain"]
+__all__ = ["BUILDS", "EPOCH", "LATER", "Build", "build", "build_packages", "toolchain"]
 
 HERE = Path(__file__).resolve().parent
 
@@ -92,6 +93,14 @@ BUILDS = (
     Build(spec="window", version="7.0", target="x86_64"),
 )
 
+#: Packages that came later, loose: what a second sync or an upload adds to the feed. One of them
+#: has the name, version and release of one in the feed, but other bytes.
+LATER = (
+    Build(spec="bell", version="2.1"),
+    Build(spec="candle", version="2.0", macros=(("era", "1"),)),
+    Build(spec="lectern", version="1.0", release="2", macros=(("_buildhost", "other.example"),)),
+)
+
 
 def toolchain() -> str | None:
     """Return the versions of the tools, as ``rpm 4.18.0, createrepo_c 0.17.3``; None if absent."""
@@ -110,16 +119,22 @@ def build(dest: Path) -> Path:
         FileExistsError: *dest* is there already.
         subprocess.CalledProcessError: a tool failed; its output is on standard error.
     """
+    build_packages(BUILDS, dest)
+    _metadata(dest)
+    return dest
+
+
+def build_packages(builds: Iterable[Build], dest: Path) -> Path:
+    """Build packages into a folder per target of the new folder *dest*, and return it."""
     dest.mkdir(parents=True)
     with tempfile.TemporaryDirectory(prefix="feed-") as name:
-        for number, each in enumerate(BUILDS):
+        for number, each in enumerate(builds):
             top = Path(name, str(number))
             for made in _packages(each, top):
                 folder = dest / each.target
                 folder.mkdir(exist_ok=True)
                 target = shutil.move(made, folder / made.name)
                 os.utime(target, (EPOCH, EPOCH))
-    _metadata(dest)
     return dest
 
 
@@ -186,13 +201,15 @@ def _run(*command: str, home: Path = Path("/nonexistent")) -> str:
 
 def main() -> None:
     """Build into the folder that the command line names, in place of what is there."""
-    dest = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "repo"
-    if (dest / "repodata").is_dir():
-        shutil.rmtree(dest)
-    build(dest)
-    packages = list(dest.glob("*/*.rpm"))
-    size = sum(path.stat().st_size for path in dest.rglob("*") if path.is_file())
-    print(f"{dest}: {len(packages)} packages, {size // 1024} KB, made by {toolchain()}")
+    top = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
+    for name in ("repo", "later"):
+        if (top / name).is_dir():
+            shutil.rmtree(top / name)
+    build(top / "repo")
+    build_packages(LATER, top / "later")
+    packages = list(top.glob("repo/*/*.rpm"))
+    size = sum(path.stat().st_size for path in top.glob("repo/**/*") if path.is_file())
+    print(f"{top / 'repo'}: {len(packages)} packages, {size // 1024} KB, made by {toolchain()}")
 
 
 if __name__ == "__main__":
