@@ -1,0 +1,341 @@
+"""The settings: one frozen class for each section of the file, one field for each key.
+
+The fields are the only table there is: they drive reading, defaults, the example file, the
+reference page and ``pulpit config check``.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pulpit.config.fields import Derived, Setting, section_settings, setting
+from pulpit.config.values import (
+    ADDRESS,
+    BOOLEAN,
+    BROKER_URLS,
+    HASHES,
+    HOST,
+    PATH,
+    PORT,
+    QUOTED,
+    SIZE,
+    TEXT,
+    URI,
+    Address,
+    choice,
+    integer,
+    number,
+)
+
+__all__ = [
+    "DEFAULT_URL",
+    "LOCAL_BROKER_URL",
+    "SECTIONS",
+    "Anonymous",
+    "DataReaping",
+    "Door",
+    "Email",
+    "Events",
+    "Feeds",
+    "LogLevel",
+    "LogType",
+    "Messaging",
+    "Server",
+    "Settings",
+    "Storage",
+    "Tasks",
+    "Uploads",
+    "all_settings",
+]
+
+_HOST, _PORT = "127.0.0.1", 8080
+#: Where the server listens unless told otherwise, and where the client looks for it.
+DEFAULT_URL = f"http://{_HOST}:{_PORT}"
+#: The notification server where none is named: the local one, as Pulp 2 documented.
+LOCAL_BROKER_URL = "amqp://guest:guest@localhost:5672//"
+
+
+class Anonymous(StrEnum):
+    """Who may read events from the door without credentials."""
+
+    OFF = "off"
+    LOOPBACK = "loopback"
+
+
+class LogLevel(StrEnum):
+    """The least severe messages that are logged."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+class LogType(StrEnum):
+    """Where the log goes and how it looks."""
+
+    CONSOLE = "console"
+    JSON = "json"
+    SYSLOG = "syslog"
+
+
+def _data_folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder of a service for root, else one of the user's own."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/pulpit")
+    home = environ.get("XDG_DATA_HOME", "")
+    return (Path(home) if home.startswith("/") else Path.home() / ".local/share") / "pulpit"
+
+
+_DATA_FOLDER = Derived(
+    "as root `/var/lib/pulpit`, else `$XDG_DATA_HOME/pulpit` or `~/.local/share/pulpit`",
+    _data_folder,
+)
+_HOST_NAME = Derived("the machine's host name", lambda _environ: socket.gethostname())
+_WORKERS = Derived(
+    "the number of processors, at least 2 and at most 4",
+    lambda _environ: min(4, max(2, os.cpu_count() or 2)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """The server process: where it listens, who may log in first, its log."""
+
+    host: str = setting(_HOST, HOST, "Address to listen at for the API and published content.")
+    port: int = setting(_PORT, PORT, "Port to listen at; 0 takes a free one.")
+    server_name: str = setting(
+        _HOST_NAME, HOST, "Name under which clients reach the server; it stands in events."
+    )
+    default_login: str = setting("admin", TEXT, "Login of the user that the first start creates.")
+    default_password: str | None = setting(
+        None,
+        TEXT,
+        "Password of that user; without it, one is made up and shown once.",
+        secret=True,
+    )
+    log_level: LogLevel = setting(
+        LogLevel.INFO, choice(LogLevel), "Least severe messages that are logged."
+    )
+    log_type: LogType = setting(
+        LogType.CONSOLE,
+        choice(LogType),
+        "Where the log goes: `console` and `json` to standard error, `syslog` to /dev/log.",
+    )
+    working_directory: Path | None = setting(
+        None, PATH, "Folder for the files of running tasks; without it, `work` in the data folder."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """Where the database, the packages and the publications are kept."""
+
+    data: Path = setting(
+        _DATA_FOLDER, PATH, "Folder of the database, content and publications; one server each."
+    )
+    publication_grace: float = setting(
+        1.0, number(), "Hours for which a replaced publication stays for those who read it."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tasks:
+    """How tasks are run."""
+
+    workers: int = setting(_WORKERS, integer(1, 1024), "Number of tasks that run at a time.")
+    worker_timeout: float = setting(
+        30.0, number(1), "Seconds without a heartbeat after which a worker counts as lost."
+    )
+    max_memory: int = setting(
+        2 << 30, SIZE, "Memory that a task's process may take; 0 is no limit."
+    )
+    max_cpu: int = setting(
+        14400, integer(), "Processor seconds that a task's process may take; 0 is no limit."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Messaging:
+    """The broker that events are published to."""
+
+    event_notifications_enabled: bool = setting(
+        False, BOOLEAN, "Whether events are sent by AMQP, to a broker or through the door."
+    )
+    event_notification_url: tuple[str, ...] | None = setting(
+        None,
+        BROKER_URLS,
+        "Broker to publish to; several are tried in turn. Without it, the one on this machine's "
+        "port 5672, or the server's own door there if nothing listens.",
+    )
+    topic_exchange: str = setting(
+        "amq.topic", QUOTED, "Exchange of listeners of type amqp that name none."
+    )
+    auth_enabled: bool = setting(
+        True, BOOLEAN, "Whether `clientcert` is shown to a broker at amqps://."
+    )
+    cacert: Path | None = setting(
+        None, PATH, "PEM file of the authorities that vouch for the broker; else the system's."
+    )
+    clientcert: Path | None = setting(
+        None, PATH, "PEM file of the key and certificate to show to the broker."
+    )
+
+    @property
+    def broker_urls(self) -> tuple[str, ...]:
+        """The brokers to try in turn, of which there is always one."""
+        return self.event_notification_url or (LOCAL_BROKER_URL,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """The server's own AMQP port for consumers where there is no broker."""
+
+    address: Address | None = setting(
+        None, ADDRESS, "Where the door listens; without it, where `[messaging]` calls for it."
+    )
+    anonymous: Anonymous = setting(
+        Anonymous.OFF,
+        choice(Anonymous),
+        "Whether consumers on this machine may log in as guest with password guest.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Events:
+    """The journal of events: what is kept, and for how long."""
+
+    progress_burst: int = setting(
+        1000, integer(1), "Progress updates of a task that are kept before the rate applies."
+    )
+    progress_rate: float = setting(
+        50.0, number(), "Progress updates of a task kept a second from then on; 0 keeps all."
+    )
+    progress_rows: int = setting(
+        200, integer(2), "Progress events of one task that are kept for those who resume."
+    )
+    progress_hours: float = setting(
+        1.0, number(), "Hours for which progress events of an ended task are kept."
+    )
+    status_days: float = setting(7.0, number(), "Days for which status events are kept.")
+    status_rows: int = setting(1_000_000, integer(1), "Status events that are kept at most.")
+    unconfirmed_size: int = setting(
+        1 << 30,
+        SIZE,
+        "Size of the status events that wait for a broker longer than they would be kept.",
+    )
+    source: str | None = setting(
+        None,
+        URI,
+        "URI of this server in events; without it, http:// with server_name and port.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feeds:
+    """Limits of what is fetched from feeds."""
+
+    concurrency: int = setting(10, integer(1, 100), "Downloads at a time for each task.")
+    connect_timeout: float = setting(10.0, number(0.1), "Seconds to wait for a connection.")
+    read_timeout: float = setting(60.0, number(0.1), "Seconds to wait for the next bytes.")
+    max_metadata: int = setting(
+        4 << 30, SIZE, "Size of one metadata file, after decompression, that is accepted."
+    )
+    checksum_types: tuple[str, ...] = setting(
+        ("sha1", "sha224", "sha256", "sha384", "sha512"),
+        HASHES,
+        "Checksums by which content may be verified; add md5 for very old feeds.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uploads:
+    """Limits of what clients upload."""
+
+    max_size: int = setting(8 << 30, SIZE, "Size of one uploaded file that is accepted.")
+    max_chunk: int = setting(64 << 20, SIZE, "Size of one request of an upload that is accepted.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataReaping:
+    """When old records are removed."""
+
+    reaper_interval: float = setting(
+        0.25, number(0.001), "Days between two runs that remove old records."
+    )
+    task_status_history: float = setting(7.0, number(), "Days for which ended tasks are kept.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Email:
+    """The mail server that listeners of type email use."""
+
+    enabled: bool = setting(False, BOOLEAN, "Whether mails are sent at all.")
+    host: str = setting("localhost", HOST, "Mail server.")
+    port: int = setting(25, integer(1, 65535), "Its port.")
+    sender: str = setting("no-reply@localhost", TEXT, "Address that mails come from.", key="from")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be set, as it holds for this process."""
+
+    server: Server = field(default_factory=Server)
+    storage: Storage = field(default_factory=Storage)
+    tasks: Tasks = field(default_factory=Tasks)
+    messaging: Messaging = field(default_factory=Messaging)
+    door: Door = field(default_factory=Door)
+    events: Events = field(default_factory=Events)
+    feeds: Feeds = field(default_factory=Feeds)
+    uploads: Uploads = field(default_factory=Uploads)
+    data_reaping: DataReaping = field(default_factory=DataReaping)
+    email: Email = field(default_factory=Email)
+    #: Keys of Pulp 2 that were set and have no use here, such as ``[database] name``.
+    ignored: tuple[str, ...] = ()
+    #: What the log should say once about values that were read in another sense than written.
+    notes: tuple[str, ...] = ()
+    #: (section, key) to where the value comes from; a key that is absent has its default.
+    origins: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def work_folder(self) -> Path:
+        """The folder for the files of running tasks."""
+        return self.server.working_directory or self.storage.data / "work"
+
+    @property
+    def event_source(self) -> str:
+        """The URI of this server in events."""
+        return self.events.source or f"http://{self.server.server_name}:{self.server.port}"
+
+    def value(self, setting: Setting) -> object:
+        """Return the value that a row of the table has here."""
+        return getattr(getattr(self, setting.section), setting.attribute)
+
+
+#: Section to its class; the names are those in the file.
+SECTIONS: Mapping[str, type[Any]] = {
+    "server": Server,
+    "storage": Storage,
+    "tasks": Tasks,
+    "messaging": Messaging,
+    "door": Door,
+    "events": Events,
+    "feeds": Feeds,
+    "uploads": Uploads,
+    "data_reaping": DataReaping,
+    "email": Email,
+}
+
+
+def all_settings() -> tuple[Setting, ...]:
+    """Return the table of settings, in the order of the example file."""
+    return tuple(
+        row for section, kind in SECTIONS.items() for row in section_settings(section, kind)
+    )
