@@ -57,11 +57,14 @@ class TaskStore(Protocol):
             MissingResource: there is none of that id.
         """
 
+    def find(self, task_ids: Collection[str]) -> Mapping[str, Task]:
+        """Return those of the tasks that exist, by id."""
+
     def update(self, tasks: Sequence[Task]) -> None:
         """Write state, times, progress, result, error, spawned, revision and attempt of each."""
 
-    def fence(self, task_id: str, attempt: int) -> Task:
-        """Return the task if it runs in this attempt.
+    def fence(self, task_id: str, attempt: int) -> None:
+        """Make sure that the task runs in this attempt.
 
         Raises:
             Fenced: it does not; the caller must change nothing.
@@ -75,6 +78,9 @@ class TaskStore(Protocol):
 
     def release(self, task_ids: Collection[str]) -> None:
         """Take the tasks out of the queues, so that whoever is next may run."""
+
+    def holding(self) -> Sequence[Task]:
+        """Return the tasks that stand in the queue of a resource, in order of submission."""
 
     def in_states(self, states: Collection[TaskState]) -> Sequence[Task]:
         """Return the tasks in these states, in order of submission."""
@@ -104,8 +110,9 @@ class JournalStore(Protocol):
         progress_hours: float,
         progress_rows: int,
         keep_after: int | None,
+        limit: int,
     ) -> int:
-        """Delete what is past retention and return how many rows.
+        """Delete what is past retention, about *limit* rows at the most; return how many.
 
         Compacted progress is told by the next event of the task (its ``previous``); the number of
         a deleted status row becomes the floor below which reading raises EventsGone.
@@ -117,6 +124,7 @@ class JournalStore(Protocol):
             progress_hours: age at which progress of ended tasks goes.
             progress_rows: how many progress rows of one task are kept at the most, the newest.
             keep_after: status rows with a number above it stay whatever their age (None: none).
+            limit: bounds the time that the transaction takes; call again while rows go.
         """
 
     def size(self) -> int:
@@ -219,7 +227,10 @@ class ContentStore(Protocol):
         """
 
     def replace(self, units: Sequence[Unit]) -> Mapping[bytes, int]:
-        """Like add, but metadata and chunks of a unit that is there become the new ones."""
+        """Like add, but metadata and chunks of a unit that is there become the new ones.
+
+        Where chunks change, the content_revision of the repositories that hold the unit grows.
+        """
 
     def members(self, repo_id: str, type_id: str | None = None) -> Mapping[int, bytes]:
         """Return unit id to key digest of the repository's units (of one type)."""
@@ -229,6 +240,12 @@ class ContentStore(Protocol):
 
     def packages(self, repo_id: str) -> Iterator[Unit]:
         """Yield the repository's packages without metadata and chunks, unordered."""
+
+    def package_chunks(self, repo_id: str) -> Iterator[Unit]:
+        """Yield the repository's packages with chunks and without metadata, sorted as units are.
+
+        Holds few at a time, however large the repository is.
+        """
 
     def associate(self, repo_id: str, unit_ids: Collection[int], *, now: datetime) -> int:
         """Put units into the repository; return how many were not in it.
@@ -308,6 +325,9 @@ class PublicationStore(Protocol):
     def listing(self, path: str) -> Sequence[str] | None:
         """Return the names in a folder below ``/pulp/repos/`` (folders end in a slash), or None."""
 
+    def folders(self) -> Collection[str]:
+        """Return the folder names of all publications there are."""
+
     def expired(self, *, before: datetime) -> Sequence[Publication]:
         """Return publications superseded before the time, and those never switched to."""
 
@@ -377,13 +397,31 @@ class FileStore(Protocol):
         """Return a new path to write to, on the same file system."""
 
     def keep(self, temporary: Path, digest: str) -> Path:
-        """Make the file durable (fsync) and move it to its place; one that is there wins."""
+        """Make the file durable (fsync) and move it to its place; return that.
+
+        The caller has verified the digest, and names the file in a row only after the return.
+        """
+
+    def keep_many(self, temporaries: Mapping[str, Path]) -> None:
+        """Keep many files, digest to path, in far less time than one by one."""
 
     def remove(self, digests: Collection[str]) -> None:
         """Delete files that no row names."""
 
+    def remove_temporary(self, *, before: datetime | None = None) -> int:
+        """Delete temporary files last written before the time (None: all); return how many."""
+
     def publication_folder(self, name: str) -> Path:
         """Return the folder for a publication's generated files; not created."""
+
+    def keep_publication(self, name: str) -> None:
+        """Make the files of a publication's folder durable."""
+
+    def publication_folders(self) -> Collection[str]:
+        """Return the names of the publication folders that exist."""
+
+    def remove_publication(self, name: str) -> None:
+        """Delete a publication's folder; one that is not there is fine."""
 
 
 class Engine(Protocol):

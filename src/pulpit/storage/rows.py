@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["batched", "insert_ignoring", "upsert"]
+__all__ = ["batched", "insert_ignoring", "insert_statement", "upsert"]
 
 _T = TypeVar("_T")
 
@@ -24,7 +24,7 @@ def batched(values: Collection[_T], size: int = IN_LIMIT) -> Iterator[Sequence[_
         yield batch
 
 
-def _insert(connection: Connection, table: Table) -> Any:
+def insert_statement(connection: Connection, table: Table) -> Any:
     """Return the dialect's INSERT, which knows what to do on a conflict."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     return dialect.insert(table)
@@ -34,7 +34,7 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
     """Insert rows; where the primary key is there, write the other given columns."""
     if not rows:
         return
-    statement = _insert(connection, table)
+    statement = insert_statement(connection, table)
     keys = [column.name for column in table.primary_key]
     others = {name: statement.excluded[name] for name in rows[0] if name not in keys}
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), [*rows])
@@ -45,4 +45,4 @@ def insert_ignoring(
 ) -> None:
     """Insert rows, leaving alone those that are there."""
     if rows:
-        connection.execute(_insert(connection, table).on_conflict_do_nothing(), [*rows])
+        connection.execute(insert_statement(connection, table).on_conflict_do_nothing(), [*rows])

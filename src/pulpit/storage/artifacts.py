@@ -1,0 +1,96 @@
+"""Which files are stored, where the others can be had, and who downloads them now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, exists, or_, select, update
+
+from pulpit.storage.rows import batched, insert_ignoring, insert_statement, upsert
+from pulpit.storage.tables import artifacts, downloads, unit_sources, units
+
+__all__ = ["ArtifactRows"]
+
+
+class ArtifactRows:
+    """The part of ``pulpit.ports.ContentStore`` that is about files."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def set_sources(self, repo_id: str, sources: Mapping[int, str]) -> None:
+        rows = [
+            {"unit_id": unit_id, "repo_id": repo_id, "url": url} for unit_id, url in sources.items()
+        ]
+        upsert(self._connection, unit_sources, rows)
+
+    def sources(self, unit_id: int) -> Sequence[tuple[str, str]]:
+        statement = (
+            select(unit_sources.c.repo_id, unit_sources.c.url)
+            .where(unit_sources.c.unit_id == unit_id)
+            .order_by(unit_sources.c.repo_id)
+        )
+        return [(repo_id, url) for repo_id, url in self._connection.execute(statement)]
+
+    def add_artifacts(self, artifacts: Mapping[str, int]) -> None:
+        _keep_artifacts(self._connection, artifacts)
+
+    def has_artifacts(self, digests: Collection[str]) -> Collection[str]:
+        found: set[str] = set()
+        for batch in batched(digests):
+            statement = select(artifacts.c.digest).where(artifacts.c.digest.in_(batch))
+            found.update(self._connection.execute(statement).scalars())
+        return found
+
+    def artifacts_by_checksum(
+        self, checksums: Collection[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], str]:
+        wanted = set(checksums)
+        found: dict[tuple[str, str], str] = {}
+        for batch in batched({checksum for _, checksum in wanted}):
+            statement = select(units.c.checksum_type, units.c.checksum, units.c.artifact).where(
+                units.c.checksum.in_(batch), units.c.artifact.is_not(None)
+            )
+            for kind, checksum, artifact in self._connection.execute(statement):
+                if (kind, checksum) in wanted:
+                    found[kind, checksum] = artifact
+        return found
+
+    def set_artifact(self, unit_id: int, digest: str, size: int) -> None:
+        _keep_artifacts(self._connection, {digest: size})
+        self._connection.execute(update(units).where(units.c.id == unit_id).values(artifact=digest))
+
+    def claim_download(self, unit_id: int, owner: str, *, now: datetime, seconds: float) -> bool:
+        statement = insert_statement(self._connection, downloads)
+        taken = statement.excluded
+        statement = statement.on_conflict_do_update(
+            index_elements=[downloads.c.unit_id],
+            set_={"owner": taken.owner, "expires": taken.expires},
+            where=or_(downloads.c.expires <= now, downloads.c.owner == taken.owner),
+        ).values(unit_id=unit_id, owner=owner, expires=now + timedelta(seconds=seconds))
+        return self._connection.execute(statement).rowcount == 1
+
+    def release_download(self, unit_id: int, owner: str) -> None:
+        statement = delete(downloads).where(
+            downloads.c.unit_id == unit_id, downloads.c.owner == owner
+        )
+        self._connection.execute(statement)
+
+    def _forget_unnamed(self, digests: Collection[str] | None) -> Sequence[str]:
+        """Forget those of the files (None: of all) that no unit names; return their digests."""
+        named = exists().where(units.c.artifact == artifacts.c.digest)
+        statement = delete(artifacts).where(~named).returning(artifacts.c.digest)
+        if digests is None:
+            return self._connection.execute(statement).scalars().all()
+        forgotten: list[str] = []
+        for batch in batched(digests):
+            removal = statement.where(artifacts.c.digest.in_(batch))
+            forgotten.extend(self._connection.execute(removal).scalars())
+        return forgotten
+
+
+def _keep_artifacts(connection: Connection, sizes: Mapping[str, int]) -> None:
+    """Keep that these files are stored: SHA-256 to bytes."""
+    rows = [{"digest": digest, "size": size} for digest, size in sizes.items()]
+    insert_ignoring(connection, artifacts, rows)
