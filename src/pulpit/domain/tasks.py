@@ -105,6 +105,10 @@ class Task:
             attempt=self.attempt + 1,
         )
 
+    def progressed(self, report: Mapping[str, Any]) -> Self:
+        """Return the task with another progress report."""
+        return replace(self, progress=report)
+
     def finished(self, *, result: Any, spawned: Sequence[str], now: datetime) -> Self:
         """Return the task as it is after its body returned *result*."""
         return replace(

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event, select
@@ -179,8 +179,8 @@ class SqlStorage:
         self._readers.dispose()
         self._writer.dispose()
 
-    def __enter__(self) -> SqlStorage:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_exc: Any) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self.close()

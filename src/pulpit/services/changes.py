@@ -1,0 +1,50 @@
+"""Changes of tasks and the events that tell of them, written together."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from datetime import datetime
+
+from pulpit.domain.events import EventKind, NewEvent, task_event
+from pulpit.domain.tasks import Task
+from pulpit.ports import Transaction
+
+__all__ = ["Changes", "changes_in"]
+
+
+class Changes:
+    """Collects what one transaction changes of tasks; made by ``changes_in``."""
+
+    def __init__(self, transaction: Transaction, *, now: datetime) -> None:
+        self.transaction = transaction
+        self.now = now
+        self._tasks: dict[str, Task] = {}
+        self._events: list[NewEvent] = []
+
+    def add(self, task: Task) -> Task:
+        """Keep a new task, and tell that it waits."""
+        added = self.transaction.tasks.add(dataclasses.replace(task, revision=1))
+        self._events.append(task_event(added, EventKind.STATUS, now=self.now))
+        return added
+
+    def tell(self, task: Task, kind: EventKind) -> Task:
+        """Keep the task as it is now, and tell of it; return it with its new revision."""
+        told = dataclasses.replace(task, revision=task.revision + 1)
+        self._tasks[told.id] = told
+        self._events.append(task_event(told, kind, now=self.now))
+        return told
+
+    def flush(self) -> None:
+        """Write all; the journal comes last, as its port wants."""
+        self.transaction.tasks.update(list(self._tasks.values()))
+        self.transaction.journal.append(self._events)
+
+
+@contextlib.contextmanager
+def changes_in(transaction: Transaction, *, now: datetime) -> Iterator[Changes]:
+    """Collect changes of tasks and write them at the end of the block."""
+    changes = Changes(transaction, now=now)
+    yield changes
+    changes.flush()

@@ -1,0 +1,333 @@
+"""The journal: one ordered log of events, written with what they tell of."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any, Protocol
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, insert, or_, select, update
+
+from pulpit.domain.events import Event, EventKind, NewEvent
+from pulpit.domain.tasks import COMPLETE, TaskState
+from pulpit.errors import EventsGone
+from pulpit.storage.rows import insert_ignoring, upsert
+from pulpit.storage.tables import cursors, journal, settings, tasks
+
+__all__ = ["JournalSignal", "SqlCursorStore", "SqlJournal", "SqlJournalStore"]
+
+#: Setting that holds the highest number of a status row that retention deleted.
+_FLOOR = "journal.floor"
+#: Setting that holds the journal's own name, which makes event ids unique.
+_JOURNAL_ID = "journal.id"
+
+
+class JournalSignal:
+    """Tells readers in this process that events were committed."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._head = 0
+        self._closed = False
+        self._wakes: set[Callable[[], None]] = set()
+
+    @property
+    def head(self) -> int:
+        """The newest number known to be committed."""
+        return self._head
+
+    def advance(self, sequence: int) -> None:
+        """Tell that events up to *sequence* are committed."""
+        with self._changed:
+            self._head = max(self._head, sequence)
+            self._changed.notify_all()
+            wakes = tuple(self._wakes)
+        for wake in wakes:
+            wake()
+
+    def wait(self, after: int, timeout: float | None) -> bool:
+        """Block until the head is above *after*, or time is up, or closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._head > after, timeout)
+            return self._head > after
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call *wake* after each advance; return what ends that."""
+        with self._changed:
+            self._wakes.add(wake)
+
+        def unsubscribe() -> None:
+            with self._changed:
+                self._wakes.discard(wake)
+
+        return unsubscribe
+
+    def close(self) -> None:
+        """Let nobody wait any longer."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class SqlJournalStore:
+    """Implements ``pulpit.ports.JournalStore``."""
+
+    def __init__(self, connection: Connection, written: Callable[[int], None]) -> None:
+        self._connection = connection
+        self._written = written
+
+    def append(self, events: Sequence[NewEvent]) -> Sequence[int]:
+        if not events:
+            return []
+        rows = [
+            {
+                "kind": event.kind.value,
+                "type": event.type,
+                "task_id": event.task_id,
+                "revision": event.revision,
+                "previous": event.revision - 1,
+                "state": event.state.value if event.state else None,
+                "tags": list(event.tags),
+                "time": event.time,
+                "body": event.body,
+            }
+            for event in events
+        ]
+        self._connection.execute(insert(journal), rows)
+        # writers take turns, so the rows just written are the newest ones, without a gap
+        last = int(self._connection.execute(select(func.max(journal.c.sequence))).scalar_one())
+        self._written(last)
+        return range(last - len(rows) + 1, last + 1)
+
+    def size(self) -> int:
+        total = select(func.coalesce(func.sum(func.length(journal.c.body)), 0))
+        return int(self._connection.execute(total).scalar_one())
+
+    def compact(
+        self,
+        *,
+        now: datetime,
+        status_days: float,
+        status_rows: int,
+        progress_hours: float,
+        progress_rows: int,
+        keep_after: int | None,
+        limit: int,
+    ) -> int:
+        gone = self._compact_progress(now - timedelta(hours=progress_hours), progress_rows, limit)
+        return gone + self._compact_status(
+            now - timedelta(days=status_days),
+            status_rows,
+            keep_after,
+            limit,
+        )
+
+    def _compact_progress(self, ended_before: datetime, rows: int, limit: int) -> int:
+        """Delete progress of tasks that ended long ago, and what is too much of a single task."""
+        newest_first = (
+            func.row_number()
+            .over(partition_by=journal.c.task_id, order_by=journal.c.sequence.desc())
+            .label("place")
+        )
+        ranked = (
+            select(journal.c.sequence, journal.c.task_id, newest_first)
+            .where(journal.c.kind == EventKind.PROGRESS.value)
+            .subquery()
+        )
+        ended = tasks.c.state.in_([state.value for state in COMPLETE]) & (
+            tasks.c.finish_time < ended_before
+        )
+        doomed = self._connection.execute(
+            select(ranked.c.sequence, ranked.c.task_id)
+            .outerjoin(tasks, tasks.c.id == ranked.c.task_id)
+            .where(or_(ranked.c.place > rows, tasks.c.id.is_(None), ended))
+            .order_by(ranked.c.sequence)
+            .limit(limit),
+        ).all()
+        if not doomed:
+            return 0
+        sequences = {row.sequence for row in doomed}
+        self._tell_compaction({row.task_id for row in doomed}, sequences)
+        self._connection.execute(
+            delete(journal).where(journal.c.sequence == bindparam("of_sequence")),
+            [{"of_sequence": sequence} for sequence in sequences],
+        )
+        return len(sequences)
+
+    def _tell_compaction(self, task_ids: set[str], doomed: set[int]) -> None:
+        """Let each event that stays stand for those just before it that go."""
+        changed = []
+        for task_id in task_ids:
+            stands_from: int | None = None
+            for row in self._connection.execute(
+                select(journal.c.sequence, journal.c.previous)
+                .where(journal.c.task_id == task_id)
+                .order_by(journal.c.sequence),
+            ):
+                previous = row.previous if stands_from is None else stands_from
+                if row.sequence in doomed:
+                    stands_from = previous
+                    continue
+                stands_from = None
+                if previous != row.previous:
+                    changed.append({"of_sequence": row.sequence, "stands_from": previous})
+        if changed:
+            self._connection.execute(
+                update(journal)
+                .where(journal.c.sequence == bindparam("of_sequence"))
+                .values(previous=bindparam("stands_from")),
+                changed,
+            )
+
+    def _compact_status(
+        self,
+        before: datetime,
+        rows: int,
+        keep_after: int | None,
+        limit: int,
+    ) -> int:
+        """Delete status rows that are too old or too many, and keep the highest number of them."""
+        lasting = journal.c.kind != EventKind.PROGRESS.value
+        surplus = (
+            select(journal.c.sequence)
+            .where(lasting)
+            .order_by(journal.c.sequence.desc())
+            .offset(rows)
+            .limit(1)
+            .scalar_subquery()
+        )
+        # the newest row stays, so that the head never seems to go back
+        newest = select(func.max(journal.c.sequence)).scalar_subquery()
+        old = select(journal.c.sequence).where(
+            lasting,
+            journal.c.sequence < newest,
+            or_(journal.c.time < before, journal.c.sequence <= surplus),
+        )
+        if keep_after is not None:
+            old = old.where(journal.c.sequence <= keep_after)
+        sequences = (
+            self._connection.execute(
+                old.order_by(journal.c.sequence).limit(limit),
+            )
+            .scalars()
+            .all()
+        )
+        if not sequences:
+            return 0
+        self._connection.execute(
+            delete(journal).where(journal.c.sequence == bindparam("of_sequence")),
+            [{"of_sequence": sequence} for sequence in sequences],
+        )
+        upsert(self._connection, settings, [{"name": _FLOOR, "value": str(sequences[-1])}])
+        return len(sequences)
+
+
+class SqlJournal:
+    """Implements ``pulpit.ports.EventSource``."""
+
+    def __init__(self, engine: Engine, signal: JournalSignal) -> None:
+        self._engine = engine
+        self._signal = signal
+        with engine.begin() as connection:
+            newest = connection.execute(select(func.max(journal.c.sequence))).scalar()
+        signal.advance(newest or 0)
+
+    @cached_property
+    def _id(self) -> str:
+        """The journal's own name."""
+        with self._engine.begin() as connection:
+            return _setting(connection, _JOURNAL_ID) or ""
+
+    def head(self) -> int:
+        return self._signal.head
+
+    def oldest(self) -> int:
+        with self._engine.begin() as connection:
+            return int(_setting(connection, _FLOOR) or 0)
+
+    def read(self, after: int, limit: int) -> Sequence[Event]:
+        statement = (
+            select(journal)
+            .where(journal.c.sequence > after)
+            .order_by(journal.c.sequence)
+            .limit(limit)
+        )
+        with self._engine.begin() as connection:
+            events = [self._event(row) for row in connection.execute(statement)]
+            # only a reader that is not just behind its last event can have missed some
+            if not events or events[0].sequence != after + 1:
+                floor = int(_setting(connection, _FLOOR) or 0)
+                if after < floor or (not events and after > self.head()):
+                    raise EventsGone(since=after, oldest=floor, head=self.head())
+        return events
+
+    def wait(self, after: int, timeout: float | None) -> bool:
+        return self._signal.wait(after, timeout)
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        return self._signal.subscribe(wake)
+
+    def _event(self, row: Row[Any]) -> Event:
+        """Return the event that the row holds."""
+        return Event(
+            sequence=row.sequence,
+            id=f"{self._id}:{row.sequence}",
+            kind=EventKind(row.kind),
+            type=row.type,
+            task_id=row.task_id,
+            revision=row.revision,
+            previous=row.previous,
+            state=TaskState(row.state) if row.state else None,
+            tags=tuple(row.tags),
+            time=row.time,
+            body=row.body,
+        )
+
+
+class _Writes(Protocol):
+    """What the cursors need of the storage."""
+
+    def write(self) -> AbstractContextManager[Any]: ...
+    def read(self) -> AbstractContextManager[Any]: ...
+
+
+class SqlCursorStore:
+    """Implements ``pulpit.ports.CursorStore``."""
+
+    def __init__(self, storage: _Writes) -> None:
+        self._storage = storage
+
+    def load(self, name: str) -> int | None:
+        with self._storage.read() as transaction:
+            return _scalar(
+                transaction.connection,
+                select(cursors.c.sequence).where(cursors.c.name == name),
+            )
+
+    def save(self, name: str, sequence: int) -> None:
+        with self._storage.write() as transaction:
+            upsert(transaction.connection, cursors, [{"name": name, "sequence": sequence}])
+
+    def drop(self, name: str) -> None:
+        with self._storage.write() as transaction:
+            transaction.connection.execute(delete(cursors).where(cursors.c.name == name))
+
+
+def _scalar(connection: Connection, statement: Any) -> int | None:
+    """Return the one number that the statement selects, or None."""
+    value = connection.execute(statement).scalar()
+    return None if value is None else int(value)
+
+
+def _setting(connection: Connection, name: str) -> str | None:
+    """Return a value that the server keeps about itself."""
+    return connection.execute(select(settings.c.value).where(settings.c.name == name)).scalar()
+
+
+def name_journal(connection: Connection) -> None:
+    """Give a new journal a name of its own; one that has a name keeps it."""
+    insert_ignoring(connection, settings, [{"name": _JOURNAL_ID, "value": str(uuid4())}])

@@ -1,0 +1,107 @@
+"""Repositories with their importers and distributors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from pulpit.domain.criteria import Criteria
+from pulpit.domain.repositories import Distributor, Importer, Repository
+from pulpit.errors import DuplicateResource, MissingResource
+from pulpit.storage.criteria import FieldColumn, apply_criteria
+from pulpit.storage.rows import batched, upsert
+from pulpit.storage.tables import distributors, importers, publications, repositories
+
+__all__ = ["SqlRepositoryStore"]
+
+_CHANGING = ("display_name", "description", "notes", "scratchpad")
+
+
+class SqlRepositoryStore:
+    """Implements ``pulpit.ports.RepositoryStore``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def _repositories(self, statement: Any) -> list[Repository]:
+        return [Repository(**row) for row in self._connection.execute(statement).mappings()]
+
+    def add(self, repository: Repository) -> None:
+        try:
+            with self._connection.begin_nested():
+                self._connection.execute(insert(repositories), dataclasses.asdict(repository))
+        except IntegrityError as error:
+            raise DuplicateResource(repository.id) from error
+
+    def get(self, repo_id: str) -> Repository:
+        found = self._repositories(select(repositories).where(repositories.c.id == repo_id))
+        if not found:
+            raise MissingResource(repo_id=repo_id)
+        return found[0]
+
+    def list(self) -> Sequence[Repository]:
+        return self._repositories(select(repositories).order_by(repositories.c.id))
+
+    def search(self, criteria: Criteria) -> Sequence[Repository]:
+        return self._repositories(
+            apply_criteria(
+                select(repositories), criteria, _FIELDS, default_order=repositories.c.id
+            ),
+        )
+
+    def update(self, repository: Repository) -> None:
+        self._connection.execute(
+            update(repositories)
+            .where(repositories.c.id == repository.id)
+            .values({name: getattr(repository, name) for name in _CHANGING}),
+        )
+
+    def remove(self, repo_id: str) -> None:
+        self._connection.execute(delete(publications).where(publications.c.repo_id == repo_id))
+        self._connection.execute(delete(repositories).where(repositories.c.id == repo_id))
+
+    def importers(self, repo_ids: Collection[str]) -> Sequence[Importer]:
+        return [
+            Importer(**row)
+            for batch in batched(repo_ids)
+            for row in self._connection.execute(
+                select(importers).where(importers.c.repo_id.in_(batch)),
+            ).mappings()
+        ]
+
+    def set_importer(self, importer: Importer) -> None:
+        upsert(self._connection, importers, [dataclasses.asdict(importer)])
+
+    def remove_importer(self, repo_id: str) -> None:
+        self._connection.execute(delete(importers).where(importers.c.repo_id == repo_id))
+
+    def distributors(self, repo_ids: Collection[str]) -> Sequence[Distributor]:
+        return [
+            Distributor(**row)
+            for batch in batched(repo_ids)
+            for row in self._connection.execute(
+                select(distributors)
+                .where(distributors.c.repo_id.in_(batch))
+                .order_by(distributors.c.repo_id, distributors.c.id),
+            ).mappings()
+        ]
+
+    def set_distributor(self, distributor: Distributor) -> None:
+        upsert(self._connection, distributors, [dataclasses.asdict(distributor)])
+
+    def remove_distributor(self, repo_id: str, distributor_id: str) -> None:
+        self._connection.execute(
+            delete(publications).where(
+                publications.c.repo_id == repo_id,
+                publications.c.distributor_id == distributor_id,
+            ),
+        )
+        self._connection.execute(
+            delete(distributors).where(
+                distributors.c.repo_id == repo_id, distributors.c.id == distributor_id
+            ),
+        )

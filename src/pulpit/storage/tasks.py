@@ -1,0 +1,187 @@
+"""Tasks, and the queues of the resources that they reserve."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
+
+from pulpit.domain.criteria import Criteria
+from pulpit.domain.tasks import Task, TaskState
+from pulpit.errors import Fenced, MissingResource
+from pulpit.storage.criteria import FieldColumn, apply_criteria
+from pulpit.storage.rows import batched
+from pulpit.storage.tables import reservations, task_tags, tasks
+
+__all__ = ["SqlTaskStore"]
+
+_CHANGING = (
+    "state",
+    "start_time",
+    "finish_time",
+    "progress",
+    "result",
+    "error",
+    "traceback",
+    "worker_name",
+    "spawned",
+    "revision",
+    "attempt",
+)
+_UPDATE = (
+    update(tasks)
+    .where(tasks.c.number == bindparam("of_number"))
+    .values({name: bindparam(name, type_=tasks.c[name].type) for name in _CHANGING})
+)
+
+
+def _values(task: Task) -> dict[str, Any]:
+    """Return the columns of the task's row, apart from the number that the database gives."""
+    values = {
+        field.name: getattr(task, field.name)
+        for field in dataclasses.fields(task)
+        if field.name != "number"
+    }
+    return values | {
+        "state": task.state.value,
+        "tags": list(task.tags),
+        "resources": list(task.resources),
+        "spawned": list(task.spawned),
+    }
+
+
+def _changing_values(task: Task) -> dict[str, Any]:
+    """Return the columns that change while a task lives."""
+    values = {name: getattr(task, name) for name in _CHANGING}
+    return values | {
+        "of_number": task.number,
+        "state": task.state.value,
+        "spawned": list(task.spawned),
+    }
+
+
+def _task(row: Row[Any]) -> Task:
+    """Return the task that the row holds."""
+    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
+    return Task(
+        **values
+        | {
+            "state": TaskState(values["state"]),
+            "tags": tuple(values["tags"]),
+            "resources": tuple(values["resources"]),
+            "spawned": tuple(values["spawned"]),
+        },
+    )
+
+
+class SqlTaskStore:
+    """Implements ``pulpit.ports.TaskStore``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def _all(self, statement: Select[Any]) -> list[Task]:
+        return [_task(row) for row in self._connection.execute(statement)]
+
+    def add(self, task: Task) -> Task:
+        added = self._connection.execute(insert(tasks), _values(task))
+        number = added.inserted_primary_key[0]
+        if task.tags:
+            self._connection.execute(
+                insert(task_tags),
+                [{"tag": tag, "task_number": number} for tag in set(task.tags)],
+            )
+        if task.resources:
+            self._connection.execute(
+                insert(reservations),
+                [{"resource": name, "task_number": number} for name in set(task.resources)],
+            )
+        return dataclasses.replace(task, number=number)
+
+    def get(self, task_id: str) -> Task:
+        found = self.find([task_id])
+        if task_id not in found:
+            raise MissingResource(task_id=task_id)
+        return found[task_id]
+
+    def find(self, task_ids: Collection[str]) -> Mapping[str, Task]:
+        return {
+            task.id: task
+            for batch in batched(task_ids)
+            for task in self._all(select(tasks).where(tasks.c.id.in_(batch)))
+        }
+
+    def update(self, changed: Sequence[Task]) -> None:
+        if changed:
+            self._connection.execute(_UPDATE, [_changing_values(task) for task in changed])
+
+    def fence(self, task_id: str, attempt: int) -> None:
+        row = self._connection.execute(
+            select(tasks.c.state, tasks.c.attempt).where(tasks.c.id == task_id),
+        ).one_or_none()
+        if row is None or (row.state, row.attempt) != (TaskState.RUNNING.value, attempt):
+            raise Fenced
+
+    def grantable(self, limit: int) -> Sequence[Task]:
+        mine, earlier = reservations.alias("mine"), reservations.alias("earlier")
+        blocked = (
+            select(mine.c.task_number)
+            .join(
+                earlier,
+                (earlier.c.resource == mine.c.resource)
+                & (earlier.c.task_number < mine.c.task_number),
+            )
+            .where(mine.c.task_number == tasks.c.number)
+        )
+        return self._all(
+            select(tasks)
+            .where(tasks.c.state == TaskState.WAITING.value, ~blocked.exists())
+            .order_by(tasks.c.number)
+            .limit(limit),
+        )
+
+    def release(self, task_ids: Collection[str]) -> None:
+        for batch in batched(task_ids):
+            numbers = select(tasks.c.number).where(tasks.c.id.in_(batch))
+            self._connection.execute(
+                delete(reservations).where(reservations.c.task_number.in_(numbers)),
+            )
+
+    def holding(self) -> Sequence[Task]:
+        queued = select(reservations.c.task_number)
+        return self._all(
+            select(tasks).where(tasks.c.number.in_(queued)).order_by(tasks.c.number),
+        )
+
+    def in_states(self, states: Collection[TaskState]) -> Sequence[Task]:
+        return self._all(
+            select(tasks)
+            .where(tasks.c.state.in_([state.value for state in states]))
+            .order_by(tasks.c.number),
+        )
+
+    def with_tags(self, tags: Collection[str]) -> Sequence[Task]:
+        statement = select(tasks).order_by(tasks.c.number)
+        if wanted := set(tags):
+            numbers = (
+                select(task_tags.c.task_number)
+                .where(task_tags.c.tag.in_(wanted))
+                .group_by(task_tags.c.task_number)
+                .having(func.count() == len(wanted))
+            )
+            statement = statement.where(tasks.c.number.in_(numbers))
+        return self._all(statement)
+
+    def search(self, criteria: Criteria) -> Sequence[Task]:
+        return self._all(
+            apply_criteria(select(tasks), criteria, _FIELDS, default_order=tasks.c.number),
+        )
+
+    def purge(self, states: Collection[TaskState], *, before: datetime | None = None) -> int:
+        statement = delete(tasks).where(tasks.c.state.in_([state.value for state in states]))
+        if before is not None:
+            statement = statement.where(tasks.c.finish_time < before)
+        return self._connection.execute(statement).rowcount
