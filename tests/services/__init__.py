@@ -13,7 +13,7 @@ __all__ = ["free_ports", "missing"]
 
 
 def missing(what: str) -> NoReturn:
-    """Skip the test that needs *what*, or fail it where CI is set: there everything is installed."""
+    """Skip the test that needs *what*, or fail it where CI is set and everything is there."""
     if os.environ.get("CI"):
         pytest.fail(f"{what} is not installed")
     pytest.skip(f"{what} is not installed")

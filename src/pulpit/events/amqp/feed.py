@@ -1,0 +1,96 @@
+"""What the publisher has still to send: the journal from a number on, a bounded part at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from pulpit.domain.events import Event, EventKind
+from pulpit.domain.folding import Folded, fold, unfolded
+from pulpit.errors import EventsGone
+from pulpit.ports import EventSource
+
+__all__ = ["Feed"]
+
+_KINDS = (EventKind.STATUS, EventKind.PROGRESS)
+#: One read should bring no more than about this many bytes of bodies.
+_READ_BYTES = 8 << 20
+_SMALLEST_READ = 8
+
+
+class Feed:
+    """Reads ahead in the journal; folds when that shows that it is behind.
+
+    Args:
+        source: the journal.
+        position: the number after which to begin.
+        fold_above: a read of more events than this is folded; None: nothing is.
+        read_ahead: how many events one read may bring.
+    """
+
+    def __init__(
+        self, source: EventSource, *, position: int, fold_above: int | None, read_ahead: int
+    ) -> None:
+        self._source = source
+        self._fold_above, self._read_ahead = fold_above, read_ahead
+        self._limit = read_ahead
+        self._waiting: deque[Folded] = deque()
+        #: The number of the newest event that was read.
+        self.position = position
+        #: Whether the journal may hold more than was read; set it when told of new events.
+        self.fresh = True
+        #: How many events were folded into later ones.
+        self.folded = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left to send, as far as is known."""
+        return not self._waiting and not self.fresh
+
+    @property
+    def lowest(self) -> int | None:
+        """The lowest number that was read and not taken, or None if there is none."""
+        return min((told.since for told in self._waiting), default=None)
+
+    def take(self, most: int) -> list[Folded]:
+        """Return the next ones to send, up to *most*, reading the journal if need be.
+
+        Raises:
+            EventsGone: what comes next is past retention; call ``skip_gap`` and try again.
+        """
+        if not self._waiting and self.fresh:
+            self._read()
+        return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+
+    def skip_gap(self, gone: EventsGone) -> int:
+        """Go on at the oldest event there is; return the new position."""
+        oldest = self._source.oldest()
+        # a place that can't be read even so leaves only what is still to come
+        self.position = oldest if oldest != gone.since else gone.head
+        self.fresh = True
+        return self.position
+
+    def _read(self) -> None:
+        """Read the next part of the journal."""
+        # whoever writes meanwhile sets it again
+        self.fresh = False
+        try:
+            events = self._source.read(self.position, self._limit)
+        except BaseException:
+            self.fresh = True
+            raise
+        if not events:
+            return
+        self.fresh = self.fresh or len(events) >= self._limit
+        self.position = events[-1].sequence
+        self._limit = self._next_limit(events)
+        ours = [event for event in events if event.kind in _KINDS]
+        behind = self._fold_above is not None and len(events) > self._fold_above
+        told = fold(ours) if behind else unfolded(ours)
+        self.folded += len(ours) - len(told)
+        self._waiting.extend(told)
+
+    def _next_limit(self, events: Sequence[Event]) -> int:
+        """Return how many events of this size one read may bring."""
+        average = sum(len(event.body) for event in events) // len(events) + 1
+        return max(_SMALLEST_READ, min(self._read_ahead, _READ_BYTES // average))

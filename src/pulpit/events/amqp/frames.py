@@ -1,0 +1,198 @@
+"""AMQP 0-9-1 frames of a channel in confirm mode: publishing out, confirms in.
+
+A whole message is packed in one go, so that many of them leave in one write; a client library
+packs, copies and writes each one by itself, and asks the socket for news in between.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pulpit.events.message import Message
+
+__all__ = [
+    "CHANNEL",
+    "HEARTBEAT",
+    "Blocked",
+    "Closed",
+    "Confirm",
+    "FrameReader",
+    "MalformedFrame",
+    "PublishEncoder",
+]
+
+#: The one channel in use on a connection.
+CHANNEL = 1
+HEARTBEAT = b"\x08\x00\x00\x00\x00\x00\x00\xce"
+
+_METHOD, _HEADER, _BODY = 1, 2, 3
+_FRAME_END = 0xCE
+_END = bytes([_FRAME_END])
+#: What stands around a frame's payload: type, channel and size before, the end octet after.
+_OVERHEAD = 8
+_FRAME = struct.Struct(">BHI")
+_CONTENT = struct.Struct(">HHQH")
+_CONFIRM = struct.Struct(">QB")
+_BASIC = 60
+_BASIC_PUBLISH = b"\x00\x3c\x00\x28\x00\x00"
+_BASIC_ACK, _BASIC_NACK = b"\x00\x3c\x00\x50", b"\x00\x3c\x00\x78"
+_CHANNEL_CLOSE, _CONNECTION_CLOSE = b"\x00\x14\x00\x28", b"\x00\x0a\x00\x32"
+_BLOCKED, _UNBLOCKED = b"\x00\x0a\x00\x3c", b"\x00\x0a\x00\x3d"
+# content-type, content-encoding, headers, delivery-mode, message-id, timestamp, type, app-id
+_PROPERTY_FLAGS = 0xF0E8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    """The broker has taken over messages, or refuses them."""
+
+    tag: int
+    #: All unconfirmed ones up to the tag, too.
+    multiple: bool
+    #: False for a nack.
+    taken: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """The broker takes no messages for now (True), or takes them again (False)."""
+
+    blocked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """The broker has closed the channel or the connection."""
+
+    code: int
+    text: str
+
+
+class MalformedFrame(Exception):
+    """The peer sent something that is no frame of AMQP 0-9-1."""
+
+
+def _short(text: str) -> bytes:
+    """Return a short string; at most 255 bytes."""
+    raw = text.encode()
+    return bytes((len(raw),)) + raw
+
+
+def _long(raw: bytes) -> bytes:
+    """Return a long string."""
+    return len(raw).to_bytes(4, "big") + raw
+
+
+def _table(headers: Mapping[str, str | int]) -> bytes:
+    """Return a field table of strings and 32-bit integers."""
+    parts: list[bytes] = []
+    for name, value in headers.items():
+        if isinstance(value, str):
+            parts += _short(name), b"S", _long(value.encode())
+        else:
+            parts += _short(name), b"I", value.to_bytes(4, "big", signed=True)
+    return _long(b"".join(parts))
+
+
+class PublishEncoder:
+    """Packs messages for one exchange.
+
+    Args:
+        exchange: where they go.
+        frame_max: the largest frame that the connection allows, in bytes.
+    """
+
+    def __init__(self, *, exchange: str, frame_max: int) -> None:
+        self._method = _BASIC_PUBLISH + _short(exchange)
+        self._largest_body = frame_max - _OVERHEAD
+
+    def encode(self, message: Message) -> bytes:
+        """Return the frames of basic.publish with the message; equal ones for equal messages."""
+        key, body = message.routing_key.encode(), message.body
+        method = b"%b%c%b\x00" % (self._method, len(key), key)
+        header = _CONTENT.pack(_BASIC, 0, len(body), _PROPERTY_FLAGS) + _properties(message)
+        frames = [
+            _FRAME.pack(_METHOD, CHANNEL, len(method)),
+            method,
+            _END,
+            _FRAME.pack(_HEADER, CHANNEL, len(header)),
+            header,
+            _END,
+        ]
+        for start in range(0, len(body), self._largest_body):
+            part = body[start : start + self._largest_body]
+            frames += _FRAME.pack(_BODY, CHANNEL, len(part)), part, _END
+        return b"".join(frames)
+
+
+def _properties(message: Message) -> bytes:
+    """Return the values of the properties that _PROPERTY_FLAGS names, in its order."""
+    return b"".join(
+        (
+            _short(message.content_type),
+            _short(message.content_encoding),
+            _table(message.headers),
+            bytes((message.delivery_mode,)),
+            _short(message.message_id),
+            message.timestamp.to_bytes(8, "big"),
+            _short(message.type),
+            _short(message.app_id),
+        )
+    )
+
+
+class FrameReader:
+    """Takes what a socket gives, in pieces of any size, and tells what the broker says.
+
+    Args:
+        frame_max: the largest frame that the connection allows, in bytes.
+    """
+
+    def __init__(self, *, frame_max: int) -> None:
+        self._frame_max = frame_max
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[Confirm | Blocked | Closed]:
+        """Return what the frames tell that are complete by now; heartbeats tell nothing.
+
+        Raises:
+            MalformedFrame: the peer does not speak AMQP 0-9-1.
+        """
+        buffer = self._rest + data if self._rest else data
+        told: list[Confirm | Blocked | Closed] = []
+        start, size = 0, len(buffer)
+        while start + _OVERHEAD <= size:
+            kind, _, length = _FRAME.unpack_from(buffer, start)
+            if length + _OVERHEAD > self._frame_max:
+                raise MalformedFrame(f"a frame of {length} bytes is larger than agreed")
+            end = start + _OVERHEAD + length
+            if end > size:
+                break
+            if buffer[end - 1] != _FRAME_END:
+                raise MalformedFrame("a frame does not end where it says")
+            if kind == _METHOD:
+                news = _read_method(buffer[start + 7 : end - 1])
+                if news is not None:
+                    told.append(news)
+            start = end
+        self._rest = buffer[start:]
+        return told
+
+
+def _read_method(payload: bytes) -> Confirm | Blocked | Closed | None:
+    """Return what a method tells; None for one that is of no concern."""
+    name, arguments = payload[:4], payload[4:]
+    try:
+        if name in (_BASIC_ACK, _BASIC_NACK):
+            tag, bits = _CONFIRM.unpack_from(arguments)
+            return Confirm(tag=tag, multiple=bool(bits & 1), taken=name == _BASIC_ACK)
+        if name in (_CHANNEL_CLOSE, _CONNECTION_CLOSE):
+            code, length = struct.unpack_from(">HB", arguments)
+            return Closed(code=code, text=arguments[3 : 3 + length].decode(errors="replace"))
+    except struct.error as error:
+        raise MalformedFrame("a method is shorter than its arguments") from error
+    if name in (_BLOCKED, _UNBLOCKED):
+        return Blocked(blocked=name == _BLOCKED)
+    return None

@@ -1,0 +1,249 @@
+"""The publisher: one thread that carries the journal to a broker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import Event as Flag
+from threading import Thread
+from typing import Any, Protocol
+
+from pulpit.events.amqp.addresses import Address, parse_addresses
+from pulpit.events.amqp.backoff import Backoff
+from pulpit.events.amqp.delivery import Delivery
+from pulpit.events.amqp.frames import Confirm
+from pulpit.events.amqp.link import LinkError, LinkOptions, open_link
+from pulpit.events.amqp.settings import PublisherSettings, PublisherStatus
+from pulpit.events.amqp.wake import Wake
+from pulpit.events.message import Message
+from pulpit.ports import CursorStore, EventSource
+
+__all__ = ["BrokerLink", "Publisher"]
+
+#: Messages that leave in one write.
+_BATCH = 64
+#: The journal is asked again after so many seconds even if nothing was announced.
+_TICK = 1.0
+#: A connection that lasted so many seconds was a good one.
+_GOOD_AFTER = 10.0
+
+
+class BrokerLink(Protocol):
+    """A connection as the publisher uses it; every call but the last may raise LinkError."""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker takes no messages for now."""
+
+    @property
+    def backed_up(self) -> bool:
+        """Whether what was published before has not left yet."""
+
+    def publish(self, messages: list[Message]) -> None:
+        """Send messages in order, without waiting."""
+
+    def receive(self) -> list[Confirm]:
+        """Return the confirms that have arrived, without waiting."""
+
+    def wait(self, *wakers: Any, timeout: float) -> None:
+        """Return when the broker or one of *wakers* has news, or time is up."""
+
+    def close(self) -> None:
+        """End the connection, in good order if it still stands."""
+
+
+class Publisher:
+    """Publishes task events in the order of the journal, each status change at least once.
+
+    It never holds up whoever writes the journal. While no broker takes messages, events wait in
+    the journal, and the publisher holds one read and one window of them.
+
+    Args:
+        settings: where to and how.
+        source: the journal.
+        cursors: where the number is kept up to which everything is confirmed.
+        event_source_uri: URI of this server, CloudEvents' ``source``.
+        log: a structlog logger.
+        connect: opens a link to a broker, or raises LinkError.
+
+    Raises:
+        ConfigurationError: the URLs can't be used.
+    """
+
+    def __init__(
+        self,
+        settings: PublisherSettings,
+        *,
+        source: EventSource,
+        cursors: CursorStore,
+        event_source_uri: str,
+        log: Any,
+        connect: Callable[[Address, LinkOptions], BrokerLink] = open_link,
+    ) -> None:
+        self._settings, self._source, self._cursors = settings, source, cursors
+        self._uri, self._log, self._connect = event_source_uri, log, connect
+        self._addresses = parse_addresses(settings.urls)
+        self._options = LinkOptions(
+            cacert=settings.cacert,
+            clientcert=settings.clientcert,
+            timeout=settings.connect_timeout,
+            heartbeat=settings.heartbeat,
+        )
+        self._backoff = Backoff(first=settings.retry_first, longest=settings.retry_longest)
+        self._failures = 0
+        self._stopping = Flag()
+        self._deadline = 0.0
+        self._link: BrokerLink | None = None
+        self._blocked = False
+        self._told: str | None = None
+        self._last_error: str | None = None
+        self._delivery: Delivery | None = None
+        self._thread: Thread | None = None
+
+    def start(self) -> None:
+        """Take up the journal where the cursor stands, or at its head if there is none."""
+        for address in self._addresses:
+            if address.note:
+                self._log.warning(address.note, url=str(address))
+        self._delivery = Delivery(
+            self._settings,
+            source=self._source,
+            cursors=self._cursors,
+            event_source_uri=self._uri,
+            log=self._log,
+        )
+        # a crash before the first confirm must not make the journal's new head the start
+        self._delivery.save_cursor(now=True)
+        wake = Wake()
+        unsubscribe = self._source.subscribe(wake.ring)
+        self._wake, self._unsubscribe = wake, unsubscribe
+        self._thread = Thread(
+            target=self._run, args=(self._delivery,), name="amqp-publisher", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Have the rest of the journal confirmed within *timeout* seconds; save the cursor."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self._deadline = time.monotonic() + timeout
+        self._stopping.set()
+        self._unsubscribe()
+        self._wake.ring()
+        thread.join(timeout + 1)
+        if thread.is_alive():
+            self._log.warning("The publisher did not stop in time; events will be sent again")
+        else:
+            self._wake.close()
+
+    def status(self) -> PublisherStatus:
+        """Return how it is doing; may be called from any thread once started."""
+        delivery, link = self._delivery, self._link
+        return PublisherStatus(
+            connected=link is not None,
+            blocked=link is not None and self._blocked,
+            url=str(self._address),
+            lag=max(self._source.head() - delivery.saved, 0) if delivery else 0,
+            published=delivery.published if delivery else 0,
+            confirmed=delivery.confirmed if delivery else 0,
+            folded=delivery.folded if delivery else 0,
+            resent=delivery.resent if delivery else 0,
+            last_error=self._last_error,
+        )
+
+    @property
+    def _address(self) -> Address:
+        """The broker in use, or to be tried next."""
+        return self._addresses[self._failures % len(self._addresses)]
+
+    def _run(self, delivery: Delivery) -> None:
+        """Keep a connection and serve it, until told to stop."""
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._connect_and_serve(delivery)
+                except LinkError as error:
+                    if error.own_door:
+                        self._note(error.message, refused=True)
+                        return
+                    self._retry(error.message, refused=error.refused)
+                except Exception as error:  # noqa: BLE001 - a dead thread tells nothing
+                    self._log.exception("The publisher failed and tries again")
+                    self._retry(f"{type(error).__name__}: {error}", refused=False)
+        finally:
+            delivery.save_cursor(now=True)
+
+    def _connect_and_serve(self, delivery: Delivery) -> None:
+        """Open a connection and use it until it is lost or all is done."""
+        link = self._connect(self._address, self._options)
+        self._log.info("Events are published to the broker", url=str(self._address))
+        self._link, self._told = link, None
+        opened, confirmed = time.monotonic(), delivery.confirmed
+        try:
+            self._serve(link, delivery)
+        finally:
+            self._link, self._blocked = None, False
+            link.close()
+            delivery.connection_lost()
+            delivery.save_cursor(now=True)
+            if delivery.confirmed > confirmed or time.monotonic() - opened > _GOOD_AFTER:
+                self._backoff.reset()
+
+    def _serve(self, link: BrokerLink, delivery: Delivery) -> None:
+        """Send what there is and settle what is confirmed, until told to stop."""
+        while True:
+            if self._wake.hear():
+                delivery.events_came()
+            delivery.settle(link.receive())
+            delivery.save_cursor()
+            self._note_blocked(link)
+            if self._stopping.is_set() and self._may_end(link, delivery):
+                return
+            sending = not link.blocked and not link.backed_up
+            if sending and (batch := delivery.next_batch(_BATCH)):
+                link.publish(batch)
+                continue
+            began = time.monotonic()
+            link.wait(self._wake, timeout=delivery.due(_TICK, sending=sending))
+            if time.monotonic() - began >= _TICK:
+                delivery.events_came()
+
+    def _may_end(self, link: BrokerLink, delivery: Delivery) -> bool:
+        """Return whether waiting longer for confirms is of no use."""
+        return delivery.drained or link.blocked or time.monotonic() >= self._deadline
+
+    def _note_blocked(self, link: BrokerLink) -> None:
+        """Tell the operator once when the broker takes no messages, and when it does again."""
+        if link.blocked == self._blocked:
+            return
+        self._blocked = link.blocked
+        if self._blocked:
+            self._last_error = "the broker takes no messages: it has a memory or disk alarm"
+            self._log.warning(
+                "The broker takes no messages: look at its memory and disk alarms; tasks go on and "
+                "events wait in the journal",
+                url=str(self._address),
+            )
+        else:
+            self._log.info("The broker takes messages again", url=str(self._address))
+
+    def _retry(self, reason: str, *, refused: bool) -> None:
+        """Try the next broker; wait first if all of them have failed in turn."""
+        self._note(reason, refused=refused)
+        self._failures += 1
+        if self._failures % len(self._addresses):
+            return
+        delay = self._backoff.next()
+        if refused:
+            delay = max(delay, self._settings.retry_refused)
+        self._stopping.wait(delay)
+
+    def _note(self, reason: str, *, refused: bool) -> None:
+        """Tell the operator what is wrong, once for each reason in a row."""
+        self._last_error = reason
+        if reason == self._told:
+            return
+        self._told = reason
+        tell = self._log.error if refused else self._log.warning
+        tell(f"Events can't be published: {reason}", url=str(self._address))
