@@ -33,12 +33,22 @@ setup: .venv/.stamp-project ## Make the virtual environment from the lock file
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: check
-check: setup ## Judge the code: format, lint, types, imports, lock file
+.PHONY: check check-format check-lint check-types check-imports check-lock
+check: check-format check-lint check-types check-imports check-lock ## Judge the code (-k: all of it)
+
+check-format: setup
 	$(BIN)/ruff format --check .
+
+check-lint: setup
 	$(BIN)/ruff check .
+
+check-types: setup
 	$(BIN)/mypy
+
+check-imports: setup
 	$(BIN)/lint-imports --no-cache
+
+check-lock: setup
 	$(BIN)/python scripts/check_lock.py
 
 .PHONY: test
