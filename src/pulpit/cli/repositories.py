@@ -1,0 +1,238 @@
+"""`pulpit repo`: repositories, and what fills and publishes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from pulpit.cli.completion import complete_repository
+from pulpit.cli.follow import perform
+from pulpit.cli.repository_views import repository_details, repository_table
+from pulpit.cli.session import session_of
+from pulpit.client import Client
+
+app = typer.Typer(
+    no_args_is_help=True, help="Create, list, show, sync, publish and delete repositories."
+)
+
+IMPORTER, DISTRIBUTOR = "yum_importer", "yum_distributor"
+
+RepoId = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="Id of the repository.", autocompletion=complete_repository),
+]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="Print the task's UUID and return at once.")
+]
+
+
+class Policy(StrEnum):
+    """When packages are downloaded."""
+
+    IMMEDIATE = "immediate"
+    ON_DEMAND = "on-demand"
+
+
+def _notes(pairs: Sequence[str]) -> dict[str, str]:
+    """Return ``key=value`` texts as an object.
+
+    Raises:
+        BadParameter: one has no ``=`` or no key.
+    """
+    notes = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise typer.BadParameter(f"{pair!r} is not key=value", param_hint="--note")
+        notes[key] = value
+    return notes
+
+
+@app.command("create")
+def create(
+    context: typer.Context,
+    *,
+    repo_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Letters, digits, '.', '-' and '_'.")
+    ],
+    feed: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where to sync from: http, https or file.")
+    ] = None,
+    policy: Annotated[
+        Policy, typer.Option(help="Download packages at the sync, or when first asked for.")
+    ] = Policy.IMMEDIATE,
+    relative_url: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Publish below /pulp/repos/ here; default: the id."),
+    ] = None,
+    auto_publish: Annotated[
+        bool, typer.Option("--auto-publish", help="Publish after every sync.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(metavar="TEXT", help="Name to display.")] = None,
+    description: Annotated[str | None, typer.Option(metavar="TEXT", help="What it is.")] = None,
+    note: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A note; may be repeated.")
+    ] = None,
+    feed_user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Login at the feed.")
+    ] = None,
+    feed_password: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            envvar="PULPIT_FEED_PASSWORD",
+            help="Password at the feed; other users may see it on the command line.",
+        ),
+    ] = None,
+    retain_old: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Keep only N older versions of each package."),
+    ] = None,
+    remove_missing: Annotated[
+        bool, typer.Option("--remove-missing", help="Remove what has left the feed.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Create a repository that is synced from a yum feed and published over HTTP."""
+    session = session_of(context)
+    importer = {
+        "feed": feed,
+        "download_policy": policy.value.replace("-", "_"),
+        "basic_auth_username": feed_user,
+        "basic_auth_password": feed_password,
+        "retain_old_count": retain_old,
+        "remove_missing": remove_missing or None,
+    }
+    document = {
+        "id": repo_id,
+        "display_name": name,
+        "description": description,
+        "notes": _notes(note or ()),
+        "importer_type_id": IMPORTER,
+        "importer_config": {key: value for key, value in importer.items() if value is not None},
+        "distributors": [_distributor(relative_url or repo_id, auto_publish=auto_publish)],
+    }
+    with session.client() as client:
+        created = client.create_repository(
+            {key: value for key, value in document.items() if value is not None}
+        )
+    if json:
+        session.print_json(created)
+        return
+    session.out.print(f"Created repository {repo_id}.", soft_wrap=True)
+    if feed:
+        session.err.print(f"Sync it with: pulpit repo sync {repo_id}", soft_wrap=True)
+
+
+def _distributor(relative_url: str, *, auto_publish: bool) -> Mapping[str, Any]:
+    """Return the distributor that a repository is created with."""
+    return {
+        "distributor_id": DISTRIBUTOR,
+        "distributor_type_id": DISTRIBUTOR,
+        "auto_publish": auto_publish,
+        "distributor_config": {"relative_url": relative_url, "http": True, "https": False},
+    }
+
+
+@app.command("list")
+def list_repositories(context: typer.Context, json: Json = False) -> None:
+    """List all repositories."""
+    session = session_of(context)
+    with session.client() as client:
+        found = client.repositories()
+    if json:
+        session.print_json(found)
+    elif found:
+        session.out.print(repository_table(found, now=session.now, width=session.out.width))
+    else:
+        session.err.print("No repositories. Create one with: pulpit repo create ID --feed URL")
+
+
+@app.command("show")
+def show(context: typer.Context, repo_id: RepoId, json: Json = False) -> None:
+    """Show one repository: content, feed, where it is published."""
+    session = session_of(context)
+    with session.client() as client:
+        found = client.repository(repo_id)
+        base = client.url
+    if json:
+        session.print_json(found)
+    else:
+        session.out.print(repository_details(found, base=base, now=session.now))
+
+
+@app.command("sync")
+def sync(
+    context: typer.Context, repo_id: RepoId, no_wait: NoWait = False, json: Json = False
+) -> None:
+    """Sync a repository from its feed, and follow the tasks to their end."""
+    session = session_of(context)
+    with session.client() as client:
+        perform(session, client, lambda: client.sync(repo_id), wait=not no_wait, json=json)
+
+
+@app.command("publish")
+def publish(
+    context: typer.Context,
+    *,
+    repo_id: RepoId,
+    distributor: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Which distributor, where the repository has several."),
+    ] = None,
+    force_full: Annotated[
+        bool, typer.Option("--force-full", help="Publish even if nothing has changed.")
+    ] = False,
+    no_wait: NoWait = False,
+    json: Json = False,
+) -> None:
+    """Publish a repository, and follow the task to its end."""
+    session = session_of(context)
+    with session.client() as client:
+        chosen = distributor or _only_distributor(client, repo_id)
+        override = {"force_full": True} if force_full else None
+        perform(
+            session,
+            client,
+            lambda: client.publish(repo_id, chosen, override=override),
+            wait=not no_wait,
+            json=json,
+        )
+
+
+def _only_distributor(client: Client, repo_id: str) -> str:
+    """Return the id of the repository's distributor.
+
+    Raises:
+        BadParameter: it has none, or several.
+    """
+    listed = client.repository(repo_id).get("distributors") or ()
+    found = [str(item.get("id")) for item in listed if isinstance(item, dict)]
+    if len(found) != 1:
+        have = f"has several: {', '.join(found)}" if found else "has no distributor"
+        raise typer.BadParameter(f"repository {repo_id} {have}", param_hint="--distributor")
+    return found[0]
+
+
+@app.command("delete")
+def delete(
+    context: typer.Context,
+    repo_id: RepoId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    no_wait: NoWait = False,
+    json: Json = False,
+) -> None:
+    """Delete a repository and what it has published."""
+    session = session_of(context)
+    if not yes:
+        if not session.outside.stdin.isatty():
+            raise typer.BadParameter("nobody is there to ask: say --yes", param_hint="--yes")
+        typer.confirm(f"Delete repository {repo_id}?", abort=True, err=True)
+    with session.client() as client:
+        perform(
+            session, client, lambda: client.delete_repository(repo_id), wait=not no_wait, json=json
+        )

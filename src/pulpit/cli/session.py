@@ -1,0 +1,146 @@
+"""What every command gets: where to write, and a client of the right server."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TextIO
+
+import httpx
+import msgspec
+import typer
+from rich.console import Console
+
+from pulpit.cli.credentials import Credentials, Login, credentials_path
+from pulpit.client import Client
+from pulpit.config import DEFAULT_URL
+from pulpit.domain.clock import utc_now
+
+__all__ = ["Flags", "Outside", "Session", "session_of"]
+
+#: Wide enough that nothing is cut off where a program reads the output.
+_PIPE_WIDTH = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """What the commands take from their process."""
+
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    stdin: TextIO = field(default_factory=lambda: sys.stdin)
+    stdout: TextIO = field(default_factory=lambda: sys.stdout)
+    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    #: Carries the requests; None for the network.
+    transport: httpx.BaseTransport | None = None
+    now: Callable[[], datetime] = utc_now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """What the command line says before the command."""
+
+    url: str | None = None
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+def _console(file: TextIO, environ: Mapping[str, str]) -> Console:
+    """Return a console that cuts nothing off when it writes to a program or a file."""
+    piped = not file.isatty() and "COLUMNS" not in environ
+    return Console(
+        file=file,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=_PIPE_WIDTH if piped else None,
+        _environ=environ,
+    )
+
+
+class Session:
+    """One run of one command."""
+
+    def __init__(self, outside: Outside, flags: Flags) -> None:
+        self.flags = flags
+        self.outside = outside
+        #: For what was asked.
+        self.out = _console(outside.stdout, outside.environ)
+        #: For errors and hints.
+        self.err = _console(outside.stderr, outside.environ)
+
+    @property
+    def now(self) -> datetime:
+        """The present time."""
+        return self.outside.now()
+
+    def print_json(self, document: Any) -> None:
+        """Write *document* as JSON: for people with indents, for programs in one line."""
+        content = msgspec.json.encode(document)
+        self._write(msgspec.json.format(content) if self.out.is_terminal else content)
+
+    def print_line(self, document: Any) -> None:
+        """Write *document* as one line of JSON."""
+        self._write(msgspec.json.encode(document))
+
+    def _write(self, content: bytes) -> None:
+        """Write a line at once, so that a program at the other end sees it."""
+        self.outside.stdout.write(content.decode() + "\n")
+        self.outside.stdout.flush()
+
+    def saved(self) -> Credentials:
+        """Return what the credentials file holds."""
+        return Credentials.read(credentials_path(self.outside.environ))
+
+    def url(self, saved: Credentials) -> str:
+        """Return the server's address: flag, PULPIT_URL, credentials file, default."""
+        named = self.flags.url or self.outside.environ.get("PULPIT_URL")
+        return (named or saved.default_url or DEFAULT_URL).rstrip("/")
+
+    def login_for(self, url: str, saved: Credentials) -> Login | None:
+        """Return who to be at that server; a saved password goes to its own server alone.
+
+        Raises:
+            BadParameter: a user without a password.
+        """
+        environ, kept = self.outside.environ, saved.logins.get(url)
+        user = self.flags.user or environ.get("PULPIT_USER")
+        password = self.flags.password or environ.get("PULPIT_PASSWORD")
+        if user is None and password is None:
+            return kept
+        if password is None and kept is not None and kept.user == user:
+            return kept
+        if password is None:
+            raise typer.BadParameter(
+                f"user {user!r} has no password: set PULPIT_PASSWORD, or run `pulpit login`",
+            )
+        return Login(user=user or (kept.user if kept else "admin"), password=password)
+
+    def client(self, *, timeout: float = 30.0) -> Client:
+        """Return a client of the server, to be closed by the caller.
+
+        Raises:
+            BadParameter: the address or the credentials can't be used.
+            ConfigurationError: the credentials file can't be used.
+        """
+        saved = self.saved()
+        url = self.url(saved)
+        login = self.login_for(url, saved)
+        return self.client_of(url, login, timeout=timeout)
+
+    def client_of(self, url: str, login: Login | None, *, timeout: float = 30.0) -> Client:
+        """Return a client of this server for this user."""
+        auth = (login.user, login.password) if login else None
+        try:
+            return Client(url, auth=auth, timeout=timeout, transport=self.outside.transport)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--url") from None
+
+
+def session_of(context: typer.Context) -> Session:
+    """Return the session that the callback of the program made."""
+    session = context.find_object(Session)
+    assert session is not None
+    return session
