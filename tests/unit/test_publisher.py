@@ -1,0 +1,268 @@
+"""The publisher's thread, with links that fail on purpose."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Condition
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from pulpit.errors import ConfigurationError
+from pulpit.events.amqp import Publisher, PublisherSettings
+from pulpit.events.amqp.addresses import Address
+from pulpit.events.amqp.frames import Confirm
+from pulpit.events.amqp.link import LinkError, LinkOptions
+from pulpit.events.amqp.wake import Wake
+from pulpit.events.message import Message
+from tests.services.journal import MemoryCursors, MemoryJournal, make_event
+
+
+class FakeBroker:
+    """Opens links as its script says: an error is raised, a number confirms so many, then fails."""
+
+    def __init__(self, *script: LinkError | Exception | int) -> None:
+        self._script = list(script)
+        self._changed = Condition()
+        self.tried: list[str] = []
+        self.received: list[Message] = []
+        self.blocked = False
+        self.links: list[FakeLink] = []
+
+    def connect(self, address: Address, options: LinkOptions) -> FakeLink:
+        """Open the next link; after the script, good ones."""
+        with self._changed:
+            self.tried.append(address.host)
+            act = self._script.pop(0) if self._script else 1 << 30
+            self._changed.notify_all()
+        if isinstance(act, Exception):
+            raise act
+        self.links.append(FakeLink(self, act))
+        return self.links[-1]
+
+    def take(self, messages: list[Message]) -> None:
+        """Keep what was published."""
+        with self._changed:
+            self.received += messages
+            self._changed.notify_all()
+
+    def await_tries(self, count: int) -> None:
+        """Wait until so many connections were tried."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.tried) >= count, 10)
+
+    def await_received(self, count: int) -> list[str]:
+        """Wait for so many messages; return the ids of all."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.received) >= count, 10)
+            return [message.message_id for message in self.received]
+
+
+class FakeLink:
+    """A link that confirms at once."""
+
+    backed_up = False
+
+    def __init__(self, broker: FakeBroker, confirms: int) -> None:
+        self._broker, self._left = broker, confirms
+        self._tag = 0
+        self._confirms: list[Confirm] = []
+        self._news = Wake()
+        self.closed = False
+
+    @property
+    def blocked(self) -> bool:
+        """As the broker is."""
+        return self._broker.blocked
+
+    def publish(self, messages: list[Message]) -> None:
+        """Take messages; confirm as many as the script allows."""
+        self._broker.take(messages)
+        for _ in messages:
+            self._tag += 1
+            if self._left:
+                self._left -= 1
+                self._confirms.append(Confirm(tag=self._tag, multiple=False, taken=True))
+        self._news.ring()
+
+    def receive(self) -> list[Confirm]:
+        """Return the confirms, then fail if the script says so."""
+        self._news.hear()
+        confirms, self._confirms = self._confirms, []
+        if not confirms and not self._left:
+            raise LinkError("cut off")
+        return confirms
+
+    def wait(self, *wakers: Any, timeout: float) -> None:
+        """Wait for confirms or wakers."""
+        select.select([self._news, *wakers], [], [], timeout)
+
+    def close(self) -> None:
+        """Remember it."""
+        self.closed = True
+        self._news.close()
+
+
+@contextmanager
+def _running(
+    broker: FakeBroker, journal: MemoryJournal, cursors: MemoryCursors, **settings: Any
+) -> Iterator[tuple[Publisher, LogCapture]]:
+    """Yield a started publisher; stop it in the end."""
+    logged = LogCapture()
+    quick = {"retry_first": 0.001, "retry_longest": 0.002, "retry_refused": 0.01}
+    publisher = Publisher(
+        PublisherSettings(**({"urls": "amqp://me:secret@a"} | quick | settings)),
+        source=journal,
+        cursors=cursors,
+        event_source_uri="urn:x",
+        log=structlog.wrap_logger(None, processors=[logged]),
+        connect=broker.connect,
+    )
+    publisher.start()
+    try:
+        yield publisher, logged
+    finally:
+        publisher.stop()
+
+
+def _journal(count: int) -> MemoryJournal:
+    """Return a journal of status events."""
+    return MemoryJournal([make_event(number) for number in range(1, count + 1)])
+
+
+def _ids(*numbers: int) -> list[str]:
+    """Return the message ids of these events."""
+    return [f"event-{number}" for number in numbers]
+
+
+def test_events_arrive_in_order_and_the_cursor_follows() -> None:
+    """What is there and what comes is published; stopping saves how far it came."""
+    broker, journal, cursors = FakeBroker(), _journal(200), MemoryCursors(amqp_publisher=0)
+    with _running(broker, journal, cursors) as (publisher, _):
+        broker.await_received(200)
+        journal.append(make_event(201))
+        assert broker.await_received(201) == _ids(*range(1, 202))
+    assert cursors.load("amqp-publisher") == 201
+    status = publisher.status()
+    assert (status.connected, status.published, status.confirmed) == (False, 201, 201)
+    assert status.lag == 0
+    assert broker.links[0].closed
+
+
+def test_stopping_sends_what_was_written_before() -> None:
+    """Events committed just before the end still go out."""
+    broker, journal, cursors = FakeBroker(), MemoryJournal(), MemoryCursors()
+    with _running(broker, journal, cursors):
+        broker.await_tries(1)
+        journal.append(*[make_event(number) for number in range(1, 1001)])
+    assert len(broker.received) == 1000
+    assert cursors.load("amqp-publisher") == 1000
+
+
+def test_a_lost_connection_is_opened_again_and_nothing_is_lost() -> None:
+    """Unconfirmed messages come again, the same, before newer ones."""
+    broker = FakeBroker(3, 2)
+    with _running(broker, _journal(6), MemoryCursors(amqp_publisher=0)) as (publisher, logged):
+        received = broker.await_received(6 + 3 + 1)
+    assert received == _ids(1, 2, 3, 4, 5, 6, 4, 5, 6, 6)
+    assert broker.received[3] == broker.received[6]
+    assert publisher.status().resent == 4
+    assert publisher.status().last_error == "cut off"
+    warnings = [entry for entry in logged.entries if entry["log_level"] == "warning"]
+    assert "cut off" in warnings[0]["event"]
+
+
+def test_brokers_are_tried_in_turn() -> None:
+    """With several URLs the next one is tried at once."""
+    down = LinkError("no connection")
+    broker = FakeBroker(down, down, down)
+    settings = {"urls": "amqp://a;amqp://b", "retry_first": 0.001}
+    with _running(broker, _journal(1), MemoryCursors(amqp_publisher=0), **settings) as (pub, _):
+        broker.await_received(1)
+        assert broker.tried == ["a", "b", "a", "b"]
+        assert pub.status().url == "amqp://b:5672/"
+
+
+def test_a_refusal_is_told_once_and_tried_again() -> None:
+    """Wrong credentials make one line in the log, without the password, and no end of tries."""
+    refused = LinkError("wrong password", refused=True)
+    broker = FakeBroker(*[refused] * 5)
+    with _running(broker, _journal(1), MemoryCursors(amqp_publisher=0)) as (_, logged):
+        broker.await_received(1)
+    errors = [entry for entry in logged.entries if entry["log_level"] == "error"]
+    assert len(errors) == 1
+    assert errors[0]["url"] == "amqp://me@a:5672/"
+    assert "secret" not in repr(logged.entries)
+
+
+def test_the_own_door_ends_the_publisher() -> None:
+    """It says so, and tries no more."""
+    broker = FakeBroker(LinkError("that is our own door", refused=True, own_door=True))
+    with _running(broker, _journal(1), MemoryCursors(amqp_publisher=0)) as (publisher, logged):
+        broker.await_tries(1)
+        publisher.stop()
+    assert broker.tried == ["a"]
+    assert publisher.status().last_error == "that is our own door"
+    assert [entry["log_level"] for entry in logged.entries] == ["error"]
+
+
+def test_an_error_of_the_journal_does_not_end_it() -> None:
+    """A database that fails for a moment is asked again."""
+
+    class Failing(MemoryJournal):
+        """Fails at the first two reads."""
+
+        failures = 2
+
+        def read(self, after: int, limit: int) -> Any:
+            if self.failures:
+                self.failures -= 1
+                raise OSError("database is locked")
+            return super().read(after, limit)
+
+    broker, journal = FakeBroker(), Failing([make_event(1)])
+    with _running(broker, journal, MemoryCursors(amqp_publisher=0)) as (_, logged):
+        assert broker.await_received(1) == _ids(1)
+    assert any("database is locked" in repr(entry) for entry in logged.entries)
+
+
+def test_a_blocked_broker_is_told_and_gets_nothing() -> None:
+    """Nothing is sent while the broker has an alarm, and stopping does not wait for its end."""
+    broker, journal, cursors = FakeBroker(), _journal(3), MemoryCursors(amqp_publisher=0)
+    broker.blocked = True
+    with _running(broker, journal, cursors) as (publisher, logged):
+        broker.await_tries(1)
+    assert broker.received == []
+    assert cursors.load("amqp-publisher") == 0
+    assert any("memory and disk alarms" in entry["event"] for entry in logged.entries)
+    assert "alarm" in (publisher.status().last_error or "")
+
+
+def test_wrong_urls_are_refused_at_once() -> None:
+    """Configuration errors come before the thread does."""
+    with pytest.raises(ConfigurationError):
+        Publisher(
+            PublisherSettings(urls="http://x"),
+            source=MemoryJournal(),
+            cursors=MemoryCursors(),
+            event_source_uri="urn:x",
+            log=structlog.wrap_logger(None, processors=[LogCapture()]),
+        )
+
+
+def test_pulp_2_spellings_make_a_note() -> None:
+    """qpid:// is read as AMQP and the log says so."""
+    with _running(FakeBroker(), MemoryJournal(), MemoryCursors(), urls="qpid://a") as (_, logged):
+        pass
+    assert logged.entries[0]["event"] == "qpid:// is read as amqp:// (AMQP 0-9-1)"
+
+
+def test_turned_on_it_keeps_its_start() -> None:
+    """The head at the start is saved, so that a crash before the first confirm loses nothing."""
+    cursors = MemoryCursors()
+    with _running(FakeBroker(LinkError("down")), _journal(7), cursors):
+        assert cursors.history == [7]
