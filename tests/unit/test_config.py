@@ -13,7 +13,7 @@ from pulpit.errors import ConfigurationError
 
 Write = Callable[[str], Path]
 
-#: Every section and key that Pulp 2.21 documents, as an installation has them.
+#: A file as an installation of Pulp 2 has it.
 PULP2_FILE = """\
 # an upgraded installation
 
@@ -97,6 +97,29 @@ directory: /var/lib/pulp/c_profiles
 """
 
 
+#: Every section and key of Pulp 2.21.
+PULP2_KEYS = {
+    "authentication": "rsa_key rsa_pub",
+    "consumer_history": "lifetime",
+    "data_reaping": "reaper_interval consumer_history repo_sync_history repo_publish_history "
+    "repo_group_publish_history task_status_history task_result_history",
+    "database": "name seeds username password replica_set ssl ssl_keyfile ssl_certfile verify_ssl "
+    "ca_path unsafe_autoretry write_concern x509_auth",
+    "email": "host port from enabled",
+    "lazy": "redirect_host redirect_port redirect_path https_retrieval download_interval "
+    "download_concurrency",
+    "ldap": "enabled uri base tls default_role filter",
+    "messaging": "url transport auth_enabled cacert clientcert topic_exchange "
+    "event_notifications_enabled event_notification_url",
+    "oauth": "enabled oauth_key oauth_secret",
+    "profiling": "enabled directory",
+    "security": "cacert cakey ssl_ca_certificate user_cert_expiration consumer_cert_expiration",
+    "server": "server_name key_url ks_url default_login default_password debugging_mode log_level "
+    "log_type working_directory",
+    "tasks": "broker_url celery_require_ssl cacert keyfile certfile login_method worker_timeout",
+}
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """Write a configuration file."""
@@ -142,6 +165,23 @@ def test_keys_of_pulp2_without_a_use_are_collected_once(write: Write) -> None:
     assert len(ignored) == len(set(ignored))
     assert "[messaging] event_notification_url" not in ignored
     assert "Secret" not in str(ignored)
+
+
+@pytest.mark.parametrize("section", PULP2_KEYS)
+def test_every_key_of_pulp2_is_known(write: Write, section: str) -> None:
+    """No key of Pulp 2.21 is unknown, with or without a value."""
+    keys = PULP2_KEYS[section].split()
+    load(write(f"[{section}]\n" + "".join(f"{key}:\n" for key in keys)))
+    used = {row.key for row in config.all_settings() if row.section == section}
+    without_use = [key for key in keys if key not in used]
+    settings = load(write(f"[{section}]\n" + "".join(f"{key} = x\n" for key in without_use)))
+    assert settings.ignored == tuple(f"[{section}] {key}" for key in without_use)
+
+
+@pytest.mark.parametrize("level", ["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET"])
+def test_the_log_levels_of_pulp2(write: Write, level: str) -> None:
+    """Every level that Pulp 2 knew is one here."""
+    assert load(write(f"[server]\nlog_level: {level}\n")).server.log_level == level
 
 
 def test_pulp2_spellings_of_a_broker_are_read_as_amqp(write: Write) -> None:

@@ -71,6 +71,7 @@ class Anonymous(StrEnum):
 class LogLevel(StrEnum):
     """The least severe messages that are logged."""
 
+    NOTSET = "NOTSET"
     DEBUG = "DEBUG"
     INFO = "INFO"
     WARNING = "WARNING"
