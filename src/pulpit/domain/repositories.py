@@ -8,14 +8,27 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pulpit.domain.clock import render_time
+
 __all__ = [
     "DISTRIBUTOR_ID",
+    "MASK",
+    "REPOSITORIES_HREF",
     "REPOSITORY_ID",
     "Distributor",
     "Importer",
     "Publication",
     "Repository",
+    "distributor_document",
+    "importer_document",
+    "masked",
+    "repository_document",
+    "unmasked",
 ]
+
+REPOSITORIES_HREF = "/pulp/api/v2/repositories/"
+#: What stands in the place of a secret.
+MASK = "*****"
 
 #: What a repository may be called.
 REPOSITORY_ID = re.compile(r"[.\-_A-Za-z0-9]+")
@@ -94,3 +107,74 @@ class Publication:
     live: bool = False
     #: When another took its place; its files are kept for a while after that.
     superseded: datetime | None = None
+
+
+def _is_secret(key: str) -> bool:
+    """Tell whether the value of that key of a configuration is kept from readers."""
+    return key.endswith("password") or key == "ssl_client_key"
+
+
+def masked(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration as clients may see it, without its secrets."""
+    return {key: MASK if _is_secret(key) and value else value for key, value in config.items()}
+
+
+def unmasked(sent: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a client sent, with the secrets that it only saw masked as they are kept."""
+    return {
+        key: kept[key] if _is_secret(key) and value == MASK and key in kept else value
+        for key, value in sent.items()
+    }
+
+
+def repository_document(repository: Repository) -> dict[str, Any]:
+    """Return the document of ``GET /pulp/api/v2/repositories/<id>/``, without its plugins."""
+    return {
+        "_id": {"$oid": repository.oid},
+        "_ns": "repos",
+        "_href": f"{REPOSITORIES_HREF}{repository.id}/",
+        "id": repository.id,
+        "display_name": repository.display_name,
+        "description": repository.description,
+        "notes": repository.notes,
+        "scratchpad": repository.scratchpad,
+        "content_unit_counts": repository.content_unit_counts,
+        "last_unit_added": render_time(repository.last_unit_added),
+        "last_unit_removed": render_time(repository.last_unit_removed),
+    }
+
+
+def importer_document(importer: Importer) -> dict[str, Any]:
+    """Return the document of an importer, its secrets masked."""
+    type_id = importer.importer_type_id
+    return {
+        "_id": {"$oid": importer.oid},
+        "_ns": "repo_importers",
+        "_href": f"{REPOSITORIES_HREF}{importer.repo_id}/importers/{type_id}/",
+        "id": type_id,
+        "importer_type_id": type_id,
+        "repo_id": importer.repo_id,
+        "config": masked(importer.config),
+        "scratchpad": importer.scratchpad,
+        "last_sync": render_time(importer.last_sync),
+        "last_updated": render_time(importer.last_updated),
+        "last_override_config": {},
+    }
+
+
+def distributor_document(distributor: Distributor) -> dict[str, Any]:
+    """Return the document of a distributor, its secrets masked."""
+    return {
+        "_id": {"$oid": distributor.oid},
+        "_ns": "repo_distributors",
+        "_href": f"{REPOSITORIES_HREF}{distributor.repo_id}/distributors/{distributor.id}/",
+        "id": distributor.id,
+        "distributor_type_id": distributor.distributor_type_id,
+        "repo_id": distributor.repo_id,
+        "config": masked(distributor.config),
+        "auto_publish": distributor.auto_publish,
+        "scratchpad": distributor.scratchpad,
+        "last_publish": render_time(distributor.last_publish),
+        "last_updated": render_time(distributor.last_updated),
+        "last_override_config": {},
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -20,7 +21,7 @@ __all__ = ["Completion", "Completions", "Lifecycle", "Tasks", "new_task"]
 
 def new_task(
     *,
-    clock: Clock,
+    now: datetime,
     task_type: str,
     operation: str,
     arguments: Mapping[str, Any],
@@ -28,7 +29,6 @@ def new_task(
     resources: Sequence[str],
 ) -> Task:
     """Return a task that waits, with ids of its own."""
-    now = clock()
     return Task(
         id=str(uuid4()),
         oid=new_oid(now),

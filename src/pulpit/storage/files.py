@@ -25,9 +25,11 @@ class FolderFileStore:
 
     Args:
         data: the data folder; what is missing in it is made.
+        owner: begins the names of the temporary files, so that they can be told apart.
     """
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, owner: str = "server") -> None:
+        self._owner = owner
         self._content = data / "content"
         self._temporary = data / "tmp"
         self._publications = data / "publications"
@@ -38,7 +40,7 @@ class FolderFileStore:
         return self._content / digest[:2] / digest[2:]
 
     def temporary(self) -> Path:
-        return self._temporary / secrets.token_hex(16)
+        return self._temporary / f"{self._owner}.{secrets.token_hex(16)}"
 
     def keep(self, temporary: Path, digest: str) -> Path:
         target = self.path(digest)
@@ -79,6 +81,11 @@ class FolderFileStore:
                     path.unlink()
                     removed += 1
         return removed
+
+    def remove_temporary_of(self, owner: str) -> None:
+        """Delete what an owner that is gone has left."""
+        for path in self._temporary.glob(f"{owner}.*"):
+            path.unlink(missing_ok=True)
 
     def publication_folder(self, name: str) -> Path:
         return self._publications / name

@@ -12,13 +12,27 @@ from sqlalchemy.exc import IntegrityError
 from pulpit.domain.criteria import Criteria
 from pulpit.domain.repositories import Distributor, Importer, Repository
 from pulpit.errors import DuplicateResource, MissingResource
-from pulpit.storage.criteria import FieldColumn, apply_criteria
+from pulpit.storage.criteria import ColumnKind, FieldColumn, apply_criteria
 from pulpit.storage.rows import batched, upsert
 from pulpit.storage.tables import distributors, importers, publications, repositories
 
 __all__ = ["SqlRepositoryStore"]
 
 _CHANGING = ("display_name", "description", "notes", "scratchpad")
+
+_FIELDS = {
+    "_id": FieldColumn(column=repositories.c.oid),
+    "id": FieldColumn(column=repositories.c.id),
+    "display_name": FieldColumn(column=repositories.c.display_name),
+    "description": FieldColumn(column=repositories.c.description),
+    "notes": FieldColumn(column=repositories.c.notes, kind=ColumnKind.JSON),
+    "scratchpad": FieldColumn(column=repositories.c.scratchpad, kind=ColumnKind.JSON),
+    "content_unit_counts": FieldColumn(
+        column=repositories.c.content_unit_counts, kind=ColumnKind.JSON
+    ),
+    "last_unit_added": FieldColumn(column=repositories.c.last_unit_added, kind=ColumnKind.TIME),
+    "last_unit_removed": FieldColumn(column=repositories.c.last_unit_removed, kind=ColumnKind.TIME),
+}
 
 
 class SqlRepositoryStore:

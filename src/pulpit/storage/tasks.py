@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert,
 from pulpit.domain.criteria import Criteria
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.errors import Fenced, MissingResource
-from pulpit.storage.criteria import FieldColumn, apply_criteria
+from pulpit.storage.criteria import ColumnKind, FieldColumn, Members, apply_criteria
 from pulpit.storage.rows import batched
 from pulpit.storage.tables import reservations, task_tags, tasks
 
@@ -36,6 +36,24 @@ _UPDATE = (
     .where(tasks.c.number == bindparam("of_number"))
     .values({name: bindparam(name, type_=tasks.c[name].type) for name in _CHANGING})
 )
+
+_TAGS = Members(column=task_tags.c.tag, belongs=task_tags.c.task_number == tasks.c.number)
+_FIELDS = {
+    "_id": FieldColumn(column=tasks.c.oid),
+    "id": FieldColumn(column=tasks.c.oid),
+    "task_id": FieldColumn(column=tasks.c.id),
+    "task_type": FieldColumn(column=tasks.c.task_type),
+    "state": FieldColumn(column=tasks.c.state),
+    "tags": FieldColumn(column=tasks.c.tags, kind=ColumnKind.JSON, members=_TAGS),
+    "worker_name": FieldColumn(column=tasks.c.worker_name),
+    "group_id": FieldColumn(column=tasks.c.group_id),
+    "start_time": FieldColumn(column=tasks.c.start_time, kind=ColumnKind.TIME),
+    "finish_time": FieldColumn(column=tasks.c.finish_time, kind=ColumnKind.TIME),
+    "progress_report": FieldColumn(column=tasks.c.progress, kind=ColumnKind.JSON),
+    "result": FieldColumn(column=tasks.c.result, kind=ColumnKind.JSON),
+    "error": FieldColumn(column=tasks.c.error, kind=ColumnKind.JSON),
+    "traceback": FieldColumn(column=tasks.c.traceback),
+}
 
 
 def _values(task: Task) -> dict[str, Any]:
@@ -87,8 +105,8 @@ class SqlTaskStore:
         return [_task(row) for row in self._connection.execute(statement)]
 
     def add(self, task: Task) -> Task:
-        added = self._connection.execute(insert(tasks), _values(task))
-        number = added.inserted_primary_key[0]
+        added = self._connection.execute(insert(tasks).returning(tasks.c.number), _values(task))
+        number = added.scalar_one()
         if task.tags:
             self._connection.execute(
                 insert(task_tags),
