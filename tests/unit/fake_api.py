@@ -1,0 +1,131 @@
+"""A scripted server behind httpx.MockTransport: what the client and the commands speak to."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import httpx
+
+__all__ = ["FakeApi", "error_body", "report", "sse"]
+
+TASK = "11111111-2222-3333-4444-555555555555"
+
+
+def report(state: str = "finished", *, task_id: str = TASK, **more: Any) -> dict[str, Any]:
+    """Return a task report of a sync of zoo."""
+    document: dict[str, Any] = {
+        "task_id": task_id,
+        "state": state,
+        "task_type": "pulp.server.managers.repo.sync.sync",
+        "tags": ["pulp:repository:zoo", "pulp:action:sync"],
+        "progress_report": {},
+        "result": None,
+        "error": None,
+        "start_time": "2024-05-01T12:00:00Z",
+        "finish_time": "2024-05-01T12:00:02Z",
+        "worker_name": "w1",
+        "spawned_tasks": [],
+    }
+    return document | more
+
+
+def error_body(status: int, code: str, text: str, **data: Any) -> dict[str, Any]:
+    """Return the API's error body."""
+    error = {"code": code, "description": text, "data": data, "sub_errors": []}
+    return {"http_status": status, "error_message": text, "error": error}
+
+
+def sse(number: int | None, kind: str, body: Any) -> bytes:
+    """Return one event of a stream."""
+    head = b"" if number is None else b"id: %d\n" % number
+    return head + f"event: {kind}\ndata: {json.dumps(body)}\n\n".encode()
+
+
+class _Chunks(httpx.SyncByteStream):
+    """A body that comes in pieces and may break off."""
+
+    def __init__(self, chunks: Iterable[bytes | Exception]) -> None:
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            if isinstance(chunk, Exception):
+                raise chunk
+            yield chunk
+
+
+class FakeApi:
+    """Answers by (method, path); each answer is a status and a JSON document."""
+
+    def __init__(self) -> None:
+        self.answers: dict[tuple[str, str], tuple[int, Any]] = {
+            ("GET", "/pulpit/v1/events/"): (200, {"events": [], "next": 7}),
+        }
+        #: What each connection to the event stream brings, in turn.
+        self.streams: list[list[bytes | Exception] | httpx.Response | Exception] = []
+        self.requests: list[httpx.Request] = []
+        self.logins = {("admin", "secret")}
+        self.transport = httpx.MockTransport(self._handle)
+
+    def at(self, method: str, path: str, document: Any, status: int = 200) -> None:
+        """Answer this request so from now on."""
+        self.answers[method, path] = (status, document)
+
+    def call(self, method: str, path: str, *task_ids: str) -> None:
+        """Answer this request with a call report that names tasks."""
+        spawned = [{"_href": f"/tasks/{task_id}/", "task_id": task_id} for task_id in task_ids]
+        self.at(method, path, {"result": None, "error": None, "spawned_tasks": spawned}, 202)
+
+    def told(self, *reports: dict[str, Any], start: int = 8) -> None:
+        """Have the next connection to the stream tell these reports."""
+        self.streams.append(
+            [
+                sse(start + offset, "pulpit.task.status.v1", told)
+                for offset, told in enumerate(reports)
+            ]
+        )
+
+    def bodies(self, method: str, path: str) -> list[Any]:
+        """Return the JSON that was sent so."""
+        return [
+            json.loads(request.content or b"null")
+            for request in self.requests
+            if (request.method, request.url.path) == (method, path)
+        ]
+
+    def _handle(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request."""
+        self.requests.append(request)
+        if not self._allowed(request):
+            return httpx.Response(401, json=error_body(401, "PLP0025", "Authentication failed"))
+        if request.headers.get("Accept") == "text/event-stream":
+            return self._stream()
+        missing = (404, error_body(404, "PLP0009", "Missing", resources={"repo_id": "none"}))
+        status, document = self.answers.get((request.method, request.url.path), missing)
+        if isinstance(document, Exception):
+            raise document
+        if isinstance(document, bytes):
+            return httpx.Response(status, content=document)
+        return httpx.Response(status, json=document)
+
+    def _allowed(self, request: httpx.Request) -> bool:
+        """Return whether the request carries a login that is known."""
+        expected = {
+            "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+            for user, password in self.logins
+        }
+        return request.headers.get("Authorization") in expected
+
+    def _stream(self) -> httpx.Response:
+        """Answer with the next connection of the script."""
+        script = self.streams.pop(0)
+        if isinstance(script, Exception):
+            raise script
+        if isinstance(script, httpx.Response):
+            return script
+        return httpx.Response(
+            200, headers={"Content-Type": "text/event-stream"}, stream=_Chunks(script)
+        )

@@ -1,0 +1,149 @@
+"""The client: requests, answers, errors."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from pulpit.client import (
+    ApiError,
+    Client,
+    Conflict,
+    Forbidden,
+    NotFound,
+    Unauthenticated,
+    Unintelligible,
+    Unreachable,
+)
+from pulpit.domain.tasks import TaskState
+from tests.unit.fake_api import TASK, FakeApi, error_body, report
+
+REPOSITORIES = "/pulp/api/v2/repositories/"
+
+
+@pytest.fixture
+def api() -> FakeApi:
+    """Return a server without repositories."""
+    return FakeApi()
+
+
+@pytest.fixture
+def client(api: FakeApi) -> Client:
+    """Return a client that the server knows."""
+    return Client("http://server:1/", auth=("admin", "secret"), transport=api.transport)
+
+
+def test_actions_name_their_tasks(api: FakeApi, client: Client) -> None:
+    """Sync and publish send what the contract says and return the tasks' ids."""
+    api.call("POST", f"{REPOSITORIES}zoo/actions/sync/", "t1")
+    api.call("POST", f"{REPOSITORIES}zoo/actions/publish/", "t2", "t3")
+    assert client.sync("zoo", override={"force": True}).spawned == ("t1",)
+    assert client.publish("zoo", "yum", override={"force_full": True}).spawned == ("t2", "t3")
+    assert api.bodies("POST", f"{REPOSITORIES}zoo/actions/sync/") == [
+        {"override_config": {"force": True}}
+    ]
+    assert api.bodies("POST", f"{REPOSITORIES}zoo/actions/publish/") == [
+        {"id": "yum", "override_config": {"force_full": True}}
+    ]
+
+
+def test_ids_are_quoted(api: FakeApi, client: Client) -> None:
+    """An id can't reach another path."""
+    with pytest.raises(NotFound):
+        client.repository("../users")
+    assert api.requests[-1].url.raw_path.startswith(b"/pulp/api/v2/repositories/..%2Fusers/")
+
+
+def test_task_reports_are_typed(api: FakeApi, client: Client) -> None:
+    """A report is read whole, and knows its repository and action."""
+    api.at("GET", f"/pulp/api/v2/tasks/{TASK}/", report(spawned_tasks=[{"task_id": "t9"}]))
+    task = client.task(TASK)
+    assert (task.task_id, task.state) == (TASK, TaskState.FINISHED)
+    assert (task.repository, task.action, task.spawned) == ("zoo", "sync", ("t9",))
+
+
+@pytest.mark.parametrize(
+    "document", [None, [], {}, {"task_id": TASK, "state": "dancing"}, {"task_id": 5}]
+)
+def test_strange_task_reports_are_refused(api: FakeApi, client: Client, document: object) -> None:
+    """What is no task report is told, not passed on."""
+    api.at("GET", f"/pulp/api/v2/tasks/{TASK}/", document)
+    with pytest.raises(Unintelligible):
+        client.task(TASK)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, ApiError), (401, Unauthenticated), (403, Forbidden), (404, NotFound), (409, Conflict)],
+)
+def test_error_bodies_become_errors(
+    api: FakeApi, client: Client, status: int, kind: type[ApiError]
+) -> None:
+    """Each status has its class; code, words and data are the body's."""
+    api.at("POST", REPOSITORIES, error_body(status, "PLP1", "No.", resource_id="zoo"), status)
+    with pytest.raises(ApiError) as caught:
+        client.create_repository({"id": "zoo"})
+    assert type(caught.value) is kind
+    assert (caught.value.status, caught.value.code) == (status, "PLP1")
+    assert (caught.value.message, caught.value.data) == ("No.", {"resource_id": "zoo"})
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"<html>", b"[1]", b'{"error": "x"}', b"\xff"])
+def test_errors_without_a_body_of_ours(api: FakeApi, client: Client, body: bytes) -> None:
+    """An error of a proxy in between still says what was asked and what came."""
+    api.at("GET", REPOSITORIES, body, 599)
+    with pytest.raises(ApiError, match="GET /pulp/api/v2/repositories/: HTTP 599"):
+        client.repositories()
+
+
+@pytest.mark.parametrize("body", [b"<html>", b'"text"', b"[1]", b"{}"])
+def test_answers_of_other_servers(api: FakeApi, client: Client, body: bytes) -> None:
+    """A web server that is not ours is recognised."""
+    api.at("GET", REPOSITORIES, body)
+    with pytest.raises(Unintelligible, match="http://server:1 is no Pulpit server"):
+        client.repositories()
+
+
+def test_redirects_are_not_followed(api: FakeApi, client: Client) -> None:
+    """Credentials go to the server named and to no other."""
+    answer = httpx.Response(301, headers={"Location": "http://evil/"})
+    moved = httpx.MockTransport(lambda _request: answer)
+    away = Client("http://server:1", auth=("admin", "secret"), transport=moved)
+    with pytest.raises(Unintelligible, match="redirects"):
+        away.status()
+
+
+def test_no_server(api: FakeApi, client: Client) -> None:
+    """The error names the address, the reason and what to do."""
+    api.at("GET", REPOSITORIES, httpx.ConnectError("[Errno 111] Connection refused"))
+    with pytest.raises(Unreachable) as caught:
+        client.repositories()
+    assert caught.value.message == (
+        "No server answers at http://server:1 (Connection refused): start one with "
+        "`pulpit serve`, or name another with --url or PULPIT_URL."
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["", "server", "ftp://server", "http://", "http://u:p@server", "http://server:port"]
+)
+def test_addresses_are_checked(url: str) -> None:
+    """What is no http address, or holds a password, is refused before anything is sent."""
+    with pytest.raises(ValueError):
+        Client(url)
+
+
+def test_searching_tasks(api: FakeApi, client: Client) -> None:
+    """Tags, states and limit go into the criteria."""
+    api.at("POST", "/pulp/api/v2/tasks/search/", [report()])
+    found = client.tasks(tags=["a", "b"], states=["error"], limit=5)
+    assert [task.task_id for task in found] == [TASK]
+    assert api.bodies("POST", "/pulp/api/v2/tasks/search/") == [
+        {
+            "criteria": {
+                "filters": {"$and": [{"tags": "a"}, {"tags": "b"}], "state": {"$in": ["error"]}},
+                "sort": [["_id", "descending"]],
+                "limit": 5,
+            }
+        }
+    ]
