@@ -19,16 +19,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench._feed import serving
+from bench._memory import Memory, resident, shared_once
 from bench._packages import listed_repository, real_repository
-from bench._server import Memory, Server, resident, shared_once
 from pulpit.client import CallReport, Event, EventFilter
 from pulpit.domain.events import EventKind
 from pulpit.domain.tasks import TaskState
+from tests.services.pulpit import Pulpit
 
 __all__ = ["Measured", "main", "measure"]
 
 _REAL, _LISTED, _MANY = 500, 10_000, 50_000
 
+_SETTINGS = {"server": {"log_level": "WARNING"}}
 _AIMS = {"immediate_vs_floor": 1.5, "on_demand_vs_floor": 2.5, "peak_rss_mb": 300}
 
 _REWRITE = """
@@ -195,7 +197,7 @@ def _subject(
     memory: Callable[[int], int] = resident,
 ) -> _Run:
     """Return what a new server takes to sync and publish the feed."""
-    with serving(repository) as feed, Server(scratch.new()) as server:
+    with serving(repository) as feed, Pulpit(scratch.new(), settings=_SETTINGS) as server:
         server.client.create_repository(_repository(feed, policy))
         with Memory(server.pid, memory) as used:
             began = time.perf_counter()
@@ -226,7 +228,7 @@ def _repository(feed: str, policy: str) -> dict[str, object]:
     }
 
 
-def _follow(server: Server, call: Callable[[], CallReport]) -> None:
+def _follow(server: Pulpit, call: Callable[[], CallReport]) -> None:
     """Make the call and return at the event that its task is complete.
 
     Raises:
