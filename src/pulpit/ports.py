@@ -241,11 +241,14 @@ class ContentStore(Protocol):
     def packages(self, repo_id: str) -> Iterator[Unit]:
         """Yield the repository's packages without metadata and chunks, unordered."""
 
-    def package_chunks(self, repo_id: str) -> Iterator[Unit]:
-        """Yield the repository's packages with chunks and without metadata, sorted as units are.
+    def package_chunks(self, repo_id: str, type_ids: Collection[str]) -> Iterator[Unit]:
+        """Yield packages of these types with chunks and without metadata, sorted as units are.
 
         Holds few at a time, however large the repository is.
         """
+
+    def locally_stored(self, repo_id: str) -> int:
+        """Return how many of the repository's units have their file here, or need none."""
 
     def associate(self, repo_id: str, unit_ids: Collection[int], *, now: datetime) -> int:
         """Put units into the repository; return how many were not in it.

@@ -31,8 +31,8 @@ from pulpit.storage.units import (
 
 __all__ = ["SqlContentStore"]
 
-#: Units whose chunks are read at once; a package's are a few kilobytes.
-_READ_AT_ONCE = 500
+#: Units whose chunks are read at once; of most packages a few kilobytes, of a kernel a hundred.
+_READ_AT_ONCE = 200
 _CHUNKS = (unit_chunks.c.chunk_0, unit_chunks.c.chunk_1, unit_chunks.c.chunk_2)
 
 
@@ -131,8 +131,8 @@ class SqlContentStore(ArtifactRows):
         rows = self._connection.execute(statement, execution_options={"yield_per": 1000})
         return map(package_of, rows)
 
-    def package_chunks(self, repo_id: str) -> Iterator[Unit]:
-        return self._read(repo_id, PACKAGE_TYPES, PACKAGE_FIELDS, package_of)
+    def package_chunks(self, repo_id: str, type_ids: Collection[str]) -> Iterator[Unit]:
+        return self._read(repo_id, type_ids, PACKAGE_FIELDS, package_of)
 
     def _read(
         self,
