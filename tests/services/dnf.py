@@ -104,11 +104,15 @@ class Dnf:
         lines = self.run("repoquery", f"--queryformat={_NEVRA}", *hotfix, *names).split()
         return sorted(set(lines))
 
-    def details(self, name: str, *formats: str) -> list[list[str]]:
-        """Return the fields of *formats* (``requires``, ``location``…) of each package *name*."""
-        query = "\\t".join("%{" + field + "}" for field in formats) + "\\n"
-        lines = self.run("repoquery", f"--queryformat={query}", name).splitlines()
-        return [line.split("\t") for line in lines if line]
+    def details(self, name: str, *fields: str) -> list[list[str]]:
+        """Return *fields* (``requires``, ``location``…) of the packages like *name*, sorted.
+
+        A field of several values takes a row for each of them. Modular packages are included.
+        """
+        query = "\\t".join("%{" + each + "}" for each in fields) + "\\n"
+        hotfix = "--setopt=x.module_hotfixes=1"
+        lines = self.run("repoquery", f"--queryformat={query}", hotfix, name).splitlines()
+        return sorted(line.split("\t") for line in lines if line)
 
     def download(self, dest: Path, *names: str) -> list[Path]:
         """Download packages into *dest* and return their files."""
