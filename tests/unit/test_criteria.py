@@ -146,7 +146,7 @@ def _nested(depth: int) -> dict[str, Any]:
         ({"$or": []}, InvalidValue, "$or"),
         ({"$or": {}}, InvalidValue, "$or"),
         ({"$or": [{"id": "a"}] * 1_001}, InvalidValue, "id"),
-        (_nested(17), InvalidValue, "$and"),
+        (_nested(10), InvalidValue, "$and"),
         (_nested(1_000), InvalidValue, "$and"),
     ],
 )

@@ -31,8 +31,8 @@ __all__ = [
     "parse_filter",
 ]
 
-#: Clauses within clauses, and values within values.
-MAX_DEPTH = 16
+#: Clauses within clauses, and values within values; SQLite's parser would take a few more.
+MAX_DEPTH = 10
 #: Clauses of one filter.
 MAX_TERMS = 1_000
 #: Values of all ``$in`` and ``$nin`` of one filter together.

@@ -1,17 +1,15 @@
 """Criteria as SQL: what a search selects, sorts, skips and limits.
 
-Columns are compared by the database; what lies within JSON is judged by two functions that each
-connection gets from here, so that it means the same as in ``pulpit.domain.matching``.
+Columns are compared by the database; what lies within JSON is judged by the functions of
+``pulpit.storage.functions``, so that it means the same as in ``pulpit.domain.matching``.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
 from operator import ge, gt, le, lt
 from typing import Any
 
@@ -30,7 +28,9 @@ from sqlalchemy import (
     or_,
     true,
 )
-from sqlalchemy.sql.elements import Grouping
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from pulpit.domain.clock import parse_time, render_time
 from pulpit.domain.criteria import Criteria
@@ -46,10 +46,10 @@ from pulpit.domain.filters import (
     Not,
     Regex,
     filter_document,
-    parse_filter,
 )
-from pulpit.domain.matching import matches, sort_value
+from pulpit.domain.matching import matches
 from pulpit.domain.regex import Pattern
+from pulpit.storage.functions import register_functions
 
 __all__ = [
     "ColumnKind",
@@ -69,8 +69,10 @@ _ORDERS: Mapping[Comparison, Callable[[Any, Any], ColumnElement[bool]]] = {
     Comparison.GREATER: gt,
     Comparison.GREATER_OR_EQUAL: ge,
 }
-#: A database's parser takes expressions of limited depth: long ones are cut into groups.
-_GROUP = 50
+#: Filters with more conditions are compiled for a database whose parser takes limited depth.
+_PLAIN = 100
+#: How many terms stand side by side then.
+_GROUP = 16
 
 
 class ColumnKind(StrEnum):
@@ -134,35 +136,63 @@ def apply_criteria(
 
 def compile_filter(condition: Filter, fields: Mapping[str, FieldColumn]) -> ColumnElement[bool]:
     """Return an expression that is true or false, never null, as ``matches`` would say."""
+    return _compile(condition, fields, deep=_size(condition) > _PLAIN)
+
+
+def _size(condition: Filter) -> int:
+    """Return how many conditions the filter holds."""
+    match condition:
+        case All(terms=terms) | AnyOf(terms=terms):
+            return sum(map(_size, terms))
+        case Not(term=term):
+            return _size(term)
+    return 1
+
+
+def _compile(
+    condition: Filter, fields: Mapping[str, FieldColumn], *, deep: bool
+) -> ColumnElement[bool]:
+    """Compile a part of a filter; *deep* when the whole of it is large."""
     match condition:
         case All(terms=terms):
-            return _joined(and_, true(), [compile_filter(term, fields) for term in terms])
+            compiled = [_compile(term, fields, deep=deep) for term in terms]
+            return _joined(and_, true(), compiled, deep=deep)
         case AnyOf(terms=terms):
-            return _joined(or_, false(), [compile_filter(term, fields) for term in terms])
+            compiled = [_compile(term, fields, deep=deep) for term in terms]
+            return _joined(or_, false(), compiled, deep=deep)
         case Not(term=term):
-            return not_(compile_filter(term, fields))
+            return not_(_compile(term, fields, deep=deep))
         case _:
             return _leaf(condition, fields)
-
-
-def register_functions(connection: sqlite3.Connection) -> None:
-    """Give a SQLite connection the functions that compiled criteria call."""
-    connection.create_function("pulpit_matches", 3, _matches_json, deterministic=True)
-    connection.create_function("pulpit_regex", 3, _matches_regex, deterministic=True)
-    connection.create_function("pulpit_sort", 3, _sort_json, deterministic=True)
 
 
 def _joined(
     join: Callable[..., ColumnElement[bool]],
     neutral: ColumnElement[bool],
     terms: Sequence[ColumnElement[bool]],
+    *,
+    deep: bool,
 ) -> ColumnElement[bool]:
-    """Return the terms as one expression whose depth grows slowly with their number."""
+    """Join terms by AND or OR; if *deep*, as a tree whose depth grows slowly with their number."""
+    if not deep:
+        return join(neutral, *terms)
     while len(terms) > _GROUP:
-        terms = [
-            Grouping(join(*terms[start : start + _GROUP])) for start in range(0, len(terms), _GROUP)
-        ]
-    return join(neutral, *terms)
+        groups = [terms[start : start + _GROUP] for start in range(0, len(terms), _GROUP)]
+        terms = [_Apart(join(neutral, *group)) for group in groups]
+    return _Apart(join(neutral, *terms))
+
+
+class _Apart(FunctionElement[bool]):
+    """A term in parentheses, which isn't merged with those around it."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(_Apart)
+def _compile_apart(element: _Apart, compiler: SQLCompiler, **options: Any) -> str:
+    """Return the term in parentheses."""
+    return f"({compiler.process(element.clauses, **options)})"
 
 
 def _leaf(leaf: Leaf, fields: Mapping[str, FieldColumn]) -> ColumnElement[bool]:
@@ -277,10 +307,10 @@ def _compare_time(
 
 def _in(field: FieldColumn, values: Sequence[Any]) -> ColumnElement[bool]:
     absent = field.column.is_(None) if None in values else false()
+    fits = {fit for value in values if (fit := _fit(field, value)) is not None}
     if field.kind is ColumnKind.TIME:
-        terms = [_compare(field, Comparison.EQUAL, value) for value in values if value is not None]
-        return _joined(or_, absent, terms)
-    fits = [fit for value in values if (fit := _fit(field, value)) is not None]
+        terms = [_compare(field, Comparison.EQUAL, fit) for fit in fits]
+        return or_(absent, _joined(or_, false(), terms, deep=len(terms) > _PLAIN))
     return or_(absent, and_(field.column.is_not(None), field.column.in_(fits)))
 
 
@@ -298,36 +328,3 @@ def _order(by: tuple[str, bool], fields: Mapping[str, FieldColumn]) -> ColumnEle
     if field.kind is ColumnKind.JSON:
         key = func.pulpit_sort(key, literal(name, String), literal(ascending, Boolean))
     return key.asc().nulls_first() if ascending else key.desc().nulls_last()
-
-
-@lru_cache(maxsize=64)
-def _condition(document: str) -> Filter:
-    """Parse the filter of a statement, which comes again for each row."""
-    return parse_filter(msgspec.json.decode(document))
-
-
-@lru_cache(maxsize=64)
-def _pattern(source: str, options: str) -> Pattern:
-    """Compile the pattern of a statement, which comes again for each row."""
-    return Pattern(source, options)
-
-
-def _matches_json(text: str | None, top: str, condition: str) -> bool:
-    """Judge one JSON column by a filter."""
-    return matches(_condition(condition), _document(text, top))
-
-
-def _matches_regex(text: str | None, source: str, options: str) -> bool:
-    """Judge one text column by a regular expression."""
-    return text is not None and _pattern(source, options).search(text)
-
-
-def _sort_json(text: str | None, name: str, ascending: int) -> float | str | bytes | None:
-    """Return what a row sorts by."""
-    document = _document(text, name.partition(".")[0])
-    return sort_value(document, name, ascending=bool(ascending))
-
-
-def _document(text: str | None, top: str) -> dict[str, Any]:
-    """Return a document of one field, which holds the JSON text."""
-    return {} if text is None else {top: msgspec.json.decode(text)}

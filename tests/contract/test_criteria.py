@@ -1,0 +1,250 @@
+"""One meaning of criteria: what SQL selects is what matching in memory selects."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Connection,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    delete,
+    event,
+    insert,
+)
+from sqlalchemy import select as sql_select
+from sqlalchemy.pool import StaticPool
+
+from pulpit.domain.criteria import Criteria, parse_criteria, select
+from pulpit.storage.criteria import (
+    ColumnKind,
+    FieldColumn,
+    Members,
+    apply_criteria,
+    register_functions,
+)
+from pulpit.storage.tables import UtcTime
+
+METADATA = MetaData()
+ROWS = Table(
+    "rows",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("text", String),
+    Column("size", Float),
+    Column("flag", Boolean),
+    Column("at", UtcTime),
+    Column("tags", JSON(none_as_null=True)),
+    Column("json", JSON(none_as_null=True)),
+)
+TAGS = Table("tags", METADATA, Column("tag", String), Column("number", Integer))
+FIELDS = {
+    "text": FieldColumn(column=ROWS.c.text),
+    "size": FieldColumn(column=ROWS.c.size, kind=ColumnKind.NUMBER),
+    "flag": FieldColumn(column=ROWS.c.flag, kind=ColumnKind.BOOLEAN),
+    "at": FieldColumn(column=ROWS.c.at, kind=ColumnKind.TIME),
+    "tags": FieldColumn(
+        column=ROWS.c.tags,
+        kind=ColumnKind.JSON,
+        members=Members(column=TAGS.c.tag, belongs=TAGS.c.number == ROWS.c.number),
+    ),
+    "json": FieldColumn(column=ROWS.c.json, kind=ColumnKind.JSON),
+}
+MOMENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+texts = st.sampled_from(
+    ["", "a", "ab", "abc", "b", "B", "é", "2026-03-01T12:00:00Z", "10", "%", "_"]
+)
+numbers = st.sampled_from([-1, 0, 1, 2, 2.5, 2**62])
+moments = st.integers(-3, 3).map(lambda half: MOMENT + timedelta(milliseconds=500 * half))
+dates = st.sampled_from(
+    [
+        {"$date": "2026-03-01T12:00:00Z"},
+        {"$date": "2026-03-01T13:00:01+01:00"},
+        {"$date": "9999-12-31T23:59:59Z"},
+    ]
+)
+scalars = st.none() | st.booleans() | numbers | texts
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "b", "0"]), inner, max_size=2)
+    ),
+    max_leaves=5,
+)
+rows = st.fixed_dictionaries(
+    {
+        "text": st.none() | texts,
+        "size": st.none() | numbers,
+        "flag": st.none() | st.booleans(),
+        "at": st.none() | moments,
+        "tags": st.none() | st.lists(texts, max_size=3),
+        "json": values,
+    }
+)
+names = st.sampled_from(
+    [
+        "text",
+        "text.a",
+        "size",
+        "flag",
+        "at",
+        "tags",
+        "tags.1",
+        "json",
+        "json.a",
+        "json.a.b",
+        "json.0",
+        "unknown",
+    ]
+)
+operands = values | dates
+ordered = texts | numbers | dates
+patterns = st.sampled_from(["^a", "^ab", "^A", "b$", "^abc$", "a|é", "", ".", "^%", "^_", "^é"])
+conditions = st.one_of(
+    operands,
+    st.dictionaries(st.sampled_from(["$eq", "$ne"]), operands, min_size=1),
+    st.dictionaries(st.sampled_from(["$gt", "$gte", "$lt", "$lte"]), ordered, min_size=1),
+    st.dictionaries(st.sampled_from(["$in", "$nin"]), st.lists(operands, max_size=4), min_size=1),
+    st.builds(lambda it: {"$exists": it}, st.booleans()),
+    st.builds(lambda it: {"$regex": it}, patterns),
+    st.builds(lambda it: {"$regex": it, "$options": "i"}, patterns),
+    st.builds(lambda it: {"$not": {"$regex": it}}, patterns),
+)
+clauses = st.dictionaries(names, conditions, max_size=3)
+filters = st.recursive(
+    clauses,
+    lambda inner: (
+        st.dictionaries(
+            st.sampled_from(["$and", "$or", "$nor"]),
+            st.lists(inner, min_size=1, max_size=3),
+            min_size=1,
+            max_size=2,
+        )
+        | st.builds(lambda it: {"$not": it}, inner)
+    ),
+    max_leaves=4,
+)
+sorts = st.lists(st.tuples(names, st.sampled_from(["ascending", "descending"])), max_size=2)
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[Connection]:
+    """Yield a connection to a database in memory that has the tables."""
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    event.listen(engine, "connect", lambda raw, _entry: register_functions(raw))
+    with contextlib.closing(engine.raw_connection()), engine.connect() as connected:
+        METADATA.create_all(connected)
+        yield connected
+    engine.dispose()
+
+
+def _fill(connection: Connection, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put the documents into the tables; return them with their numbers."""
+    numbered = [{"number": number, **row} for number, row in enumerate(documents, 1)]
+    connection.execute(delete(ROWS))
+    connection.execute(delete(TAGS))
+    if numbered:
+        connection.execute(insert(ROWS), numbered)
+    members = [
+        {"tag": tag, "number": row["number"]} for row in numbered for tag in row["tags"] or ()
+    ]
+    if members:
+        connection.execute(insert(TAGS), members)
+    return numbered
+
+
+def _selected(connection: Connection, criteria: Criteria) -> list[int]:
+    """Return the numbers of the rows that SQL selects."""
+    statement = apply_criteria(
+        sql_select(ROWS.c.number), criteria, FIELDS, default_order=ROWS.c.number
+    )
+    return list(connection.execute(statement).scalars())
+
+
+criteria_documents = st.fixed_dictionaries(
+    {
+        "filters": filters,
+        "sort": sorts,
+        "limit": st.none() | st.integers(1, 3),
+        "skip": st.integers(0, 2),
+    }
+)
+
+
+@given(documents=st.lists(rows, min_size=1, max_size=5), wanted=criteria_documents)
+@settings(max_examples=500, deadline=None)
+def test_sql_selects_what_matches(
+    connection: Connection, documents: list[dict[str, Any]], wanted: dict[str, Any]
+) -> None:
+    """For any rows and any criteria both ways select the same rows in the same order."""
+    numbered = _fill(connection, documents)
+    criteria = parse_criteria(wanted)
+    expected = [row["number"] for row in select(numbered, criteria, lambda row: row)]
+    assert _selected(connection, criteria) == expected
+
+
+@given(document=rows, name=names, condition=conditions)
+@settings(max_examples=400, deadline=None)
+def test_negation_selects_the_rest(
+    connection: Connection, document: dict[str, Any], name: str, condition: Any
+) -> None:
+    """A condition or its negation is true of each row, never both: no null comes between."""
+    _fill(connection, [document])
+    found = _selected(connection, parse_criteria({"filters": {name: condition}}))
+    others = _selected(connection, parse_criteria({"filters": {"$not": {name: condition}}}))
+    assert sorted(found + others) == [1]
+
+
+@pytest.mark.parametrize("operator", ["$and", "$or", "$nor"])
+def test_largest_filters_run(connection: Connection, operator: str) -> None:
+    """A filter with as many clauses and values as are allowed is no problem to the database."""
+    _fill(connection, [{"text": "x5"} | dict.fromkeys(["size", "flag", "at", "tags", "json"])])
+    many: list[dict[str, Any]] = [{"text": f"x{number}"} for number in range(990)]
+    many.append({"text": {"$in": [f"x{number}" for number in range(10_000)]}})
+    found = _selected(connection, parse_criteria({"filters": {operator: many}}))
+    assert found == ([1] if operator == "$or" else [])
+
+
+def test_deepest_filters_run(connection: Connection) -> None:
+    """A filter that is as deep as it may be, and broad at each level, is no problem either."""
+    _fill(connection, [{"text": "x5"} | dict.fromkeys(["size", "flag", "at", "tags", "json"])])
+    filters: dict[str, Any] = {"text": "x5"}
+    for level in range(9):
+        others = [{"json.a": {"$ne": number}, "text": {"$lt": "y"}} for number in range(25)]
+        filters = {"$and" if level % 2 else "$nor": [filters, *others]}
+    assert _selected(connection, parse_criteria({"filters": filters})) == []
+    wide = {"$and": [{"$and": [{"text": {"$ne": "a"}}] * 16}] * 30}
+    assert _selected(connection, parse_criteria({"filters": wide})) == [1]
+
+
+def test_long_list_of_times_runs(connection: Connection) -> None:
+    """A list of thousands of times is no problem to the database."""
+    _fill(connection, [{"at": MOMENT} | dict.fromkeys(["text", "size", "flag", "tags", "json"])])
+    times = [{"$date": 1_772_366_400_000 + 1_000 * second} for second in range(5_000)]
+    assert _selected(connection, parse_criteria({"filters": {"at": {"$in": times}}})) == [1]
+
+
+def test_prefix_uses_the_index(connection: Connection) -> None:
+    """An anchored expression becomes a range, for which the database can use an index."""
+    criteria = parse_criteria({"filters": {"text": {"$regex": "^ab"}}})
+    statement = apply_criteria(
+        sql_select(ROWS.c.number), criteria, FIELDS, default_order=ROWS.c.number
+    )
+    compiled = str(statement.compile(connection))
+    assert "pulpit_regex" not in compiled
+    assert "rows.text >=" in compiled
