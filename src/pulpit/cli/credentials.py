@@ -53,9 +53,12 @@ class Credentials:
             return cls()
         except OSError as error:
             raise ConfigurationError(f"{error.strerror}", source=str(path)) from None
-        with os.fdopen(descriptor, "rb") as file:
-            _refuse_unsafe(os.fstat(file.fileno()), path)
-            content = file.read(_MAX_BYTES)
+        try:
+            # of what is open, not of the path: nobody can swap the file in between
+            _refuse_unsafe(os.fstat(descriptor), path)
+            content = os.read(descriptor, _MAX_BYTES)
+        finally:
+            os.close(descriptor)
         try:
             document = msgspec.json.decode(content)
             logins = {

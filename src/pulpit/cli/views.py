@@ -83,17 +83,16 @@ class PlainView(_Quiet):
 
     def show(self, report: TaskReport) -> None:
         """Print what is new since the last time."""
+        changed = self._told.get(report.task_id) != report.state
+        self._told[report.task_id] = report.state
+        if changed and not report.state.is_complete:
+            self._print(Text(f"{subject(report)}: {report.state.value}, task {report.task_id}"))
         for stage in stages(report.progress):
             if stage.visible and self._news(report.task_id, stage):
                 told = ": ".join(part for part in (stage.name, _stage_words(stage)) if part)
                 self._print(Text(f"{subject(report)}: {told}"))
-        if self._told.get(report.task_id) == report.state:
-            return
-        self._told[report.task_id] = report.state
-        if report.state.is_complete:
+        if changed and report.state.is_complete:
             self._print(ended(report))
-        else:
-            self._print(Text(f"{subject(report)}: {report.state.value}, task {report.task_id}"))
 
     def retry(self, notice: Retry) -> None:
         """Say that the connection was lost."""
