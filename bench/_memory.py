@@ -38,6 +38,7 @@ class Memory:
     def __exit__(self, *_exception: object) -> None:
         self._stop.set()
         self._thread.join()
+        self._look()
 
     @property
     def peak_mb(self) -> float:
@@ -47,7 +48,11 @@ class Memory:
     def _sample(self) -> None:
         """Look every 20 ms."""
         while not self._stop.wait(0.02):
-            self.peak = max(self.peak, sum(map(self._measure, _tree(self._pid))))
+            self._look()
+
+    def _look(self) -> None:
+        """Keep the sum over all processes if it is the highest so far."""
+        self.peak = max(self.peak, sum(map(self._measure, _tree(self._pid))))
 
 
 def resident(pid: int) -> int:

@@ -48,12 +48,13 @@ def _kept(dest: Path, make: Callable[[Path], None]) -> Path:
     if not dest.is_dir():
         dest.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{dest.name}-", dir=dest.parent))
-        make(scratch)
         try:
-            scratch.rename(dest)
-        except OSError:
-            # another run was faster; its fixture has the same bytes
-            shutil.rmtree(scratch)
+            make(scratch)
+            # where another run was faster, its fixture is as good
+            if not dest.is_dir():
+                scratch.rename(dest)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     return dest
 
 
