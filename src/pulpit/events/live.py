@@ -107,7 +107,7 @@ class DoorFeed:
                     await self._tell(events)
             except EventsGone as gone:
                 self._log.warning("the door skips events past retention", **gone.data)
-                self._told = max(gone.oldest, min(self._told, gone.head))
+                self._told = gone.head if gone.since > gone.head else gone.oldest - 1
 
     async def _tell(self, events: Sequence[Event]) -> None:
         """Pass on what is of tasks, and tell who waits for that."""

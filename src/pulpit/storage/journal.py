@@ -262,7 +262,7 @@ class SqlJournal:
             if not events or events[0].sequence != after + 1:
                 floor = int(_setting(connection, _FLOOR) or 0)
                 if after < floor or (not events and after > self.head()):
-                    raise EventsGone(since=after, oldest=floor, head=self.head())
+                    raise EventsGone(since=after, oldest=floor + 1, head=self.head())
         return events
 
     def wait(self, after: int, timeout: float | None) -> bool:

@@ -1,0 +1,242 @@
+"""``/pulpit/v1/events/``: the journal as a stream of server-sent events, or as JSON pages.
+
+The client keeps the cursor: every event carries its number, and reading goes on after any of
+them. A number that is past retention is told, never passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from pulpit.api.web import API, Call, Gate, error_response, json_response
+from pulpit.domain.clock import render_time
+from pulpit.domain.events import Event, EventKind
+from pulpit.domain.tasks import TaskState, repository_tag
+from pulpit.errors import EventsGone, InvalidValue, PulpitError
+from pulpit.events.live import follow
+from pulpit.ports import EventSource
+
+__all__ = ["EVENTS", "EventFilter", "Streams", "routes"]
+
+EVENTS = "/pulpit/v1/events/"
+#: Where the present state can be read when events are gone.
+_SNAPSHOT = f"{API}/tasks/"
+_HEARTBEAT = b": alive\n\n"
+#: Events on one page, at the most and unless asked for otherwise.
+_PAGE_MOST, _PAGE = 1_000, 100
+#: Events looked at for one page, so that a filter that nothing passes ends.
+_SCAN = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events a reader wants; what is None or empty lets everything through."""
+
+    task_id: str | None
+    tags: frozenset[str]
+    kind: EventKind | None
+    state: TaskState | None
+    type: str | None
+
+    @classmethod
+    def of(cls, query: QueryParams) -> EventFilter:
+        """Return the filter that the query describes.
+
+        Raises:
+            InvalidValue: a kind or state is not known.
+        """
+        tags = set(query.getlist("tag"))
+        if repository := query.get("repository"):
+            tags.add(repository_tag(repository))
+        return cls(
+            task_id=query.get("task"),
+            tags=frozenset(tags),
+            kind=_member(EventKind, query, "kind"),
+            state=_member(TaskState, query, "state"),
+            type=query.get("type"),
+        )
+
+    def passes(self, event: Event) -> bool:
+        """Tell whether the event is wanted."""
+        return (
+            self.task_id in (None, event.task_id)
+            and self.kind in (None, event.kind)
+            and self.state in (None, event.state)
+            and self.type in (None, event.type)
+            and self.tags.issubset(event.tags)
+        )
+
+
+def _member(kind: Any, query: QueryParams, name: str) -> Any:
+    """Return the member of an enumeration that the query names, or None."""
+    value = query.get(name)
+    if value is None:
+        return None
+    if value not in set(kind):
+        raise InvalidValue(name, why=f"choose one of {', '.join(kind)}")
+    return kind(value)
+
+
+def _number(text: str | None, name: str) -> int | None:
+    """Return the number in the query or header, or None."""
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(1 << 62)):
+        raise InvalidValue(name, why="must be a whole number")
+    return int(text)
+
+
+class Streams:
+    """Ends all streams when the server stops, so that it need not wait for their readers."""
+
+    def __init__(self) -> None:
+        self._closing = asyncio.Event()
+        self.readers = 0
+
+    def close(self) -> None:
+        """End all streams."""
+        self._closing.set()
+
+    async def until_closed(self, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield the parts until there are no more, or the server stops."""
+        self.readers += 1
+        closing = asyncio.create_task(self._closing.wait())
+        try:
+            while not closing.done():
+                coming = asyncio.ensure_future(anext(parts, None))
+                await asyncio.wait({coming, closing}, return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    coming.cancel()
+                    await asyncio.wait({coming})
+                    return
+                part = coming.result()
+                if part is None:
+                    return
+                yield part
+        finally:
+            self.readers -= 1
+            closing.cancel()
+
+
+def routes(
+    gate: Gate, source: EventSource, streams: Streams, *, heartbeat: float = 15.0
+) -> Sequence[Route]:
+    """Return the route of the event stream.
+
+    Args:
+        gate: lets users in.
+        source: the journal.
+        streams: ends the streams at the end of the server.
+        heartbeat: seconds without events after which a sign of life is sent.
+    """
+
+    def page(call: Call) -> Response:
+        query = call.request.query_params
+        since = _number(query.get("since"), "since")
+        limit = min(_number(query.get("limit"), "limit") or _PAGE, _PAGE_MOST)
+        after = source.head() if since is None else since
+        return json_response(_page(source, after, limit, EventFilter.of(query)))
+
+    paged = gate.route(EVENTS, GET=page).endpoint
+
+    async def endpoint(request: Request) -> Response:
+        if "text/event-stream" not in request.headers.get("accept", ""):
+            answer: Response = await paged(request)
+            return answer
+        try:
+            await run_in_threadpool(gate.user, request)
+            query = request.query_params
+            resumed = _number(request.headers.get("last-event-id"), "Last-Event-ID")
+            since = _number(query.get("since"), "since")
+            after = resumed if resumed is not None else since
+            wanted = EventFilter.of(query)
+        except PulpitError as error:
+            return error_response(request, error)
+        parts = _frames(source, source.head() if after is None else after, wanted, heartbeat)
+        return StreamingResponse(
+            streams.until_closed(parts),
+            status_code=HTTPStatus.OK,
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    return [Route(EVENTS, endpoint, methods=["GET"])]
+
+
+def _page(source: EventSource, after: int, limit: int, wanted: EventFilter) -> dict[str, Any]:
+    """Return the events after a number that are wanted, and the number to go on after."""
+    found: list[dict[str, Any]] = []
+    scanned = 0
+    while len(found) < limit and scanned < _SCAN:
+        events = source.read(after, limit)
+        if not events:
+            break
+        scanned += len(events)
+        for event in events:
+            after = event.sequence
+            if wanted.passes(event):
+                found.append(_document(event))
+                if len(found) == limit:
+                    break
+    return {"events": found, "next": after}
+
+
+def _document(event: Event) -> dict[str, Any]:
+    """Return the event as it stands on a page."""
+    return {
+        "sequence": event.sequence,
+        "id": event.id,
+        "kind": event.kind.value,
+        "type": event.type,
+        "task_id": event.task_id,
+        "revision": event.revision,
+        "previous": event.previous,
+        "state": event.state.value if event.state else None,
+        "tags": event.tags,
+        "time": render_time(event.time),
+        "body": msgspec.Raw(event.body),
+    }
+
+
+async def _frames(
+    source: EventSource, after: int, wanted: EventFilter, heartbeat: float
+) -> AsyncIterator[bytes]:
+    """Yield server-sent events without end."""
+    # the answer's head goes out at once, so that the client knows that it is connected
+    yield _HEARTBEAT
+    while True:
+        try:
+            async for events in follow(source, after, idle=heartbeat):
+                frames = [_frame(event) for event in events if wanted.passes(event)]
+                yield b"".join(frames) if frames else _HEARTBEAT
+                if events:
+                    after = events[-1].sequence
+        except EventsGone as gone:
+            yield _stale(gone)
+            after = gone.head if gone.since > gone.head else gone.oldest - 1
+
+
+def _frame(event: Event) -> bytes:
+    """Return one event on the wire; JSON text holds no line break."""
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (
+        event.sequence,
+        event.type.encode(),
+        event.body,
+    )
+
+
+def _stale(gone: EventsGone) -> bytes:
+    """Return the word that events are gone; without an id, which would move the cursor."""
+    data = msgspec.json.encode({**gone.data, "snapshot": _SNAPSHOT})
+    return b"event: stale\ndata: %s\n\n" % data

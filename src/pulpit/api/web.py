@@ -1,0 +1,185 @@
+"""What every route has in common: authentication, JSON in and out, and the one error body."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pulpit.domain.criteria import Criteria, criteria_from_query, parse_criteria
+from pulpit.domain.users import User
+from pulpit.errors import AuthenticationFailed, MissingValue, NotJson, PulpitError
+from pulpit.services.documents import as_object
+
+__all__ = ["API", "Call", "Gate", "Handler", "error_response", "json_response"]
+
+#: Where Pulp 2's API lives.
+API = "/pulp/api/v2"
+#: A longer body of a request is refused; bytes.
+_BODY_LIMIT = 8 << 20
+
+
+def json_response(
+    document: Any,
+    status: int = HTTPStatus.OK,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the document as JSON; a 204 has no body."""
+    if status == HTTPStatus.NO_CONTENT:
+        return Response(status_code=status, headers=headers)
+    return Response(
+        msgspec.json.encode(document),
+        status_code=status,
+        headers=headers,
+        media_type="application/json",
+    )
+
+
+def error_response(request: Request, error: Exception) -> Response:
+    """Return the error as clients of Pulp 2 expect it; see section "Error body" of the API."""
+    known = error if isinstance(error, PulpitError) else PulpitError()
+    is_internal = known.status >= HTTPStatus.INTERNAL_SERVER_ERROR and known is not error
+    body = {
+        "_href": request.url.path,
+        "http_status": int(known.status),
+        "http_request_method": request.method,
+        "error_message": known.message,
+        "exception": traceback.format_exception_only(error) if is_internal else None,
+        "traceback": traceback.format_exception(error) if is_internal else None,
+        "error": known.to_dict(),
+        **known.legacy(),
+    }
+    headers = (
+        {"WWW-Authenticate": 'Basic realm="pulpit"'}
+        if known.status == HTTPStatus.UNAUTHORIZED
+        else None
+    )
+    return json_response(body, known.status, headers)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to the API, its body read."""
+
+    request: Request
+    user: User | None
+    body: bytes
+
+    def path(self, name: str) -> str:
+        """Return a part of the path."""
+        return str(self.request.path_params[name])
+
+    @cached_property
+    def document(self) -> Any:
+        """The JSON value of the body; None for an empty one.
+
+        Raises:
+            NotJson: it is something else.
+        """
+        if not self.body.strip():
+            return None
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise NotJson(f"The body of the request is not valid JSON: {error}") from error
+
+    def flag(self, name: str) -> bool:
+        """Tell whether the query asks for something, as in ``?details=true``."""
+        return self.request.query_params.get(name, "").lower() in {"true", "1", "yes"}
+
+    def criteria(self) -> Criteria:
+        """Return the criteria of a search, by GET or POST."""
+        if self.request.method == "POST":
+            sent = as_object(self.document)
+            if "criteria" not in sent:
+                raise MissingValue("criteria")
+            return parse_criteria(sent["criteria"])
+        plain = [
+            (name, value)
+            for name, value in self.request.query_params.multi_items()
+            if name not in {"importers", "distributors", "details"}
+        ]
+        return criteria_from_query(plain)
+
+
+#: Answers a call; runs in a thread of its own.
+Handler = Callable[[Call], Response]
+
+
+class Gate:
+    """Lets requests in: who is known by login and password.
+
+    Args:
+        authenticate: returns the user, or raises AuthenticationFailed.
+        log: where errors of our own are told.
+    """
+
+    def __init__(self, authenticate: Callable[[str, str], User], *, log: Any) -> None:
+        self._authenticate = authenticate
+        self._log = log
+
+    def route(self, path: str, *, public: bool = False, **handlers: Handler) -> Route:
+        """Return a route whose methods are answered by the handlers.
+
+        Args:
+            path: Starlette's pattern.
+            public: whether everybody may call it.
+            handlers: by method, such as ``GET=…``.
+        """
+
+        async def endpoint(request: Request) -> Response:
+            method = "GET" if request.method == "HEAD" else request.method
+            try:
+                body = await _body(request)
+                return await run_in_threadpool(
+                    self._answer, request, body, handlers[method], public=public
+                )
+            except PulpitError as error:
+                return error_response(request, error)
+            except HTTPException:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+                self._log.exception("request failed", path=request.url.path)
+                return error_response(request, error)
+
+        return Route(path, endpoint, methods=list(handlers))
+
+    def _answer(self, request: Request, body: bytes, handler: Handler, *, public: bool) -> Response:
+        user = None if public else self.user(request)
+        return handler(Call(request=request, user=user, body=body))
+
+    def user(self, request: Request) -> User:
+        """Return who asks, or raise AuthenticationFailed."""
+        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            raise AuthenticationFailed
+        try:
+            decoded = base64.b64decode(credentials, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            raise AuthenticationFailed from None
+        login, _, password = decoded.partition(":")
+        return self._authenticate(login, password)
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body of the request, or refuse one that is too long."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > _BODY_LIMIT:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        parts.append(part)
+    return b"".join(parts)
