@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select, update
 
 from pulpit.domain.units import PACKAGE_TYPES, Unit
 from pulpit.errors import MissingResource
@@ -133,6 +133,11 @@ class SqlContentStore(ArtifactRows):
 
     def package_chunks(self, repo_id: str, type_ids: Collection[str]) -> Iterator[Unit]:
         return self._read(repo_id, type_ids, PACKAGE_FIELDS, package_of)
+
+    def locally_stored(self, repo_id: str) -> int:
+        here = or_(units.c.artifact.is_not(None), units.c.type_id.not_in(PACKAGE_TYPES))
+        statement = _in_repository(repo_id, func.count()).where(here)
+        return int(self._connection.execute(statement).scalar_one())
 
     def _read(
         self,
