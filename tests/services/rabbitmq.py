@@ -97,6 +97,16 @@ class RabbitMQ:
             _end(self._server, signal.SIGKILL)
         self._server = None
 
+    def freeze(self) -> None:
+        """Stop the broker's process in its tracks; connections stay open and silent."""
+        if self._server is not None:
+            self._server.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen broker go on."""
+        if self._server is not None:
+            self._server.send_signal(signal.SIGCONT)
+
     def restart(self) -> None:
         """Stop the broker in good order and start it on the same port."""
         self.stop()

@@ -250,8 +250,9 @@ def _attempt(step: Callable[[], Any], connection: Any, address: Address) -> Any:
     """Return what *step* returns; its failure becomes one sentence that says what to do."""
     try:
         answer = step()
-    except (AMQPError, OSError, ValueError, LookupError, TypeError) as error:
-        # the door may refuse us before we are connected, but it has said who it is
+    except Exception as error:
+        # what answers may be no broker at all and break the library in any way; the door may
+        # refuse us before we are connected, but it has said who it is
         _refuse_own_door(connection, address)
         raise _explained(error, address, connection) from error
     _refuse_own_door(connection, address)
@@ -297,7 +298,8 @@ def _explained(error: Exception, address: Address, connection: Any) -> LinkError
             "it and give the user permissions on it, or correct event_notification_url",
             refused=True,
         )
-    if isinstance(error, ssl.SSLError):
+    # a file that is not there is named by neither of the two
+    if isinstance(error, ssl.SSLError) or (address.tls and isinstance(error, FileNotFoundError)):
         return LinkError(
             f"no TLS with {address}: {error}; check cacert and clientcert in [messaging]",
             refused=True,
