@@ -1,0 +1,243 @@
+"""Bringing packages of a feed into the store, short batch by short batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+
+from pulpit.content.checksums import Digest
+from pulpit.content.download import Fetched, Wanted
+from pulpit.content.feeds import join_feed, parse_feed
+from pulpit.content.rpm.feed import Feed
+from pulpit.content.rpm.packages import FeedPackage, Packages
+from pulpit.content.rpm.plan import SyncPlan
+from pulpit.content.rpm.progress import SyncProgress
+from pulpit.content.rpm.retention import Held, nevra_of
+from pulpit.domain.units import Unit
+from pulpit.errors import DownloadFailed, MalformedRepository, Unparsable
+from pulpit.ports import ContentStore, TaskContext
+
+__all__ = ["Intake", "Offer", "intact"]
+
+#: Batches of the parser that are written in one transaction; the other writers wait for it.
+_TOGETHER = 5
+#: Files that are made durable and named in one transaction.
+_FILES = 64
+#: With so many packages failing, nothing is gained by trying the rest.
+_MAX_FAILURES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A package that the feed offers, which is a unit of the store by now."""
+
+    held: Held
+    #: Of its unit key.
+    digest: bytes
+    url: str
+    size: int
+    checksum: Digest
+    #: Whether its file is in the store.
+    stored: bool
+
+
+def intact(path: Path, digest: str, *, thorough: bool) -> bool:
+    """Tell whether a file is in the store; *thorough* reads it all."""
+    if not thorough or not path.exists():
+        return path.exists()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == digest
+
+
+class Intake:
+    """What one sync brings into the store, so that it can be taken out again if it fails."""
+
+    def __init__(self, context: TaskContext, plan: SyncPlan) -> None:
+        self._context = context
+        self._plan = plan
+        self.offers: list[Offer] = []
+        #: Units that were not in the store before.
+        self._added: set[int] = set()
+        #: Files that were kept and that no row names yet.
+        self._unnamed: set[str] = set()
+
+    def read(self, packages: Packages) -> None:
+        """Store all packages of the feed as units, without their files.
+
+        Raises:
+            Unparsable: the metadata can't be used.
+        """
+        batches = packages.batches()
+        while found := list(chain.from_iterable(islice(batches, _TOGETHER))):
+            self._store(packages, [one for one in found if one.type_id not in self._plan.skipped])
+
+    def download(self, feed: Feed, chosen: Collection[int], progress: SyncProgress) -> None:
+        """Download the files of those chosen units that are not in the store.
+
+        Raises:
+            DownloadFailed: at least one can't be had, or is not what the metadata say.
+        """
+        wanted: dict[Wanted, list[int]] = defaultdict(list)
+        for offer in self.offers:
+            if not offer.stored and offer.held.unit_id in chosen:
+                limit = offer.size
+                one = Wanted(url=offer.url, limit=limit, size=limit, checksum=offer.checksum)
+                wanted[one].append(offer.held.unit_id)
+        progress.expect(items=len(wanted), size=sum(one.limit for one in wanted))
+        failures: list[DownloadFailed] = []
+        waiting: list[Fetched] = []
+        for outcome in feed.packages(wanted):
+            if isinstance(outcome, DownloadFailed):
+                failures.append(outcome)
+                progress.failed(_details(outcome))
+                if len(failures) >= _MAX_FAILURES:
+                    break
+                continue
+            waiting.append(outcome)
+            progress.downloaded(outcome.size)
+            if len(waiting) >= _FILES and not failures:
+                self._keep(feed, waiting, wanted)
+                waiting = []
+        if failures:
+            raise _failed(failures, len(wanted))
+        self._keep(feed, waiting, wanted)
+
+    def keep_file(self, feed: Feed, fetched: Fetched) -> None:
+        """Keep a file that the last transaction will name."""
+        self._unnamed.add(fetched.digest)
+        feed.keep({fetched.digest: fetched.path})
+
+    def clean(self, used: Collection[int] = ()) -> None:
+        """Take out of the store what was added and is not used."""
+        left = self._added.difference(used)
+        if not left and not self._unnamed:
+            return
+        # within the transaction: who links to a stored file checks that in one of its own
+        with self._context.write() as transaction:
+            content = transaction.content
+            _, digests = content.remove_orphans(left) if left else (0, ())
+            named = content.has_artifacts(self._unnamed) if self._unnamed else ()
+            self._context.files.remove({*digests, *self._unnamed.difference(named)})
+
+    def _store(self, packages: Packages, found: Sequence[FeedPackage]) -> None:
+        """Store one batch."""
+        with self._context.storage.read() as transaction:
+            ids = _known(transaction.content, found)
+            stored = self._stored(transaction.content, found)
+        new = [
+            packages.unit(one, artifact=stored.get(_checksum(one)))
+            for one in found
+            if one.digest not in ids
+        ]
+        linked = [_link(one, stored) for one in found if one.digest in ids] if stored else []
+        linked = [unit for unit in linked if unit.artifact]
+        if new or linked:
+            with self._context.write() as transaction:
+                content = transaction.content
+                added = content.add(_still_stored(content, [*new, *linked]))
+            fresh = {digest: unit_id for digest, unit_id in added.items() if digest not in ids}
+            self._added.update(fresh.values())
+            ids = {**ids, **fresh}
+        for one in found:
+            held = Held(ids[one.digest], one.type_id, nevra_of(one.columns))
+            checksum = _checksum(one)
+            url = _url(self._plan.access.feed, one)
+            self.offers.append(
+                Offer(held, one.digest, url, one.columns.size, checksum, checksum in stored)
+            )
+
+    def _stored(self, content: ContentStore, found: Sequence[FeedPackage]) -> dict[Digest, str]:
+        """Return checksum to SHA-256 of the packages whose files are in the store."""
+        rows = content.artifacts_by_checksum([_checksum(one) for one in found])
+        path = self._context.files.path
+        return {
+            checksum: digest
+            for checksum, digest in rows.items()
+            if intact(path(digest), digest, thorough=self._plan.validate)
+        }
+
+    def _keep(
+        self, feed: Feed, fetched: Sequence[Fetched], wanted: dict[Wanted, list[int]]
+    ) -> None:
+        """Keep files, then name them."""
+        files = {one.digest: one.path for one in fetched}
+        if not files:
+            return
+        self._unnamed.update(files)
+        feed.keep(files)
+        with self._context.write() as transaction:
+            for one in fetched:
+                if not self._context.files.path(one.digest).exists():
+                    reason = "its file was removed from the store meanwhile; sync again"
+                    raise DownloadFailed(one.wanted.url, reason)
+                for unit_id in wanted[one.wanted]:
+                    transaction.content.set_artifact(unit_id, one.digest, one.size)
+        self._unnamed.difference_update(files)
+
+
+def _known(content: ContentStore, found: Sequence[FeedPackage]) -> dict[bytes, int]:
+    """Return key digest to unit id of the packages that are units already."""
+    ids: dict[bytes, int] = {}
+    for type_id in {one.type_id for one in found}:
+        digests = [one.digest for one in found if one.type_id == type_id]
+        ids.update(content.known(type_id, digests))
+    return ids
+
+
+def _checksum(package: FeedPackage) -> Digest:
+    """Return a package's checksum with its type."""
+    return (package.columns.checksum_type, package.columns.checksum)
+
+
+def _link(package: FeedPackage, stored: dict[Digest, str]) -> Unit:
+    """Return a unit that is stored already, to give it the file that is stored too."""
+    return Unit(
+        uid="",
+        type_id=package.type_id,
+        key=package.key(),
+        package=package.columns,
+        artifact=stored.get(_checksum(package)),
+    )
+
+
+def _still_stored(content: ContentStore, units: Sequence[Unit]) -> list[Unit]:
+    """Return the units, without files that were removed since they were looked up."""
+    wanted = {unit.artifact for unit in units if unit.artifact}
+    gone = wanted.difference(content.has_artifacts(wanted)) if wanted else ()
+    return [replace(unit, artifact=None) if unit.artifact in gone else unit for unit in units]
+
+
+def _url(feed: str, package: FeedPackage) -> str:
+    """Return where a package can be downloaded; it may name a base of its own.
+
+    Raises:
+        Unparsable: the base is no URL, or leads from the net to this machine's files.
+    """
+    if not package.base:
+        return join_feed(feed, package.location)
+    try:
+        base = parse_feed(package.base).url
+    except ValueError as error:
+        raise Unparsable(f"{package.columns.filename} has a base of its own: {error}") from error
+    if feed.startswith("file:") or base.startswith("file:"):
+        reason = f"{package.columns.filename} lies in another place than the feed"
+        raise MalformedRepository(reason)
+    return join_feed(base, package.location)
+
+
+def _details(failure: DownloadFailed) -> dict[str, str]:
+    """Return a failure as the progress report lists it."""
+    name = failure.url.rpartition("/")[2]
+    details = {"name": name, "url": failure.url, "error": failure.reason}
+    return details | ({"error_code": failure.error_code} if failure.error_code else {})
+
+
+def _failed(failures: Sequence[DownloadFailed], total: int) -> DownloadFailed:
+    """Return the error that stands for all failures."""
+    first = failures[0]
+    more = f" ({len(failures)} of {total} packages failed)" if len(failures) > 1 else ""
+    return DownloadFailed(first.url, first.reason + more, error_code=first.error_code)

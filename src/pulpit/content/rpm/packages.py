@@ -1,0 +1,239 @@
+"""Packages as the metadata of a feed tell of them, one batch after another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+from uuid import uuid4
+
+import createrepo_c
+import zstandard
+
+from pulpit.content.checksums import canonical_type, is_checksum
+from pulpit.content.feeds import safe_location
+from pulpit.content.rpm.fragments import Fragments, PairedFragments
+from pulpit.domain.units import PackageColumns, Unit, unit_key_digest
+from pulpit.errors import Unparsable
+
+__all__ = ["FeedPackage", "Packages", "published_location"]
+
+#: So many packages are parsed at a time; the parser repeats a batch that is broken in its log.
+_BATCH = 100
+_LEVEL = 3
+_NAME = re.compile(r"[^\x00-\x1f\x7f/<>&\"\\]{1,255}")
+_SOURCE_ARCHES = ("src", "nosrc")
+_REASON = re.compile(r"at line: \d+ \((.*?)\s*\)\s*\Z", re.DOTALL)
+
+
+@dataclass(slots=True, kw_only=True)
+class FeedPackage:
+    """A package that a feed offers."""
+
+    type_id: str
+    columns: PackageColumns
+    #: Of its unit key.
+    digest: bytes
+    #: Where the feed has it: a path below the feed, and the base of its own if it has one.
+    location: str
+    base: str | None
+    #: The parser's object, complete.
+    parsed: Any
+
+    def key(self) -> dict[str, str]:
+        """Return the unit key."""
+        return _key(self.columns)
+
+
+def published_location(filename: str) -> str:
+    """Return where a package of that name lies in a published repository."""
+    return f"Packages/{filename[0].lower()}/{filename}"
+
+
+class Packages:
+    """The packages of primary, filelists and other together."""
+
+    def __init__(
+        self,
+        primary: Fragments,
+        filelists: Fragments,
+        other: Fragments,
+        *,
+        checksum_types: tuple[str, ...],
+    ) -> None:
+        """Read from these; packages with a checksum of another type are refused."""
+        self._primary = primary
+        self._filelists = PairedFragments(filelists)
+        self._other = PairedFragments(other)
+        self._checksum_types = checksum_types
+        self._nevras: dict[str, str] = {}
+        self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
+
+    @property
+    def announced(self) -> int | None:
+        """How many packages the feed says it has."""
+        return self._primary.announced
+
+    def batches(self) -> Iterator[list[FeedPackage]]:
+        """Yield the packages, each once.
+
+        Raises:
+            Unparsable: the three files are damaged, or do not fit together, or a package's
+                location, name or checksum can't be used.
+        """
+        elements = iter(self._primary)
+        while batch := list(islice(elements, _BATCH)):
+            yield self._batch(batch)
+        self._filelists.finish()
+        self._other.finish()
+
+    def unit(self, package: FeedPackage, *, artifact: str | None) -> Unit:
+        """Return the package as a unit, with its three chunks as publishing writes them."""
+        parsed = package.parsed
+        parsed.location_base = None
+        parsed.location_href = published_location(package.columns.filename)
+        compress = self._compress
+        return Unit(
+            uid=str(uuid4()),
+            type_id=package.type_id,
+            key=package.key(),
+            package=package.columns,
+            metadata=_metadata(parsed),
+            chunks=(
+                compress(createrepo_c.xml_dump_primary(parsed).encode()),
+                compress(createrepo_c.xml_dump_filelists(parsed).encode()),
+                compress(createrepo_c.xml_dump_other(parsed).encode()),
+            ),
+            artifact=artifact,
+        )
+
+    def _batch(self, elements: list[bytes]) -> list[FeedPackage]:
+        """Parse one batch of primary with what the other two have of it."""
+        found = _parse_primary(elements, self._primary.url)
+        packages = {package.pkgId: package for package in found if self._is_new(package)}
+        for kind, source in (("filelists", self._filelists), ("other", self._other)):
+            _complete(kind, source, packages)
+        return [self._checked(package) for package in packages.values()]
+
+    def _is_new(self, package: Any) -> bool:
+        """Tell a package from one that is listed twice; one pkgid for two packages is a lie."""
+        nevra = package.nevra()
+        known = self._nevras.get(package.pkgId)
+        if known is None:
+            self._nevras[package.pkgId] = nevra
+        elif known != nevra:
+            raise self._refuse(f"{known} and {nevra} have the same pkgid")
+        return known is None
+
+    def _checked(self, parsed: Any) -> FeedPackage:
+        """Check what a package says of itself."""
+        kind = canonical_type(parsed.checksum_type or "")
+        name = parsed.name or ""
+        if kind not in self._checksum_types:
+            raise self._refuse(f"{name[:100]!r} has a checksum of type {kind!r}, not allowed here")
+        pkgid = parsed.pkgId.lower()
+        if not is_checksum(kind, pkgid):
+            raise self._refuse(f"{name[:100]!r} has a pkgid that is not a checksum")
+        try:
+            location = safe_location(parsed.location_href or "")
+        except ValueError as error:
+            place = (parsed.location_href or "")[:200]
+            raise self._refuse(f"the location {place!r} {error}") from error
+        columns = PackageColumns(
+            name=name,
+            epoch=parsed.epoch or "0",
+            version=parsed.version or "",
+            release=parsed.release or "",
+            arch=parsed.arch or "",
+            filename=location.rpartition("/")[2],
+            size=parsed.size_package,
+            checksum_type=kind,
+            checksum=pkgid,
+        )
+        self._check_names(columns)
+        type_id = "srpm" if columns.arch in _SOURCE_ARCHES else "rpm"
+        return FeedPackage(
+            type_id=type_id,
+            columns=columns,
+            digest=unit_key_digest(type_id, _key(columns)),
+            location=location,
+            base=parsed.location_base,
+            parsed=parsed,
+        )
+
+    def _check_names(self, columns: PackageColumns) -> None:
+        """Refuse names that no package has and that would do harm elsewhere."""
+        for value in (columns.name, columns.version, columns.release, columns.arch):
+            if not _NAME.fullmatch(value):
+                raise self._refuse(f"a package is named {columns.name[:100]!r}, or badly versioned")
+        if not re.fullmatch(r"[0-9]{1,10}", columns.epoch) or columns.size < 0:
+            raise self._refuse(f"{columns.name[:100]!r} has an epoch or a size that is no number")
+
+    def _refuse(self, reason: str) -> Unparsable:
+        """Return the error that says why the feed is refused."""
+        return Unparsable(f"{self._primary.url}: {reason}", url=self._primary.url)
+
+
+def _parse_primary(elements: list[bytes], url: str) -> list[Any]:
+    """Parse elements of primary."""
+    found: list[Any] = []
+    try:
+        text = b"".join(elements).decode()
+        createrepo_c.xml_parse_primary_snippet(text, pkgcb=found.append, do_files=False)
+    except (createrepo_c.CreaterepoCError, UnicodeDecodeError) as error:
+        raise _unparsable(url, error) from error
+    if len(found) != len(elements):
+        raise Unparsable(f"{url} has elements that are no packages", url=url)
+    return found
+
+
+def _complete(kind: str, source: PairedFragments, packages: dict[str, Any]) -> None:
+    """Fill the packages with what filelists or other say of them."""
+    text = b"".join(source.take(packages))
+    done: list[Any] = []
+    parse = getattr(createrepo_c, f"xml_parse_{kind}_snippet")
+    try:
+        parse(text.decode(), newpkgcb=lambda pkgid, _n, _a: packages.get(pkgid), pkgcb=done.append)
+    except (createrepo_c.CreaterepoCError, UnicodeDecodeError) as error:
+        raise _unparsable(source.url, error) from error
+    if len(done) != len(packages):
+        raise Unparsable(f"{source.url} has elements that are no packages", url=source.url)
+
+
+def _unparsable(url: str, error: Exception) -> Unparsable:
+    """Return the parser's error without the document that it repeats."""
+    match = _REASON.search(str(error))
+    reason = match[1] if match else str(error)[-200:]
+    return Unparsable(f"{url} is not well-formed: {reason}", url=url)
+
+
+def _key(columns: PackageColumns) -> dict[str, str]:
+    """Return the unit key of a package."""
+    return {
+        "name": columns.name,
+        "epoch": columns.epoch,
+        "version": columns.version,
+        "release": columns.release,
+        "arch": columns.arch,
+        "checksumtype": columns.checksum_type,
+        "checksum": columns.checksum,
+    }
+
+
+def _metadata(parsed: Any) -> dict[str, Any]:
+    """Return what clients see of a package beside its columns."""
+    return {
+        "summary": parsed.summary,
+        "description": parsed.description,
+        "url": parsed.url,
+        "license": parsed.rpm_license,
+        "vendor": parsed.rpm_vendor,
+        "group": parsed.rpm_group,
+        "buildhost": parsed.rpm_buildhost,
+        "sourcerpm": parsed.rpm_sourcerpm,
+        "packager": parsed.rpm_packager,
+        "build_time": parsed.time_build,
+        "time": parsed.time_file,
+    }

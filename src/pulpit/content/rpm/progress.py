@@ -1,0 +1,112 @@
+"""The progress report of a sync, as Pulp 2's clients read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any, Protocol
+
+__all__ = ["STAGES", "Stage", "State", "SyncProgress"]
+
+
+class Stage(StrEnum):
+    """The stages of a sync, in order."""
+
+    METADATA = "metadata"
+    CONTENT = "content"
+    DISTRIBUTION = "distribution"
+    MODULES = "modules"
+    ERRATA = "errata"
+    COMPS = "comps"
+    PURGE_DUPLICATES = "purge_duplicates"
+
+
+class State(StrEnum):
+    """How far a stage is."""
+
+    NOT_STARTED = "NOT_STARTED"
+    IN_PROGRESS = "IN_PROGRESS"
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+
+
+STAGES = tuple(Stage)
+_MAX_DETAILS = 1000
+
+
+class _Tell(Protocol):
+    """Takes a whole progress report; see ``pulpit.ports.TaskContext.progress``."""
+
+    def __call__(self, report: dict[str, Any], *, boundary: bool = False) -> None: ...
+
+
+class SyncProgress:
+    """Keeps the report of one sync, and tells it at each change."""
+
+    def __init__(self, tell: _Tell, *, importer_type_id: str) -> None:
+        """Begin with nothing done; *tell* receives each report."""
+        self._tell = tell
+        self._importer = importer_type_id
+        self.stages: dict[str, dict[str, Any]] = {
+            stage.value: {"state": State.NOT_STARTED.value} for stage in STAGES
+        }
+        self.stages[Stage.CONTENT].update(
+            items_total=0,
+            items_left=0,
+            size_total=0,
+            size_left=0,
+            details={"rpm_total": 0, "rpm_done": 0, "drpm_total": 0, "drpm_done": 0},
+            error_details=[],
+        )
+        self.stages[Stage.DISTRIBUTION].update(
+            items_total=0, items_left=0, size_total=0, size_left=0, error_details=[]
+        )
+
+    @contextmanager
+    def stage(self, stage: Stage, *, skipped: bool = False) -> Iterator[None]:
+        """Tell that a stage begins, and how it ends."""
+        if skipped:
+            self.set_state(stage, State.SKIPPED)
+            yield
+            return
+        self.set_state(stage, State.IN_PROGRESS)
+        try:
+            yield
+        except Exception as error:
+            self.stages[stage]["error"] = str(error)
+            self.set_state(stage, State.FAILED)
+            raise
+        self.set_state(stage, State.FINISHED)
+
+    def set_state(self, stage: Stage, state: State) -> None:
+        """Change the state of a stage."""
+        self.stages[stage]["state"] = state.value
+        self._tell({self._importer: self.stages}, boundary=True)
+
+    def expect(self, *, items: int, size: int) -> None:
+        """Tell how much is to be downloaded: files and bytes."""
+        content = self.stages[Stage.CONTENT]
+        content.update(items_total=items, items_left=items, size_total=size, size_left=size)
+        content["details"]["rpm_total"] = items
+        self._tell({self._importer: self.stages}, boundary=True)
+
+    def downloaded(self, size: int) -> None:
+        """Tell that one more file is there."""
+        content = self.stages[Stage.CONTENT]
+        content["items_left"] -= 1
+        content["size_left"] -= size
+        content["details"]["rpm_done"] += 1
+        self._tell({self._importer: self.stages})
+
+    def failed(self, details: dict[str, Any]) -> None:
+        """Tell that a file can't be had."""
+        errors = self.stages[Stage.CONTENT]["error_details"]
+        if len(errors) < _MAX_DETAILS:
+            errors.append(details)
+        self._tell({self._importer: self.stages})
+
+    def summary(self) -> dict[str, Any]:
+        """Return each stage with its state alone."""
+        return {name: {"state": stage["state"]} for name, stage in self.stages.items()}

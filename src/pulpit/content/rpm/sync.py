@@ -1,0 +1,284 @@
+"""The sync of a yum repository: read all, download, then change the repository at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pulpit.content.download import Fetched
+from pulpit.content.rpm.collection import (
+    EXTRA,
+    Changes,
+    changes,
+    extra_changes,
+    extra_file,
+)
+from pulpit.content.rpm.documents import Document
+from pulpit.content.rpm.feed import Feed
+from pulpit.content.rpm.intake import Intake, intact
+from pulpit.content.rpm.plan import SyncPlan
+from pulpit.content.rpm.progress import Stage, SyncProgress
+from pulpit.content.rpm.reading import COMPS, MODULES, FeedMetadata
+from pulpit.content.rpm.repomd import Record, Repomd
+from pulpit.content.rpm.retention import Held, nevra_of, retained, without_duplicates
+from pulpit.domain.clock import new_oid, render_time
+from pulpit.domain.repositories import Importer, Repository
+from pulpit.domain.units import PACKAGE_TYPES, unit_key_digest
+from pulpit.errors import ContentError, Fenced
+from pulpit.ports import TaskContext, Transaction
+
+__all__ = ["Counts", "Sync"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How many units a sync added, gave new content, and removed."""
+
+    added: int = 0
+    updated: int = 0
+    removed: int = 0
+
+
+class Sync:
+    """One sync of one repository."""
+
+    def __init__(
+        self,
+        context: TaskContext,
+        *,
+        repository: Repository,
+        importer: Importer,
+        plan: SyncPlan,
+    ) -> None:
+        """Prepare; nothing is read or written yet."""
+        self._context = context
+        self._repository = repository
+        self._importer = importer
+        self._plan = plan
+        self._settings = context.settings.feeds
+        self._progress = SyncProgress(context.progress, importer_type_id=importer.importer_type_id)
+        self._intake = Intake(context, plan)
+
+    def run(self) -> dict[str, Any]:
+        """Sync, and return the ``repo_sync_results`` document.
+
+        Raises:
+            ContentError: the feed can't be used; the repository is as it was, and so is the store.
+        """
+        started = self._context.clock()
+        try:
+            with Feed(self._plan, settings=self._settings, files=self._context.files) as feed:
+                counts = self._sync(feed)
+        except Exception:
+            with suppress(Fenced):
+                self._intake.clean()
+            raise
+        return self._result(counts, render_time(started))
+
+    def _sync(self, feed: Feed) -> Counts:
+        """Go through the stages."""
+        progress, skipped = self._progress, self._plan.skipped
+        with progress.stage(Stage.METADATA):
+            repomd = feed.repomd()
+            found = None
+            if not self._is_unchanged(repomd):
+                found = FeedMetadata(
+                    feed,
+                    repomd,
+                    repo_id=self._repository.id,
+                    skipped=skipped,
+                    settings=self._settings,
+                )
+                self._intake.read(found.packages())
+        if found is None:
+            return self._pass_by()
+        with progress.stage(Stage.CONTENT, skipped=skipped >= PACKAGE_TYPES):
+            kept = self._kept_packages(found.modules)
+            if self._plan.immediate:
+                self._intake.download(feed, kept, progress)
+        with progress.stage(Stage.DISTRIBUTION, skipped="distribution" in skipped):
+            pass
+        with progress.stage(Stage.MODULES, skipped=skipped >= MODULES):
+            modules = self._changes(MODULES, found.modules)
+        with progress.stage(Stage.ERRATA, skipped="erratum" in skipped):
+            errata = self._changes({"erratum"}, found.errata)
+        with progress.stage(Stage.COMPS, skipped=skipped >= COMPS):
+            comps = self._changes(COMPS, found.comps)
+            extras = self._extra_changes(feed, found.extras)
+        with progress.stage(Stage.PURGE_DUPLICATES):
+            counts = self._commit(repomd, kept, [modules, errata, comps, extras])
+            self._intake.clean(kept)
+        return counts
+
+    def _pass_by(self) -> Counts:
+        """Finish all stages, as the feed has not changed since the last sync."""
+        skipped = self._plan.skipped
+        for stage, types in (
+            (Stage.CONTENT, PACKAGE_TYPES),
+            (Stage.DISTRIBUTION, frozenset({"distribution"})),
+            (Stage.MODULES, MODULES),
+            (Stage.ERRATA, frozenset({"erratum"})),
+            (Stage.COMPS, COMPS),
+        ):
+            with self._progress.stage(stage, skipped=types <= skipped):
+                pass
+        with self._progress.stage(Stage.PURGE_DUPLICATES):
+            return Counts()
+
+    def _is_unchanged(self, repomd: Repomd) -> bool:
+        """Tell whether feed, plan and repository are as the last sync left them."""
+        last = self._importer.scratchpad
+        same = (
+            last.get("repomd") == repomd.digest
+            and last.get("plan") == self._plan.digest
+            and last.get("content_revision") == self._repository.content_revision
+        )
+        if not same or self._plan.forced or self._plan.validate:
+            return False
+        with self._context.storage.read() as transaction:
+            content, repo_id = transaction.content, self._repository.id
+            holders = [*content.units(repo_id, {EXTRA})]
+            if self._plan.immediate:
+                holders += content.packages(repo_id)
+        path = self._context.files.path
+        return all(
+            unit.artifact and intact(path(unit.artifact), unit.artifact, thorough=False)
+            for unit in holders
+        )
+
+    def _kept_packages(self, modules: Collection[Document]) -> Collection[int]:
+        """Return the ids of the packages that the repository is to have."""
+        skipped = self._plan.skipped
+        with self._context.storage.read() as transaction:
+            present = [
+                Held(unit.id, unit.type_id, nevra_of(unit.package))
+                for unit in transaction.content.packages(self._repository.id)
+                if unit.package
+            ]
+        offered = [offer.held for offer in self._intake.offers]
+        if self._plan.remove_missing:
+            present = [one for one in present if one.type_id in skipped]
+        kept = without_duplicates(present, offered)
+        if self._plan.retain_old_count is not None:
+            modular = {
+                nevra for module in modules for nevra in module.metadata.get("artifacts", ())
+            }
+            kept = retained(kept, old=self._plan.retain_old_count, modular=modular)
+        return kept.keys()
+
+    def _changes(self, types: Collection[str], found: Collection[Document]) -> Changes:
+        """Compare documents of these types; of those that are skipped nothing changes."""
+        types = frozenset(types) - self._plan.skipped
+        with self._context.storage.read() as transaction:
+            present = transaction.content.units(self._repository.id, types)
+            return changes(present, [one for one in found if one.type_id in types])
+
+    def _extra_changes(self, feed: Feed, extras: Mapping[str, tuple[Record, Fetched]]) -> Changes:
+        """Compare the metadata files that are kept as they are, and keep the new ones."""
+        if EXTRA in self._plan.skipped:
+            return Changes()
+        repo_id = self._repository.id
+        found = {
+            kind: (extra_file(record, fetched, repo_id=repo_id), fetched.size)
+            for kind, (record, fetched) in extras.items()
+        }
+        with self._context.storage.read() as transaction:
+            result = extra_changes(transaction.content.units(repo_id, {EXTRA}), found)
+        for _, fetched in extras.values():
+            if fetched.digest in result.files:
+                self._intake.keep_file(feed, fetched)
+        return result
+
+    def _commit(self, repomd: Repomd, kept: Collection[int], documents: list[Changes]) -> Counts:
+        """Change the repository, in one transaction."""
+        now, repo_id = self._context.clock(), self._repository.id
+        with self._context.write() as transaction:
+            content = transaction.content
+            present = content.members(repo_id)
+            packages = {unit.id for unit in content.packages(repo_id)}
+            self._check_offers(transaction, kept)
+            ids: set[int] = set()
+            for change in documents:
+                ids.update(_write(transaction, repo_id, change, now=now))
+            gone = packages.difference(kept)
+            if self._plan.remove_missing:
+                gone = gone.union(*(change.missing for change in documents))
+            removed = content.unassociate(repo_id, gone, now=now) if gone else 0
+            added = content.associate(repo_id, ids.union(kept).difference(present), now=now)
+            self._set_sources(transaction, kept)
+            self._remember(transaction, repomd)
+        updated = sum(len(change.updated) for change in documents)
+        return Counts(added=added, updated=updated, removed=removed)
+
+    def _check_offers(self, transaction: Transaction, kept: Collection[int]) -> None:
+        """Make sure that nobody removed units as orphans before they got into the repository."""
+        offers = [offer for offer in self._intake.offers if offer.held.unit_id in kept]
+        for type_id in {offer.held.type_id for offer in offers}:
+            digests = {one.digest for one in offers if one.held.type_id == type_id}
+            if len(transaction.content.known(type_id, digests)) != len(digests):
+                raise ContentError("Packages were removed as orphans meanwhile: sync again")
+
+    def _set_sources(self, transaction: Transaction, kept: Collection[int]) -> None:
+        """Keep where the files are that were not downloaded."""
+        sources = {
+            offer.held.unit_id: offer.url
+            for offer in self._intake.offers
+            if offer.held.unit_id in kept and not self._plan.immediate
+        }
+        if sources:
+            transaction.content.set_sources(self._repository.id, sources)
+
+    def _remember(self, transaction: Transaction, repomd: Repomd) -> None:
+        """Keep what the next sync compares with."""
+        repo_id = self._repository.id
+        revision = transaction.repositories.get(repo_id).content_revision
+        scratchpad = {
+            "repomd": repomd.digest,
+            "plan": self._plan.digest,
+            "content_revision": revision,
+        }
+        for importer in transaction.repositories.importers([repo_id]):
+            known = {**importer.scratchpad, **scratchpad}
+            transaction.repositories.set_importer(replace(importer, scratchpad=known))
+
+    def _result(self, counts: Counts, started: str | None) -> dict[str, Any]:
+        """Return the ``repo_sync_results`` document."""
+        now = self._context.clock()
+        return {
+            "_ns": "repo_sync_results",
+            "id": new_oid(now),
+            "repo_id": self._repository.id,
+            "importer_id": self._importer.importer_type_id,
+            "importer_type_id": self._importer.importer_type_id,
+            "started": started,
+            "completed": render_time(now),
+            "result": "success",
+            "added_count": counts.added,
+            "updated_count": counts.updated,
+            "removed_count": counts.removed,
+            "summary": self._progress.summary(),
+            "details": self._progress.stages,
+            "error_message": None,
+            "exception": None,
+            "traceback": None,
+        }
+
+
+def _write(transaction: Transaction, repo_id: str, change: Changes, *, now: Any) -> Collection[int]:
+    """Write documents; return their unit ids."""
+    content = transaction.content
+    if not change.written:
+        return ()
+    content.add_artifacts(change.files)
+    ids = content.replace(change.written)
+    for unit in change.written:
+        if unit.artifact:
+            unit_id = ids[unit_key_digest(unit.type_id, unit.key)]
+            content.set_artifact(unit_id, unit.artifact, change.files[unit.artifact])
+            if unit_id in change.updated:
+                # a file of its own is no chunk: only this tells that the content is another one
+                content.unassociate(repo_id, [unit_id], now=now)
+                content.associate(repo_id, [unit_id], now=now)
+    return ids.values()
