@@ -1,0 +1,64 @@
+"""What a task's process builds around the body that it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pulpit.app.content import content_types
+from pulpit.config import Settings
+from pulpit.domain.clock import utc_now
+from pulpit.domain.tasks import Task
+from pulpit.engine.child import Reporter
+from pulpit.errors import PulpitError
+from pulpit.ports import Clock, Transaction
+from pulpit.services.operations import BODIES
+from pulpit.storage.database import SqlStorage
+from pulpit.storage.files import FolderFileStore
+from pulpit.storage.schema import DATABASE
+
+__all__ = ["clean_up", "run_task"]
+
+
+class _Context:
+    """Implements ``pulpit.ports.TaskContext``."""
+
+    def __init__(self, task: Task, reporter: Reporter, settings: Settings) -> None:
+        self.task = task
+        self.settings = settings
+        self.clock: Clock = utc_now
+        self.storage = SqlStorage(settings.storage.data / DATABASE)
+        self.files = FolderFileStore(settings.storage.data, owner=task.id)
+        self._reporter = reporter
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Transaction]:
+        with self.storage.write() as transaction:
+            transaction.tasks.fence(self.task.id, self.task.attempt)
+            yield transaction
+
+    def progress(self, report: Mapping[str, Any], *, boundary: bool = False) -> None:
+        self._reporter.progress(report, boundary=boundary)
+
+
+def run_task(task: Task, reporter: Reporter, settings: Settings) -> tuple[Any, Mapping[str, Any]]:
+    """Run the body of *task* in this process; return its result and effects.
+
+    Raises:
+        PulpitError: what the body raises, or that no body is known by the operation's name.
+    """
+    if task.operation not in BODIES:
+        raise PulpitError(f"No body is known for tasks of operation {task.operation!r}.")
+    folder = settings.work_folder / task.id
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.tempdir = str(folder)
+    return BODIES[task.operation](_Context(task, reporter, settings), content_types())
+
+
+def clean_up(task: Task, settings: Settings, files: FolderFileStore) -> None:
+    """Delete what the process of a task that is gone has left half-written."""
+    shutil.rmtree(settings.work_folder / task.id, ignore_errors=True)
+    files.remove_temporary_of(task.id)

@@ -1,0 +1,312 @@
+"""The server: everything in one process, with the embedded engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+
+from pulpit.api import content as content_api
+from pulpit.api import distributors as distributors_api
+from pulpit.api import events as events_api
+from pulpit.api import importers as importers_api
+from pulpit.api import plugins as plugins_api
+from pulpit.api import repositories as repositories_api
+from pulpit.api import status as status_api
+from pulpit.api import tasks as tasks_api
+from pulpit.api.server import web_application
+from pulpit.api.web import Gate
+from pulpit.app.child import clean_up, run_task
+from pulpit.app.content import content_types
+from pulpit.app.logs import configure_logs
+from pulpit.app.notifications import Notifications, plan
+from pulpit.config import Settings
+from pulpit.domain.clock import render_time, utc_now
+from pulpit.engine.child import ChildLimits
+from pulpit.engine.embedded import EmbeddedEngine
+from pulpit.errors import PortTaken, StartError
+from pulpit.events.amqp import CURSOR
+from pulpit.services.distributors import Distributors
+from pulpit.services.importers import Importers
+from pulpit.services.operations import COMPLETIONS
+from pulpit.services.repositories import Repositories
+from pulpit.services.retention import Keep, Retention
+from pulpit.services.tasks import Lifecycle, Tasks
+from pulpit.services.users import Users
+from pulpit.storage.database import SqlStorage
+from pulpit.storage.files import FolderFileStore
+from pulpit.storage.schema import data_folder, upgrade
+
+__all__ = ["Ready", "serve"]
+
+#: The API that is spoken here.
+_PLATFORM_VERSION = "2.21.0"
+#: Seconds between two runs of the journal's retention.
+_COMPACT_EVERY = 60.0
+#: Seconds that channels get at shutdown to tell what was written last.
+_LAST_WORDS = 5.0
+_SECONDS_A_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What the operator is told once the server is up."""
+
+    url: str
+    #: Where the AMQP door listens, if it is open.
+    door: tuple[str, int] | None
+    #: The first user, if this start has created it with a password that it made up.
+    login: str
+    password: str | None
+
+
+def serve(settings: Settings, *, ready: Callable[[Ready], None]) -> None:
+    """Run the server until it is told to stop by SIGTERM or SIGINT.
+
+    Args:
+        settings: of the server.
+        ready: called once, when requests are answered.
+
+    Raises:
+        StartError: the server can't start; the message says what to do.
+    """
+    log = configure_logs(settings)
+    for key in settings.ignored:
+        log.info("setting of Pulp 2 without a use here", setting=key)
+    for note in settings.notes:
+        log.warning(note)
+    with data_folder(settings.storage.data) as folder, SqlStorage(upgrade(folder)) as storage:
+        server = _Server(settings, storage, log)
+        with contextlib.closing(_listening_socket(settings)) as listener:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(server.run(listener, ready))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes the fastest event loop that is installed."""
+    import uvloop  # noqa: PLC0415 - starts no thread, but takes time that `pulpit` commands lack
+
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def _listening_socket(settings: Settings) -> socket.socket:
+    """Return the socket of the API, so that a port that is taken is told before anything runs."""
+    host, port = settings.server.host, settings.server.port
+    try:
+        return socket.create_server(
+            (host, port), family=_family(host, port), backlog=2048, reuse_port=False
+        )
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(
+                f"Another process listens on {host}:{port}: stop it, or choose another port "
+                "with --port.",
+            ) from error
+        raise StartError(f"The server can't listen on {host}:{port}: {error.strerror}") from error
+
+
+def _family(host: str, port: int) -> socket.AddressFamily:
+    """Return the address family of a host."""
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+
+
+class _Uvicorn(uvicorn.Server):
+    """Uvicorn without its signal handlers: the order of the shutdown is ours."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Server:
+    """All parts of the server, wired."""
+
+    def __init__(self, settings: Settings, storage: SqlStorage, log: Any) -> None:
+        self._settings = settings
+        self._storage = storage
+        self._log = log
+        self._files = FolderFileStore(settings.storage.data)
+        self._types = content_types()
+        self._worker = f"embedded@{settings.server.server_name}"
+        self._users = Users(storage, clock=utc_now)
+        self._engine = self._make_engine()
+        self._streams = events_api.Streams()
+
+    def _make_engine(self) -> EmbeddedEngine:
+        settings = self._settings
+        lifecycle = Lifecycle(
+            self._storage,
+            clock=utc_now,
+            completions=COMPLETIONS,
+            wake=self._wake,
+        )
+        return EmbeddedEngine(
+            lifecycle,
+            worker_name=self._worker,
+            slots=settings.tasks.workers,
+            entry=run_task,
+            surroundings=settings,
+            limits=ChildLimits(
+                memory=settings.tasks.max_memory,
+                cpu_seconds=settings.tasks.max_cpu,
+                progress_burst=settings.events.progress_burst,
+                progress_per_second=settings.events.progress_rate,
+            ),
+            preload=["pulpit.app.child"],
+            clean_up=lambda task: clean_up(task, settings, self._files),
+            log=self._log,
+        )
+
+    def _wake(self) -> None:
+        """Let the engine look for tasks that may run now."""
+        self._engine.wake()
+
+    async def run(self, listener: socket.socket, ready: Callable[[Ready], None]) -> None:
+        """Start everything, run until told to stop, end everything in order."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        login = self._settings.server.default_login
+        password = await asyncio.to_thread(
+            self._users.ensure_first, login, self._settings.server.default_password
+        )
+        notifications = Notifications(
+            await plan(self._settings),
+            self._settings,
+            storage=self._storage,
+            users=self._users,
+            log=self._log,
+        )
+        await notifications.start()
+        self._files.remove_temporary()
+        await asyncio.to_thread(self._engine.start)
+        try:
+            async with self._web(listener, notifications), self._housekeeping(notifications):
+                host, port = listener.getsockname()[:2]
+                ready(
+                    Ready(
+                        url=f"http://{host}:{port}",
+                        door=notifications.door_address,
+                        login=login,
+                        password=password,
+                    ),
+                )
+                await stop.wait()
+                self._log.info("stopping: tasks that run are canceled")
+                await asyncio.to_thread(self._engine.stop)
+                self._streams.close()
+        finally:
+            await notifications.stop(_LAST_WORDS)
+
+    @contextlib.asynccontextmanager
+    async def _web(
+        self, listener: socket.socket, notifications: Notifications
+    ) -> AsyncIterator[None]:
+        """Answer requests while the block runs."""
+        server = _Uvicorn(
+            uvicorn.Config(
+                self._application(notifications),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                http="httptools",
+                server_header=False,
+                date_header=True,
+                timeout_graceful_shutdown=int(_LAST_WORDS),
+            ),
+        )
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serving
+
+    def _application(self, notifications: Notifications) -> Starlette:
+        """Return the web application with all routes."""
+        storage, engine, types = self._storage, self._engine, self._types
+        gate = Gate(self._users.authenticate, log=self._log)
+        tasks = Tasks(storage, clock=utc_now, engine=engine)
+        repositories = Repositories(storage, clock=utc_now, engine=engine, types=types)
+        importers = Importers(storage, clock=utc_now, engine=engine, types=types)
+        distributors = Distributors(storage, clock=utc_now, engine=engine, types=types)
+        return web_application(
+            [
+                *status_api.routes(gate, lambda: self._status(notifications)),
+                *plugins_api.routes(gate, types),
+                *tasks_api.routes(gate, tasks),
+                *repositories_api.routes(gate, repositories, importers, distributors),
+                *importers_api.routes(gate, importers),
+                *distributors_api.routes(gate, distributors),
+                *events_api.routes(gate, storage.events, self._streams),
+                *content_api.routes(storage, self._files),
+            ],
+        )
+
+    def _status(self, notifications: Notifications) -> Mapping[str, Any]:
+        """Return the document of ``GET /pulp/api/v2/status/``."""
+        now = render_time(utc_now())
+        return {
+            "versions": {
+                "platform_version": _PLATFORM_VERSION,
+                "pulpit_version": version("pulpit"),
+            },
+            "api_version": "2",
+            "database_connection": {"connected": True},
+            "messaging_connection": {"connected": notifications.connected},
+            "known_workers": [
+                {"_id": self._worker, "_ns": "workers", "last_heartbeat": now},
+            ],
+            "events": notifications.status(),
+        }
+
+    @contextlib.asynccontextmanager
+    async def _housekeeping(self, notifications: Notifications) -> AsyncIterator[None]:
+        """Delete what is past retention, from time to time, while the block runs."""
+        keep = self._settings.events
+        retention = Retention(
+            self._storage,
+            self._storage.cursors,
+            clock=utc_now,
+            keep=Keep(
+                status_days=keep.status_days,
+                status_rows=keep.status_rows,
+                progress_hours=keep.progress_hours,
+                progress_rows=keep.progress_rows,
+                task_days=self._settings.data_reaping.task_status_history,
+                unconfirmed_bytes=keep.unconfirmed_size,
+            ),
+            publisher_cursor=CURSOR if "broker" in notifications.status() else None,
+        )
+        reaping = self._settings.data_reaping.reaper_interval * _SECONDS_A_DAY
+        jobs = [
+            asyncio.create_task(self._every(_COMPACT_EVERY, retention.compact_journal)),
+            asyncio.create_task(self._every(reaping, retention.purge_tasks)),
+        ]
+        try:
+            yield
+        finally:
+            for job in jobs:
+                job.cancel()
+            await asyncio.wait(jobs)
+
+    async def _every(self, seconds: float, job: Callable[[], Any]) -> None:
+        """Run a job now and then; one that fails is told, and tried again."""
+        while True:
+            try:
+                await asyncio.to_thread(job)
+            except Exception as error:  # noqa: BLE001 - the next run may be better
+                self._log.error("housekeeping failed", reason=str(error))
+            await asyncio.sleep(seconds)
