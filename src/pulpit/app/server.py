@@ -86,9 +86,11 @@ def serve(settings: Settings, *, ready: Callable[[Ready], None]) -> None:
         log.warning(note)
     with data_folder(settings.storage.data) as folder, SqlStorage(upgrade(folder)) as storage:
         server = _Server(settings, storage, log)
-        with contextlib.closing(_listening_socket(settings)) as listener:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(server.run(listener, ready))
+        with (
+            contextlib.closing(_listening_socket(settings)) as listener,
+            asyncio.Runner(loop_factory=_loop_factory()) as runner,
+        ):
+            runner.run(server.run(listener, ready))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

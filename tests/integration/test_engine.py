@@ -1,0 +1,264 @@
+"""The embedded engine with real processes and a real database."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from pulpit.domain.clock import utc_now
+from pulpit.domain.events import Event, EventKind
+from pulpit.domain.tasks import Task, TaskState, task_report
+from pulpit.engine.child import ChildLimits
+from pulpit.engine.embedded import EmbeddedEngine
+from pulpit.services.tasks import Lifecycle, Tasks, new_task
+from pulpit.storage.database import SqlStorage
+from pulpit.storage.schema import upgrade
+from tests.integration.bodies import run_body
+
+SECONDS = 30.0
+
+
+class Bench:
+    """An engine on a database of its own, and what one does with it."""
+
+    def __init__(self, folder: Path, *, slots: int = 2) -> None:
+        self.storage = SqlStorage(upgrade(folder))
+        self.cleaned: list[str] = []
+        lifecycle = Lifecycle(self.storage, clock=utc_now, completions={}, wake=self._wake)
+        self.engine = EmbeddedEngine(
+            lifecycle,
+            worker_name="worker@test",
+            slots=slots,
+            entry=run_body,
+            surroundings=None,
+            limits=ChildLimits(
+                memory=2 << 30, cpu_seconds=60, progress_burst=1_000, progress_per_second=0
+            ),
+            preload=["tests.integration.bodies"],
+            clean_up=lambda task: self.cleaned.append(task.id),
+            log=structlog.get_logger(),
+        )
+        self.tasks = Tasks(self.storage, clock=utc_now, engine=self.engine)
+        self._position = 0
+
+    def _wake(self) -> None:
+        self.engine.wake()
+
+    def submit(self, operation: str, *resources: str, **arguments: Any) -> Task:
+        """Hand in a task."""
+        return self.tasks.submit(
+            new_task(
+                now=utc_now(),
+                task_type=f"tests.{operation}",
+                operation=operation,
+                arguments=arguments,
+                tags=[f"pulp:action:{operation}"],
+                resources=resources,
+            ),
+        )
+
+    def wait(self, task: Task, *states: TaskState) -> Task:
+        """Return the task once the journal tells that it is in one of the states."""
+        wanted = set(states)
+        deadline = time.monotonic() + SECONDS
+        position = 0
+        while time.monotonic() < deadline:
+            for event in self.storage.events.read(position, 1_000):
+                position = event.sequence
+                if event.task_id == task.id and event.state in wanted:
+                    return self.tasks.get(task.id)
+            self.storage.events.wait(position, deadline - time.monotonic())
+        pytest.fail(f"{task.operation} is {self.tasks.get(task.id).state}, not {wanted}")
+
+    def events(self, task: Task) -> list[Event]:
+        """Return the journal of one task."""
+        return [e for e in self.storage.events.read(0, 100_000) if e.task_id == task.id]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Yield an engine that runs."""
+    bench = Bench(tmp_path)
+    bench.engine.start()
+    yield bench
+    bench.engine.stop()
+    bench.storage.close()
+
+
+def test_body_that_returns_finishes_its_task(bench: Bench) -> None:
+    """The result, the last progress and every event are there, in order."""
+    task = bench.wait(bench.submit("count", times=50), TaskState.FINISHED)
+    assert task.result == {"counted": 50}
+    assert task.progress == {"step": {"state": "FINISHED", "done": 50}}
+    assert task.error is None
+    assert task.worker_name == "worker@test"
+    events = bench.events(task)
+    assert [event.revision for event in events] == list(range(1, 54))
+    assert [event.state for event in events if event.kind is EventKind.STATUS] == [
+        "waiting",
+        "running",
+        "finished",
+    ]
+    done = [
+        json.loads(event.body)["progress_report"]["step"]["done"]
+        for event in events
+        if event.kind is EventKind.PROGRESS
+    ]
+    assert done == list(range(1, 51))
+
+
+def test_last_event_is_the_report_that_get_returns(bench: Bench) -> None:
+    """The event's body and the task as it is read are one document."""
+    task = bench.wait(bench.submit("count", times=1), TaskState.FINISHED)
+    assert json.loads(bench.events(task)[-1].body) == task_report(task)
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "words"),
+    [
+        ("refuse", "RPM1005", "no feed"),
+        ("break", "PLP0001", "ZeroDivisionError: unexpected"),
+        ("die", "PLP0049", "SIGKILL"),
+        ("leave", "PLP0049", "exit code 3"),
+        ("eat", "PLP0001", "memory"),
+    ],
+)
+def test_body_that_fails_ends_its_task_in_error(
+    bench: Bench, operation: str, code: str, words: str
+) -> None:
+    """Whatever ends the body, the task is in state error, says why, and tells it."""
+    task = bench.wait(bench.submit(operation), TaskState.ERROR)
+    assert task.error is not None
+    assert task.error["code"] == code
+    assert words in task.error["description"]
+    assert bench.events(task)[-1].state == TaskState.ERROR
+    assert task.id in bench.cleaned
+
+
+def test_cancel_ends_a_busy_task_within_a_second(bench: Bench, tmp_path: Path) -> None:
+    """The state changes at once, the process ends, and its resource is free again."""
+    mark = tmp_path / "mark"
+    busy = bench.submit("spin", "repository:zoo", mark=str(mark))
+    bench.wait(busy, TaskState.RUNNING)
+    _until(mark.exists)
+    pid = int(mark.read_text())
+    behind = bench.submit("count", "repository:zoo", times=1)
+    began = time.monotonic()
+    bench.tasks.cancel(busy.id)
+    canceled = bench.tasks.get(busy.id)
+    assert canceled.state is TaskState.CANCELED
+    assert canceled.progress == {"step": {"state": "CANCELLED"}}
+    bench.wait(behind, TaskState.FINISHED)
+    assert time.monotonic() - began < 1
+    assert not Path(f"/proc/{pid}").exists()
+    assert bench.tasks.get(busy.id).state is TaskState.CANCELED
+
+
+def test_canceled_while_waiting_never_runs(bench: Bench, tmp_path: Path) -> None:
+    """A waiting task that is canceled is passed over, with its one event."""
+    gate, lines = tmp_path / "gate", tmp_path / "lines"
+    first = bench.submit("await_file", "repository:zoo", file=str(gate))
+    second = bench.submit("note", "repository:zoo", file=str(lines), line="second")
+    third = bench.submit("note", "repository:zoo", file=str(lines), line="third")
+    bench.tasks.cancel(second.id)
+    gate.touch()
+    bench.wait(third, TaskState.FINISHED)
+    assert lines.read_text() == "third\n"
+    assert [event.state for event in bench.events(second)] == ["waiting", "canceled"]
+    assert bench.tasks.get(first.id).state is TaskState.FINISHED
+
+
+def test_cancel_leaves_a_complete_task_alone(bench: Bench) -> None:
+    """Canceling what is over changes nothing and tells nothing."""
+    task = bench.wait(bench.submit("count", times=1), TaskState.FINISHED)
+    bench.tasks.cancel(task.id)
+    assert bench.tasks.get(task.id) == task
+
+
+def test_one_resource_is_served_in_order_of_submission(bench: Bench, tmp_path: Path) -> None:
+    """Tasks on the same repository run one after the other, as they came."""
+    lines = tmp_path / "lines"
+    tasks = [
+        bench.submit("note", "repository:zoo", file=str(lines), line=number) for number in range(12)
+    ]
+    bench.wait(tasks[-1], TaskState.FINISHED)
+    assert lines.read_text().split() == [str(number) for number in range(12)]
+
+
+def test_different_resources_run_at_the_same_time(bench: Bench, tmp_path: Path) -> None:
+    """Tasks on two repositories overlap."""
+    gate = tmp_path / "gate"
+    marks = [tmp_path / "left", tmp_path / "right"]
+    left, right = (
+        bench.submit("await_file", f"repository:{mark.name}", file=str(gate), mark=str(mark))
+        for mark in marks
+    )
+    for mark in marks:
+        _until(mark.exists)
+    gate.touch()
+    ends = [bench.wait(task, TaskState.FINISHED).result for task in (left, right)]
+    assert max(end["began"] for end in ends) < min(end["ended"] for end in ends)
+
+
+def test_blocked_task_holds_up_only_who_shares_a_resource(bench: Bench, tmp_path: Path) -> None:
+    """A task that waits for two repositories does not hold up one on a third."""
+    gate = tmp_path / "gate"
+    holder = bench.submit("await_file", "a", file=str(gate))
+    blocked = bench.submit("count", "a", "b", times=1)
+    behind = bench.submit("count", "b", times=1)
+    free = bench.submit("count", "c", times=1)
+    bench.wait(free, TaskState.FINISHED)
+    assert bench.tasks.get(blocked.id).state is TaskState.WAITING
+    assert bench.tasks.get(behind.id).state is TaskState.WAITING
+    gate.touch()
+    for task in (holder, blocked, behind):
+        bench.wait(task, TaskState.FINISHED)
+
+
+def test_stop_cancels_what_runs_and_keeps_what_waits(tmp_path: Path) -> None:
+    """After a stop nothing runs, the waiting task waits, and the next start runs it."""
+    bench = Bench(tmp_path, slots=1)
+    bench.engine.start()
+    mark = tmp_path / "mark"
+    running = bench.submit("spin", mark=str(mark))
+    waiting = bench.submit("count", times=1)
+    bench.wait(running, TaskState.RUNNING)
+    _until(mark.exists)
+    pid = int(mark.read_text())
+    bench.engine.stop()
+    assert bench.tasks.get(running.id).state is TaskState.CANCELED
+    assert bench.events(running)[-1].state is TaskState.CANCELED
+    assert bench.tasks.get(waiting.id).state is TaskState.WAITING
+    assert not Path(f"/proc/{pid}").exists()
+    bench.storage.close()
+
+    again = Bench(tmp_path, slots=1)
+    again.engine.start()
+    again.wait(waiting, TaskState.FINISHED)
+    again.engine.stop()
+    again.storage.close()
+
+
+def test_many_tasks_all_end(bench: Bench) -> None:
+    """A hundred tasks on a few resources all finish, each with contiguous revisions."""
+    tasks = [bench.submit("count", f"repository:{n % 5}", times=3) for n in range(100)]
+    for task in tasks:
+        bench.wait(task, TaskState.FINISHED)
+    for task in tasks:
+        revisions = [event.revision for event in bench.events(task)]
+        assert revisions == list(range(1, len(revisions) + 1))
+
+
+def _until(condition: Any) -> None:
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail("it did not happen")
+        time.sleep(0.005)
