@@ -224,7 +224,7 @@ class Connection(asyncio.Protocol):
             self._finish()
         elif self.session is not None:
             raise ConnectionRefusal(
-                ReplyCode.COMMAND_INVALID, f"{method.name} is not expected on channel 0 now"
+                ReplyCode.CHANNEL_ERROR, f"{method.name} is not expected on channel 0 now"
             )
         else:
             start_ok = handshake.handle(method)

@@ -140,10 +140,10 @@ class FrameSplitter:
                 )
         elif kind != FrameType.HEARTBEAT:
             raise ConnectionRefusal(ReplyCode.FRAME_ERROR, f"unknown frame type {kind}")
-        elif size or channel:
-            raise ConnectionRefusal(
-                ReplyCode.FRAME_ERROR, "a heartbeat has no payload and goes on channel 0"
-            )
+        elif channel:
+            raise ConnectionRefusal(ReplyCode.UNEXPECTED_FRAME, "a heartbeat goes on channel 0")
+        elif size:
+            raise ConnectionRefusal(ReplyCode.FRAME_ERROR, "a heartbeat has no payload")
 
     def _skip(self, kind: int, channel: int) -> Frame | None:
         """Leave out the payload of a content frame, as much of it as has arrived."""
@@ -173,7 +173,8 @@ def decode_method(payload: bytes) -> base.Frame:
         raise ConnectionRefusal(
             ReplyCode.COMMAND_INVALID, f"unknown method {index >> 16}, {index & 0xFFFF}"
         )
-    method: base.Frame = kind()
+    # all arguments are read below, and some constructors warn that a method is old
+    method: base.Frame = object.__new__(kind)
     try:
         method.unmarshal(payload[_INDEX.size :])
     # a hostile table makes the codec raise more than its own errors
@@ -188,7 +189,7 @@ def decode_method(payload: bytes) -> base.Frame:
         struct.error,
     ) as error:
         raise ConnectionRefusal(
-            ReplyCode.SYNTAX_ERROR, f"the arguments of {method.name} can't be read"
+            ReplyCode.FRAME_ERROR, f"the arguments of {method.name} can't be read"
         ) from error
     return method
 

@@ -18,6 +18,7 @@ from pulpit.events.message import EXCHANGE
 __all__ = ["handle"]
 
 _DECLARE_OK: Final = struct.pack(">HH", 50, 11)
+_WITH_CONTENT: Final = (commands.Basic.Deliver, commands.Basic.GetOk, commands.Basic.Return)
 
 Handler = Callable[[Channel, Any], None]
 
@@ -30,6 +31,8 @@ def handle(channel: Channel, method: base.Frame) -> None:
         ConnectionRefusal: the connection must be closed.
     """
     handler = _HANDLERS.get(type(method))
+    if isinstance(method, _WITH_CONTENT):
+        raise ConnectionRefusal(ReplyCode.UNEXPECTED_FRAME, f"{method.name} is for clients")
     if handler is None:
         raise ConnectionRefusal(ReplyCode.COMMAND_INVALID, f"{method.name} can't be handled here")
     handler(channel, method)
@@ -66,10 +69,9 @@ def _exchange_bind(_: Channel, method: base.Frame) -> NoReturn:
 def _queue_declare(channel: Channel, method: commands.Queue.Declare) -> None:
     topology, owner, name = channel.topology, channel.owner, method.queue
     if method.passive:
-        queue = channel.queue_named(name)
+        queue = topology.find(name, owner)
     else:
         traits = QueueTraits(
-            durable=method.durable,
             auto_delete=method.auto_delete,
             exclusive=method.exclusive,
             arguments=method.arguments or {},
@@ -95,13 +97,11 @@ def _queue_bind(channel: Channel, method: commands.Queue.Bind) -> None:
 
 
 def _queue_unbind(channel: Channel, method: commands.Queue.Unbind) -> None:
-    topology, owner = channel.topology, channel.owner
     name = method.queue or channel.queue_named("").name
     if not method.exchange:
-        topology.check_exchange(method.exchange)
-    if topology.exists(name) and method.exchange == EXCHANGE:
-        queue = topology.find(name, owner)
-        topology.unbind(queue, method.routing_key, method.arguments, owner)
+        channel.topology.check_exchange(method.exchange)
+    if method.exchange == EXCHANGE:
+        channel.topology.unbind(name, method.routing_key, method.arguments, channel.owner)
     channel.send(commands.Queue.UnbindOk())
 
 
@@ -214,10 +214,6 @@ def _transaction(_: Channel, method: base.Frame) -> NoReturn:
     )
 
 
-def _ignored(_: Channel, __: base.Frame) -> None:
-    """Answers that clients may send and nobody waits for."""
-
-
 _HANDLERS: Final[Mapping[type[base.Frame], Handler]] = {
     commands.Exchange.Declare: _exchange_declare,
     commands.Exchange.Delete: _exchange_delete,
@@ -231,7 +227,6 @@ _HANDLERS: Final[Mapping[type[base.Frame], Handler]] = {
     commands.Basic.Qos: _basic_qos,
     commands.Basic.Consume: _basic_consume,
     commands.Basic.Cancel: _basic_cancel,
-    commands.Basic.CancelOk: _ignored,
     commands.Basic.Get: _basic_get,
     commands.Basic.Ack: _basic_ack,
     commands.Basic.Nack: _basic_nack,
@@ -240,7 +235,6 @@ _HANDLERS: Final[Mapping[type[base.Frame], Handler]] = {
     commands.Basic.RecoverAsync: _basic_recover_async,
     commands.Basic.Publish: _basic_publish,
     commands.Channel.Flow: _channel_flow,
-    commands.Channel.FlowOk: _ignored,
     commands.Confirm.Select: _confirm_select,
     commands.Tx.Select: _transaction,
     commands.Tx.Commit: _transaction,

@@ -52,9 +52,11 @@ class QueueConsumer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class QueueTraits:
-    """How a queue was declared; a second declaration must be the same."""
+    """How a queue was declared; a second declaration must be the same.
 
-    durable: bool = False
+    Whether it is durable says nothing: an exclusive queue ends with its connection.
+    """
+
     auto_delete: bool = False
     exclusive: bool = True
     arguments: Mapping[str, Any] = field(default_factory=dict)

@@ -44,7 +44,7 @@ class Session:
         outgoing: of the connection.
         host: address of the peer, for the log.
         frame_max: negotiated size of a whole frame.
-        channel_max: the highest number of a channel.
+        channel_max: how many channels may be open.
         cancel_notify: the client understands basic.cancel from a server.
         refuse: closes the connection.
     """
@@ -148,10 +148,10 @@ class Session:
             raise ConnectionRefusal(
                 ReplyCode.CHANNEL_ERROR, f"expected 'channel.open' on channel {number}"
             )
-        if number > self._channel_max:
+        if len(self._channels) >= self._channel_max:
             raise ConnectionRefusal(
                 ReplyCode.NOT_ALLOWED,
-                f"number of channels opened exceeds the negotiated maximum {self._channel_max}",
+                f"{self._channel_max} channels are open, which is the negotiated channel_max",
             )
         shared = self._shared
         channel = Channel(number, self, shared.topology, shared.settings)

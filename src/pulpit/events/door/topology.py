@@ -15,6 +15,20 @@ from pulpit.events.message import EXCHANGE
 __all__ = ["Topology", "server_name"]
 
 _TYPES: Final = frozenset({"direct", "fanout", "topic", "headers"})
+# the arguments that a second declaration must repeat; the rest means nothing to anybody
+_ARGUMENTS: Final = (
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-expires",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-priority",
+    "x-message-ttl",
+    "x-overflow",
+    "x-queue-mode",
+    "x-queue-type",
+    "x-single-active-consumer",
+)
 _RESERVED: Final = "amq."
 
 
@@ -132,13 +146,11 @@ class Topology:
         """Return the queue *name* if it is there and was declared the same way."""
         if name not in self._queues:
             return None
-        queue = self.find(name, owner)
+        queue = self.find(name, owner if traits.exclusive else None)
         has = queue.traits
         for argument, given, current in (
-            ("durable", traits.durable, has.durable),
             ("auto_delete", traits.auto_delete, has.auto_delete),
-            ("exclusive", traits.exclusive, has.exclusive),
-            ("arguments", _arguments_key(traits.arguments), _arguments_key(has.arguments)),
+            *((key, traits.arguments.get(key), has.arguments.get(key)) for key in _ARGUMENTS),
         ):
             _check_equal(f"'{argument}' for queue '{name}'", given, current)
         return queue
@@ -185,11 +197,12 @@ class Topology:
         self.bindings.add(pattern, queue)
 
     def unbind(
-        self, queue: Queue, pattern: str, arguments: Mapping[str, Any] | None, owner: object
+        self, name: str, pattern: str, arguments: Mapping[str, Any] | None, owner: object
     ) -> None:
         """Undo a binding; one that is not there is no error."""
         key = (pattern, _arguments_key(arguments))
-        if key in queue.bindings:
+        if name in self._queues and key in self._queues[name][0].bindings:
+            queue = self.find(name, owner)
             queue.bindings.remove(key)
             self._bound[owner] -= 1
             self.bindings.remove(pattern, queue)
