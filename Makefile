@@ -79,7 +79,7 @@ bench: setup ## Measure against floors and peers, as tables (QUICK=1)
 
 .PHONY: docs
 docs: setup ## Write the generated pages of the reference
-	$(BIN)/python scripts/write_reference.py
+	$(BIN)/python -m scripts.write_reference
 
 .PHONY: lock
 lock: setup ## Bring the lock file up to pyproject.toml (UPGRADE=1: to the newest releases)

@@ -10,8 +10,9 @@ from pathlib import Path
 from pulpit import errors
 from pulpit.config import DEFAULT_FILE, Settings, all_settings
 from pulpit.errors import ContentError, PulpitError, RequestError, StartError
+from scripts.cli_reference import CLI_INTRO, EXITS_INTRO, cli_lines, exits_lines
 
-__all__ = ["PAGES", "errors_page", "settings_page"]
+__all__ = ["PAGES", "cli_page", "errors_page", "exits_page", "settings_page"]
 
 _REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 _GENERATED = "<!-- Written by `make docs` from {source}: change it there. -->"
@@ -57,6 +58,16 @@ def errors_page() -> str:
     return _page("Error codes", "src/pulpit/errors.py", _ERRORS_INTRO, _errors_lines())
 
 
+def cli_page() -> str:
+    """Return the page of the commands as Markdown."""
+    return _page("Commands", "src/pulpit/cli", CLI_INTRO, cli_lines())
+
+
+def exits_page() -> str:
+    """Return the page of the commands' exit codes as Markdown."""
+    return _page("Exit codes", "src/pulpit/cli/exits.py", EXITS_INTRO, exits_lines())
+
+
 def _page(title: str, source: str, intro: str, lines: Iterator[str]) -> str:
     """Return a page with its head."""
     head = [f"# {title}", "", _GENERATED.format(source=source), "", intro.strip()]
@@ -100,6 +111,8 @@ def _errors_lines() -> Iterator[str]:
 PAGES = {
     _REFERENCE / "settings.md": settings_page,
     _REFERENCE / "errors.md": errors_page,
+    _REFERENCE / "cli.md": cli_page,
+    _REFERENCE / "exit-codes.md": exits_page,
 }
 
 

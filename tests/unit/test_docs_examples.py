@@ -22,7 +22,13 @@ _FILES = [
     )
 ]
 #: Variables that are not settings: where the client finds the server, and its user.
-_OF_THE_CLIENT = {"PULPIT_URL", "PULPIT_USER", "PULPIT_PASSWORD"}
+_OF_THE_CLIENT = {
+    "PULPIT_URL",
+    "PULPIT_USER",
+    "PULPIT_PASSWORD",
+    "PULPIT_FEED_PASSWORD",
+    "PULPIT_DEBUG",
+}
 
 
 @pytest.mark.parametrize("block", _FILES)

@@ -14,6 +14,7 @@ from rich.text import Text
 from pulpit.cli import config, repositories, tasks
 from pulpit.cli.exits import ExitCode, of_error
 from pulpit.cli.login import login
+from pulpit.cli.serve import serve
 from pulpit.cli.session import Flags, Outside, Session, session_of
 from pulpit.cli.watch import watch
 from pulpit.cli.words import printable
@@ -32,6 +33,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 task failed, 2 wrong usage, 3 task canceled, 4 not found, "
     "5 no server, 6 login refused, 7 request refused, 8 server failed, 9 can't start.",
 )
+app.command()(serve)
 app.add_typer(repositories.app, name="repo")
 app.add_typer(tasks.app, name="task")
 app.add_typer(config.app, name="config")
@@ -99,6 +101,14 @@ def main(arguments: Sequence[str] | None = None, *, outside: Outside | None = No
         # the interpreter would complain once more when it flushes at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), surroundings.stdout.fileno())
         return ExitCode.OUTPUT_CLOSED
+    except Exception as defect:
+        if surroundings.environ.get("PULPIT_DEBUG"):
+            raise
+        _tell(
+            PulpitError(f"{type(defect).__name__}: {defect} (see more: PULPIT_DEBUG=1)"),
+            surroundings,
+        )
+        return ExitCode.DEFECT
     return ExitCode.OK
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import Self
 
 from pulpit.client import (
     ApiError,
@@ -23,32 +24,33 @@ _SERVER_FAULT = 500
 
 
 class ExitCode(IntEnum):
-    """How a command ended."""
+    """How a command ended, and what that means in words."""
 
-    OK = 0
-    """All went well; a task that was followed has finished."""
-    TASK_ERROR = 1
-    """A task that was followed ended in error."""
-    USAGE = 2
-    """The command line is wrong."""
-    TASK_CANCELED = 3
-    """A task that was followed was canceled."""
-    NOT_FOUND = 4
-    """There is no such repository or task."""
-    UNREACHABLE = 5
-    """No server answers at the address."""
-    UNAUTHORIZED = 6
-    """The server refused the login and password, or what this user asked for."""
-    REFUSED = 7
-    """The server refused the request: a value is not valid, or the id is taken."""
-    SERVER_FAILED = 8
-    """The server failed, or what answers is no Pulpit server."""
-    CANNOT_START = 9
-    """The configuration, a port, the data folder or the credentials file can't be used."""
-    INTERRUPTED = 130
-    """Ended by Ctrl-C; a task that was followed goes on."""
-    OUTPUT_CLOSED = 141
-    """Whoever read the output went away."""
+    meaning: str
+
+    OK = 0, "All went well; a task that was followed has finished."
+    TASK_ERROR = 1, "A task that was followed ended in error."
+    USAGE = 2, "The command line is wrong."
+    TASK_CANCELED = 3, "A task that was followed was canceled."
+    NOT_FOUND = 4, "There is no such repository or task."
+    UNREACHABLE = 5, "No server answers at the address."
+    UNAUTHORIZED = 6, "The server refused the login, or what this user asked for."
+    REFUSED = 7, "The server refused the request: a value is not valid, or the id is taken."
+    SERVER_FAILED = 8, "The server failed, or what answers is no Pulpit server."
+    CANNOT_START = (
+        9,
+        ("The configuration, the data folder, a port or the credentials file can't be used."),
+    )
+    DEFECT = 70, "The program has a defect; with `PULPIT_DEBUG=1` it shows where."
+    INTERRUPTED = 130, "Ended by Ctrl-C; a task that was followed goes on."
+    OUTPUT_CLOSED = 141, "Whoever read the output went away."
+
+    def __new__(cls, value: int, meaning: str) -> Self:
+        """Return a code that knows what it means."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
 
 
 def of_error(error: ClientError | PulpitError) -> ExitCode:

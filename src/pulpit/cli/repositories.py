@@ -85,7 +85,8 @@ def create(
         typer.Option(
             metavar="TEXT",
             envvar="PULPIT_FEED_PASSWORD",
-            help="Password at the feed; other users may see it on the command line.",
+            show_envvar=False,
+            help="Its password; better set PULPIT_FEED_PASSWORD, which others do not see.",
         ),
     ] = None,
     retain_old: Annotated[
