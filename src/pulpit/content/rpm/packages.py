@@ -15,10 +15,11 @@ import zstandard
 from pulpit.content.checksums import canonical_type, is_checksum
 from pulpit.content.feeds import safe_location
 from pulpit.content.rpm.fragments import Fragments, PairedFragments
+from pulpit.content.rpm.layout import package_path
 from pulpit.domain.units import PackageColumns, Unit, unit_key_digest
 from pulpit.errors import Unparsable
 
-__all__ = ["FeedPackage", "Packages", "published_location"]
+__all__ = ["FeedPackage", "Packages"]
 
 #: So many packages are parsed at a time; the parser repeats a batch that is broken in its log.
 _BATCH = 100
@@ -45,11 +46,6 @@ class FeedPackage:
     def key(self) -> dict[str, str]:
         """Return the unit key."""
         return _key(self.columns)
-
-
-def published_location(filename: str) -> str:
-    """Return where a package of that name lies in a published repository."""
-    return f"Packages/{filename[0].lower()}/{filename}"
 
 
 class Packages:
@@ -93,7 +89,7 @@ class Packages:
         """Return the package as a unit, with its three chunks as publishing writes them."""
         parsed = package.parsed
         parsed.location_base = None
-        parsed.location_href = published_location(package.columns.filename)
+        parsed.location_href = package_path(package.columns.filename)
         compress = self._compress
         return Unit(
             uid=str(uuid4()),

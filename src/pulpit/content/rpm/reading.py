@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pulpit.config.settings import Feeds
 from pulpit.content.download import Fetched
+from pulpit.content.feeds import join_feed, shown_url
 from pulpit.content.rpm.collection import EXTRA, is_extra
 from pulpit.content.rpm.comps import COMPS_TYPES, parse_comps
 from pulpit.content.rpm.documents import Document
@@ -56,7 +57,7 @@ class FeedMetadata:
     ) -> None:
         self._skipped = skipped
         self._settings = settings
-        url = f"{feed.url.rstrip('/')}/{REPOMD}"
+        url = shown_url(join_feed(feed.url, REPOMD))
         wanted = {kind: repomd.required(kind, url) for kind in _ROOTS}
         wanted |= self._document_records(repomd)
         fetched = feed.records([*wanted.values()])

@@ -59,7 +59,7 @@ class Repomd:
             MalformedRepository: it is not listed.
         """
         if kind not in self.records:
-            reason = f'"{kind}" metadata is not found in repomd.xml'
+            reason = f'"{kind}" metadata is not found in repomd.xml: {url}'
             raise MalformedRepository(reason, url=url)
         return self.records[kind]
 
