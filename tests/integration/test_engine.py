@@ -42,6 +42,7 @@ class Bench:
             ),
             preload=["tests.integration.bodies"],
             clean_up=lambda task: self.cleaned.append(task.id),
+            failed=lambda: pytest.fail("the engine failed"),
             log=structlog.get_logger(),
         )
         self.tasks = Tasks(self.storage, clock=utc_now, engine=self.engine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import signal
 import socket
@@ -143,6 +144,9 @@ class _Server:
         self._users = Users(storage, clock=utc_now)
         self._engine = self._make_engine()
         self._streams = events_api.Streams()
+        self._stop = asyncio.Event()
+        self._failure: str | None = None
+        self._loop: asyncio.AbstractEventLoop
 
     def _make_engine(self) -> EmbeddedEngine:
         settings = self._settings
@@ -157,7 +161,8 @@ class _Server:
             worker_name=self._worker,
             slots=settings.tasks.workers,
             entry=run_task,
-            surroundings=settings,
+            # where each value comes from is of no use there, and can't be pickled
+            surroundings=dataclasses.replace(settings, origins={}),
             limits=ChildLimits(
                 memory=settings.tasks.max_memory,
                 cpu_seconds=settings.tasks.max_cpu,
@@ -166,6 +171,7 @@ class _Server:
             ),
             preload=["pulpit.app.child"],
             clean_up=lambda task: clean_up(task, settings, self._files),
+            failed=self._fail,
             log=self._log,
         )
 
@@ -175,10 +181,9 @@ class _Server:
 
     async def run(self, listener: socket.socket, ready: Callable[[Ready], None]) -> None:
         """Start everything, run until told to stop, end everything in order."""
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            self._loop.add_signal_handler(number, self._stop.set)
         login = self._settings.server.default_login
         password = await asyncio.to_thread(
             self._users.ensure_first, login, self._settings.server.default_password
@@ -204,12 +209,19 @@ class _Server:
                         password=password,
                     ),
                 )
-                await stop.wait()
+                await self._stop.wait()
                 self._log.info("stopping: tasks that run are canceled")
                 await asyncio.to_thread(self._engine.stop)
                 self._streams.close()
         finally:
             await notifications.stop(_LAST_WORDS)
+        if self._failure:
+            raise StartError(self._failure)
+
+    def _fail(self) -> None:
+        """Stop the server, since its engine can't go on; called from the engine's thread."""
+        self._failure = "The engine failed, so the server has stopped: its log says why."
+        self._loop.call_soon_threadsafe(self._stop.set)
 
     @contextlib.asynccontextmanager
     async def _web(

@@ -70,6 +70,7 @@ class EmbeddedEngine:
         limits: what one child may use.
         preload: modules that the fork server imports once for all children.
         clean_up: called with each task whose process is gone.
+        failed: called when the engine can't go on.
         log: where to tell what goes wrong.
     """
 
@@ -84,6 +85,7 @@ class EmbeddedEngine:
         limits: ChildLimits,
         preload: list[str],
         clean_up: Callable[[Task], None],
+        failed: Callable[[], None],
         log: _Log,
     ) -> None:
         self._lifecycle = lifecycle
@@ -93,6 +95,7 @@ class EmbeddedEngine:
         self._surroundings = surroundings
         self._limits = limits
         self._clean_up = clean_up
+        self._failed = failed
         self._log = log
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["__main__", *preload])
@@ -149,6 +152,16 @@ class EmbeddedEngine:
     # ------------------------------------------------------------------ the engine's thread
 
     def _run(self) -> None:
+        try:
+            self._watch_over()
+        except BaseException as error:
+            # without this thread no task would ever end: better the whole server does
+            self._log.error("the engine failed; the server stops", reason=repr(error))
+            self._failed()
+            raise
+
+    def _watch_over(self) -> None:
+        """Run tasks until told to stop, then end them."""
         written = 0.0
         while not self._stopping:
             due = max(written + _GROUPING - monotonic(), 0) if self._pending else None
@@ -265,7 +278,7 @@ class EmbeddedEngine:
         )
         try:
             process.start()
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the task ends and says so
             reading.close()
             lost = Lost(reason=f"its process could not be started: {error}")
             self._pending.append(Update(task_id=task.id, attempt=task.attempt, news=lost))
