@@ -5,7 +5,7 @@ Implementations are called from many threads at once unless a docstring says oth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ __all__ = [
     "ContentTypes",
     "CursorStore",
     "DistributorType",
+    "Downloader",
     "Engine",
     "EventSource",
     "FileStore",
@@ -425,6 +426,19 @@ class FileStore(Protocol):
 
     def remove_publication(self, name: str) -> None:
         """Delete a publication's folder; one that is not there is fine."""
+
+
+class Downloader(Protocol):
+    """Downloads single files for those who read published content; for use in one event loop."""
+
+    def stream(self, importer: Importer, url: str) -> AsyncGenerator[bytes, None]:
+        """Yield what is at *url*, in one attempt and unverified.
+
+        The importer's configuration says how: credentials, certificates, proxy, speed.
+
+        Raises:
+            DownloadFailed: it can't be had; the message shows no credentials.
+        """
 
 
 class Engine(Protocol):

@@ -21,6 +21,7 @@ from sqlalchemy import (
     update,
 )
 
+from pulpit.domain.published import leading_paths
 from pulpit.domain.repositories import Publication
 from pulpit.domain.units import Unit
 from pulpit.errors import MissingResource
@@ -86,7 +87,7 @@ class SqlPublicationStore:
         self._connection.execute(chosen.values(live=True, superseded=None))
 
     def conflicting(self, relative_url: str) -> Sequence[tuple[str, str]]:
-        parents = _prefixes(relative_url)
+        parents = leading_paths(relative_url)
         below = _starts_with(publications.c.relative_url, f"{relative_url}/")
         statement = (
             select(publications.c.repo_id, publications.c.distributor_id)
@@ -98,7 +99,7 @@ class SqlPublicationStore:
         ]
 
     def resolve(self, path: str) -> tuple[Publication, str, Unit | None] | None:
-        for publication in self._serving(_prefixes(path)):
+        for publication in self._serving(leading_paths(path)):
             inner = path[len(publication.relative_url) + 1 :]
             statement = (
                 select(published_files.c.unit_id, *PACKAGE_FIELDS)
@@ -134,7 +135,7 @@ class SqlPublicationStore:
 
     def listing(self, path: str) -> Sequence[str] | None:
         folder = path.strip("/")
-        live = [item for item in self._serving(_prefixes(folder)) if item.live]
+        live = [item for item in self._serving(leading_paths(folder)) if item.live]
         if folder and live:
             inner = folder[len(live[0].relative_url) + 1 :]
             names = self._names_in_publication(live[0].id, f"{inner}/" if inner else "")
@@ -191,12 +192,6 @@ def _publication(row: Row[Any]) -> Publication:
 def _starts_with(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
     """Return the condition, which neither collation nor case rules of LIKE can bend."""
     return func.substr(column, 1, len(prefix)) == prefix
-
-
-def _prefixes(path: str) -> list[str]:
-    """Return ``a``, ``a/b``, ``a/b/c`` of ``a/b/c``."""
-    parts = path.split("/")
-    return ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
 
 
 def _first_names(paths: Sequence[str], prefix: str) -> set[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -11,6 +10,7 @@ from typing import Any, Self
 import msgspec
 
 from pulpit.content.rpm.repodata import Compression
+from pulpit.domain.published import checked_relative_url
 from pulpit.errors import InvalidValue, MissingValue
 
 __all__ = ["PublishConfig"]
@@ -19,8 +19,6 @@ __all__ = ["PublishConfig"]
 _FORMAT = 1
 _CHECKSUM_TYPES = ("sha256", "sha512", "sha384", "sha224", "sha1")
 _COMPRESSIONS = (Compression.GZ, Compression.ZSTD)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
-_MAX_URL = 1000
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -74,23 +72,10 @@ def _relative_url(value: Any) -> str:
     """Return the path below ``/pulp/repos/``."""
     if not isinstance(value, str):
         raise InvalidValue("relative_url", why="must be a string")
-    path = value.removesuffix("/")
-    if _CONTROL.search(path) or not _is_text(path) or len(path) > _MAX_URL:
-        raise InvalidValue("relative_url", why="has characters that no URL has, or is too long")
-    if path.startswith("/"):
-        raise InvalidValue("relative_url", why="must not begin with a slash")
-    if any(part in ("", ".", "..") for part in path.split("/")):
-        raise InvalidValue("relative_url", why="must be a path without empty parts, . and ..")
-    return path
-
-
-def _is_text(value: str) -> bool:
-    """Tell whether it can be written as UTF-8, which half of a surrogate pair can't."""
     try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        return checked_relative_url(value)
+    except ValueError as error:
+        raise InvalidValue("relative_url", why=str(error)) from error
 
 
 def _choice(config: Mapping[str, Any], key: str, choices: tuple[str, ...]) -> str:

@@ -1,0 +1,40 @@
+"""Where published content may lie below ``/pulp/repos/``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+__all__ = ["MAX_PARTS", "MAX_PATH", "checked_relative_url", "leading_paths"]
+
+#: Parts that a relative URL may have; a longer path is no publication's.
+MAX_PARTS = 50
+#: Characters of a relative URL, and of a path that is looked up.
+MAX_RELATIVE_URL = 1000
+MAX_PATH = 8000
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+
+
+def checked_relative_url(text: str) -> str:
+    """Return the relative URL without the slash at its end.
+
+    Raises:
+        ValueError: with the reason, if it could lead elsewhere.
+    """
+    path = text.removesuffix("/")
+    parts = path.split("/")
+    if _FORBIDDEN.search(path):
+        raise ValueError("has characters that no URL has")
+    if len(path) > MAX_RELATIVE_URL or len(parts) > MAX_PARTS:
+        raise ValueError(f"has more than {MAX_RELATIVE_URL} characters or {MAX_PARTS} parts")
+    if path.startswith("/"):
+        raise ValueError("must not begin with a slash")
+    if any(part in ("", ".", "..") for part in parts):
+        raise ValueError("must be a path without empty parts, . and ..")
+    return path
+
+
+def leading_paths(path: str) -> Sequence[str]:
+    """Return ``a``, ``a/b``, ``a/b/c`` of ``a/b/c``: what a publication with it may be called."""
+    parts = path.split("/", MAX_PARTS)
+    return ["/".join(parts[:end]) for end in range(1, min(len(parts), MAX_PARTS) + 1)]

@@ -1,0 +1,127 @@
+"""Published content: what is at a path, and what nobody reads any longer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from os import stat_result
+from pathlib import Path
+
+from pulpit.domain.published import MAX_PATH
+from pulpit.domain.repositories import Publication
+from pulpit.domain.units import PackageColumns, Unit
+from pulpit.errors import PulpitError
+from pulpit.ports import Clock, FileStore, Storage
+
+__all__ = ["Absent", "Content", "Folder", "Found", "Stored"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A file that is here."""
+
+    path: Path
+    stat: stat_result
+    #: Equal for equal bytes only.
+    tag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absent:
+    """A package that is published, and downloaded when it is first asked for."""
+
+    unit: Unit
+    package: PackageColumns
+    #: The repository that it is asked for in.
+    repo_id: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """A folder of published content."""
+
+    #: Names in it, sorted; those of folders end in a slash.
+    names: Sequence[str]
+
+
+Found = Stored | Absent | Folder
+
+
+class Content:
+    """What is published.
+
+    Args:
+        storage: what is published where.
+        files: the files of it.
+        clock: the present time.
+        grace_hours: how long a replaced publication stays for those who read it.
+    """
+
+    def __init__(
+        self, storage: Storage, files: FileStore, *, clock: Clock, grace_hours: float
+    ) -> None:
+        self._storage = storage
+        self._files = files
+        self._clock = clock
+        self._grace = timedelta(hours=grace_hours)
+
+    def find(self, path: str) -> Found | None:
+        """Return what is at a path below ``/pulp/repos/``; None if there is nothing.
+
+        Args:
+            path: without a leading slash; a folder with or without its slash.
+        """
+        if len(path) > MAX_PATH:
+            return None
+        with self._storage.read() as transaction:
+            resolved = transaction.publications.resolve(path)
+            if resolved is None:
+                names = transaction.publications.listing(path)
+                return None if names is None else Folder(names=names)
+        publication, inner, unit = resolved
+        with suppress(FileNotFoundError):
+            return (
+                self._generated(publication, inner)
+                if unit is None
+                else self.package(unit, publication.repo_id)
+            )
+        # removed by the cleaning since it was looked up
+        return None
+
+    def _generated(self, publication: Publication, inner: str) -> Stored:
+        """Return a file of metadata."""
+        path = self._files.publication_folder(publication.folder) / inner
+        name = path.name
+        # all but repomd.xml, which is small, are named by their content
+        tag = name if "-" in name else hashlib.sha256(path.read_bytes()).hexdigest()
+        return Stored(path=path, stat=path.stat(), tag=tag)
+
+    def package(self, unit: Unit, repo_id: str) -> Stored | Absent:
+        """Return the file of a package, or what is known of it before it is here."""
+        if unit.package is None:
+            raise PulpitError(f"Unit {unit.id} is published and is no package.")
+        tag = f"{unit.package.checksum_type}-{unit.package.checksum}"
+        if unit.artifact is None:
+            return Absent(unit=unit, package=unit.package, repo_id=repo_id, tag=tag)
+        path = self._files.path(unit.artifact)
+        return Stored(path=path, stat=path.stat(), tag=tag)
+
+    def clean_up(self) -> int:
+        """Remove publications that were replaced or given up a while ago, and stray files.
+
+        Returns how many publications and files there were.
+        """
+        before = self._clock() - self._grace
+        # folders are listed first: each has had its row before it was made
+        folders = self._files.publication_folders()
+        with self._storage.write() as transaction:
+            expired = transaction.publications.expired(before=before)
+            transaction.publications.remove([publication.id for publication in expired])
+            stray = set(folders) - set(transaction.publications.folders())
+        for name in stray:
+            self._files.remove_publication(name)
+        return len(stray) + self._files.remove_temporary(before=before)

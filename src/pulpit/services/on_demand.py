@@ -1,0 +1,243 @@
+"""Packages that are downloaded when they are first asked for: once, however many ask."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from pulpit.domain.repositories import Importer
+from pulpit.errors import DownloadFailed, PulpitError
+from pulpit.ports import Clock, Downloader, FileStore, Storage
+from pulpit.services.arrival import Arrival, Signal
+from pulpit.services.content import Absent, Content, Stored
+
+__all__ = ["OnDemand"]
+
+#: Seconds without a sign of life after which a download is no longer another process's.
+_LEASE = 30.0
+#: Seconds between two looks at a download that another process does.
+_POLL = 0.25
+
+
+class _Fetch:
+    """One package on its way, over as many sources as it takes."""
+
+    def __init__(self, absent: Absent) -> None:
+        self.absent = absent
+        #: The attempt that goes on now.
+        self.arrival: Arrival | None = None
+        self.stored: Stored | None = None
+        self.failure: PulpitError | None = None
+        self.changed = Signal()
+
+    async def begin(self) -> Arrival | Stored:
+        """Wait until there is something to send, or raise what went wrong."""
+        while not self.is_over:
+            if (arrival := self.arrival) is not None:
+                try:
+                    await arrival.begin()
+                except PulpitError:
+                    # another source may have it
+                    if arrival is not self.arrival or self.is_over:
+                        continue
+                else:
+                    return arrival
+            await self.changed.wait()
+        return self._outcome()
+
+    async def end(self) -> Stored:
+        """Wait until it is here, or raise what went wrong."""
+        while not self.is_over:
+            await self.changed.wait()
+        return self._outcome()
+
+    @property
+    def is_over(self) -> bool:
+        """True when nothing will change any more."""
+        return self.stored is not None or self.failure is not None
+
+    def _outcome(self) -> Stored:
+        """Return the file, or raise why there is none."""
+        if self.stored is None:
+            raise self.failure or PulpitError()
+        return self.stored
+
+
+class OnDemand:
+    """Fetches packages for those who ask; for use in one event loop.
+
+    Args:
+        content: what is published.
+        storage: which sources packages have.
+        files: where packages are kept.
+        downloader: gets them.
+        clock: the present time.
+        owner: a name that no other process has, for leases.
+        concurrency: downloads at a time.
+    """
+
+    def __init__(
+        self,
+        content: Content,
+        storage: Storage,
+        files: FileStore,
+        downloader: Downloader,
+        *,
+        clock: Clock,
+        owner: str,
+        concurrency: int,
+    ) -> None:
+        self._content = content
+        self._storage = storage
+        self._files = files
+        self._downloader = downloader
+        self._clock = clock
+        self._owner = owner
+        self._slots = asyncio.Semaphore(concurrency)
+        self._fetches: dict[int, _Fetch] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def begin(self, absent: Absent) -> Arrival | Stored:
+        """Return the package while it arrives, as soon as the first of it is there.
+
+        Raises:
+            DownloadFailed: no source has it as it should be.
+        """
+        return await self._fetch(absent).begin()
+
+    async def fetch(self, absent: Absent) -> Stored:
+        """Return the package once it is here whole; raises what begin raises."""
+        return await self._fetch(absent).end()
+
+    async def close(self) -> None:
+        """Break off what is on its way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _fetch(self, absent: Absent) -> _Fetch:
+        """Return the download of the package that goes on, or begin one."""
+        unit_id = absent.unit.id
+        if unit_id not in self._fetches:
+            fetch = self._fetches[unit_id] = _Fetch(absent)
+            task = asyncio.create_task(self._run(fetch))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return self._fetches[unit_id]
+
+    async def _run(self, fetch: _Fetch) -> None:
+        """Get the package; whatever happens, those who wait are told."""
+        unit_id = fetch.absent.unit.id
+        try:
+            async with self._slots, self._lease(unit_id) as is_mine:
+                if is_mine:
+                    fetch.stored = await self._download(fetch)
+                else:
+                    fetch.stored = await asyncio.to_thread(self._look, fetch.absent)
+        except PulpitError as error:
+            fetch.failure = error
+        finally:
+            if not fetch.is_over:
+                fetch.failure = DownloadFailed(fetch.absent.package.filename, "broken off")
+            del self._fetches[unit_id]
+            fetch.changed.tell()
+
+    @asynccontextmanager
+    async def _lease(self, unit_id: int) -> AsyncIterator[bool]:
+        """Wait until the download is ours (True), or another process has done it (False)."""
+        while not await asyncio.to_thread(self._claim, unit_id):
+            await asyncio.sleep(_POLL)
+            if await asyncio.to_thread(self._is_here, unit_id):
+                break
+        if await asyncio.to_thread(self._is_here, unit_id):
+            await asyncio.to_thread(self._release, unit_id)
+            yield False
+            return
+        renewal = asyncio.create_task(self._renew(unit_id))
+        try:
+            yield True
+        finally:
+            renewal.cancel()
+            await asyncio.gather(renewal, return_exceptions=True)
+            await asyncio.to_thread(self._release, unit_id)
+
+    async def _renew(self, unit_id: int) -> None:
+        """Show that the download goes on, for as long as it does."""
+        while True:
+            await asyncio.sleep(_LEASE / 3)
+            with contextlib.suppress(PulpitError):
+                await asyncio.to_thread(self._claim, unit_id)
+
+    async def _download(self, fetch: _Fetch) -> Stored:
+        """Try one source after another, that of the repository that was asked first."""
+        absent = fetch.absent
+        failure = DownloadFailed(absent.package.filename, "no repository has a source for it")
+        for importer, url in await asyncio.to_thread(self._sources, absent):
+            arrival = fetch.arrival = Arrival(self._files.temporary(), absent.package)
+            fetch.changed.tell()
+            try:
+                async with aclosing(self._downloader.stream(importer, url)) as pieces:
+                    digest = await arrival.receive(_shown(url), pieces)
+                path = await asyncio.to_thread(self._keep, absent, arrival.path, digest)
+            except DownloadFailed as error:
+                arrival.fail(error)
+                failure = error
+            except BaseException:
+                arrival.fail(DownloadFailed(_shown(url), "broken off"))
+                raise
+            else:
+                arrival.complete(path)
+                return Stored(path=path, stat=path.stat(), tag=absent.tag)
+        raise failure
+
+    def _claim(self, unit_id: int) -> bool:
+        """Take or renew the lease."""
+        with self._storage.write() as transaction:
+            return transaction.content.claim_download(
+                unit_id, self._owner, now=self._clock(), seconds=_LEASE
+            )
+
+    def _release(self, unit_id: int) -> None:
+        """Give the lease back."""
+        with self._storage.write() as transaction:
+            transaction.content.release_download(unit_id, self._owner)
+
+    def _is_here(self, unit_id: int) -> bool:
+        """Tell whether the package is stored."""
+        with self._storage.read() as transaction:
+            return transaction.content.unit(unit_id).artifact is not None
+
+    def _look(self, absent: Absent) -> Stored:
+        """Return the package that another process has stored."""
+        with self._storage.read() as transaction:
+            unit = transaction.content.unit(absent.unit.id)
+        found = self._content.package(unit, absent.repo_id)
+        if isinstance(found, Absent):
+            raise DownloadFailed(absent.package.filename, "another process has not got it")
+        return found
+
+    def _sources(self, absent: Absent) -> Sequence[tuple[Importer, str]]:
+        """Return where the package may be had, with the importer that knows how."""
+        with self._storage.read() as transaction:
+            sources = transaction.content.sources(absent.unit.id)
+            found = transaction.repositories.importers([repo_id for repo_id, _ in sources])
+        importers = {importer.repo_id: importer for importer in found}
+        usable = [(importers[repo_id], url) for repo_id, url in sources if repo_id in importers]
+        return sorted(usable, key=lambda source: source[0].repo_id != absent.repo_id)
+
+    def _keep(self, absent: Absent, path: Path, digest: str) -> Path:
+        """Keep the verified file, and that it is here."""
+        kept = self._files.keep(path, digest)
+        with self._storage.write() as transaction:
+            transaction.content.set_artifact(absent.unit.id, digest, absent.package.size)
+        return kept
+
+
+def _shown(url: str) -> str:
+    """Return the URL without what may be secret: a login, or a token in its query."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
