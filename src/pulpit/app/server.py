@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
+from uuid import uuid4
 
 import uvicorn
 from starlette.applications import Starlette
@@ -31,13 +32,17 @@ from pulpit.app.content import content_types
 from pulpit.app.logs import configure_logs
 from pulpit.app.notifications import Notifications, plan
 from pulpit.config import Settings
+from pulpit.content.rpm.feed import limits_of
+from pulpit.content.sources import SourceDownloads
 from pulpit.domain.clock import render_time, utc_now
 from pulpit.engine.child import ChildLimits
 from pulpit.engine.embedded import EmbeddedEngine
 from pulpit.errors import PortTaken, StartError
 from pulpit.events.amqp import CURSOR
+from pulpit.services.content import Content
 from pulpit.services.distributors import Distributors
 from pulpit.services.importers import Importers
+from pulpit.services.on_demand import OnDemand
 from pulpit.services.operations import COMPLETIONS
 from pulpit.services.repositories import Repositories
 from pulpit.services.retention import Keep, Retention
@@ -53,6 +58,8 @@ __all__ = ["Ready", "serve"]
 _PLATFORM_VERSION = "2.21.0"
 #: Seconds between two runs of the journal's retention.
 _COMPACT_EVERY = 60.0
+#: Seconds between two looks for publications that nobody reads any longer.
+_CLEAN_EVERY = 300.0
 #: Seconds that channels get at shutdown to tell what was written last.
 _LAST_WORDS = 5.0
 _SECONDS_A_DAY = 86_400
@@ -143,6 +150,22 @@ class _Server:
         self._worker = f"embedded@{settings.server.server_name}"
         self._users = Users(storage, clock=utc_now)
         self._engine = self._make_engine()
+        self._content = Content(
+            storage,
+            self._files,
+            clock=utc_now,
+            grace_hours=settings.storage.publication_grace,
+        )
+        self._downloads = SourceDownloads(limits_of(settings.feeds))
+        self._on_demand = OnDemand(
+            self._content,
+            storage,
+            self._files,
+            self._downloads,
+            clock=utc_now,
+            owner=str(uuid4()),
+            concurrency=settings.feeds.concurrency,
+        )
         self._streams = events_api.Streams()
         self._stop = asyncio.Event()
         self._failure: str | None = None
@@ -214,6 +237,8 @@ class _Server:
                 await asyncio.to_thread(self._engine.stop)
                 self._streams.close()
         finally:
+            await self._on_demand.close()
+            await self._downloads.close()
             await notifications.stop(_LAST_WORDS)
         if self._failure:
             raise StartError(self._failure)
@@ -265,7 +290,7 @@ class _Server:
                 *importers_api.routes(gate, importers),
                 *distributors_api.routes(gate, distributors),
                 *events_api.routes(gate, storage.events, self._streams),
-                *content_api.routes(storage, self._files),
+                *content_api.routes(self._content, self._on_demand, log=self._log),
             ],
         )
 
@@ -307,6 +332,7 @@ class _Server:
         reaping = self._settings.data_reaping.reaper_interval * _SECONDS_A_DAY
         jobs = [
             asyncio.create_task(self._every(_COMPACT_EVERY, retention.compact_journal)),
+            asyncio.create_task(self._every(_CLEAN_EVERY, self._content.clean_up)),
             asyncio.create_task(self._every(reaping, retention.purge_tasks)),
         ]
         try:
