@@ -1,0 +1,208 @@
+"""Content units in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from pulpit.domain.units import PACKAGE_TYPES, Unit, unit_key_digest
+from pulpit.errors import MissingResource
+from pulpit.testing.state import State
+
+__all__ = ["MemoryContentStore"]
+
+
+class MemoryContentStore:
+    """Implements ``pulpit.ports.ContentStore``."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def known(self, type_id: str, digests: Collection[bytes]) -> Mapping[bytes, int]:
+        ids = self._state.unit_ids
+        return {digest: ids[type_id, digest] for digest in digests if (type_id, digest) in ids}
+
+    def add(self, units: Sequence[Unit]) -> Mapping[bytes, int]:
+        return {_digest(unit): self._keep(unit, replacing=False) for unit in units}
+
+    def replace(self, units: Sequence[Unit]) -> Mapping[bytes, int]:
+        return {_digest(unit): self._keep(unit, replacing=True) for unit in units}
+
+    def _keep(self, unit: Unit, *, replacing: bool) -> int:
+        """Keep a new unit, or what is new of one that is there; return its id."""
+        state, key = self._state, (unit.type_id, _digest(unit))
+        if key not in state.unit_ids:
+            state.last_unit += 1
+            state.unit_ids[key] = state.last_unit
+            state.units[state.last_unit] = replace(unit, id=state.last_unit)
+            return state.last_unit
+        unit_id = state.unit_ids[key]
+        present = state.units[unit_id]
+        merged = replace(present, artifact=present.artifact or unit.artifact)
+        if replacing:
+            merged = replace(merged, metadata=unit.metadata, chunks=unit.chunks)
+            if unit.chunks != present.chunks:
+                self._touch(unit_id)
+        state.units[unit_id] = merged
+        return unit_id
+
+    def _touch(self, unit_id: int) -> None:
+        """Give the repositories of a changed unit a new revision."""
+        for repo_id, member in self._state.associations:
+            if member == unit_id:
+                repository = self._state.repositories[repo_id]
+                self._state.repositories[repo_id] = replace(
+                    repository, content_revision=repository.content_revision + 1
+                )
+
+    def _members(self, repo_id: str) -> list[Unit]:
+        return [
+            self._state.units[member]
+            for repo, member in self._state.associations
+            if repo == repo_id
+        ]
+
+    def members(self, repo_id: str, type_id: str | None = None) -> Mapping[int, bytes]:
+        return {
+            unit.id: _digest(unit)
+            for unit in self._members(repo_id)
+            if type_id in {None, unit.type_id}
+        }
+
+    def units(self, repo_id: str, type_ids: Collection[str]) -> Iterator[Unit]:
+        wanted = [unit for unit in self._members(repo_id) if unit.type_id in type_ids]
+        return iter(sorted(wanted, key=_order))
+
+    def packages(self, repo_id: str) -> Iterator[Unit]:
+        for unit in self._members(repo_id):
+            if unit.type_id in PACKAGE_TYPES:
+                yield replace(unit, metadata={}, chunks=())
+
+    def package_chunks(self, repo_id: str, type_ids: Collection[str]) -> Iterator[Unit]:
+        return (replace(unit, metadata={}) for unit in self.units(repo_id, type_ids))
+
+    def locally_stored(self, repo_id: str) -> int:
+        return sum(
+            unit.artifact is not None or unit.type_id not in PACKAGE_TYPES
+            for unit in self._members(repo_id)
+        )
+
+    def associate(self, repo_id: str, unit_ids: Collection[int], *, now: datetime) -> int:
+        new = {(repo_id, unit_id) for unit_id in unit_ids} - self._state.associations
+        self._state.associations |= new
+        self._recount(repo_id, new, moment="last_unit_added", now=now)
+        return len(new)
+
+    def unassociate(self, repo_id: str, unit_ids: Collection[int], *, now: datetime) -> int:
+        gone = {(repo_id, unit_id) for unit_id in unit_ids} & self._state.associations
+        self._state.associations -= gone
+        self._recount(repo_id, gone, moment="last_unit_removed", now=now)
+        return len(gone)
+
+    def _recount(
+        self,
+        repo_id: str,
+        changed: Collection[tuple[str, int]],
+        *,
+        moment: Literal["last_unit_added", "last_unit_removed"],
+        now: datetime,
+    ) -> None:
+        """Keep how many units the repository has, and when that changed."""
+        if not changed:
+            return
+        repository = self._state.repositories[repo_id]
+        changes: dict[str, Any] = {moment: max(getattr(repository, moment) or now, now)}
+        self._state.repositories[repo_id] = replace(
+            repository,
+            content_unit_counts=dict(Counter(unit.type_id for unit in self._members(repo_id))),
+            content_revision=repository.content_revision + 1,
+            **changes,
+        )
+
+    def set_sources(self, repo_id: str, sources: Mapping[int, str]) -> None:
+        self._state.sources |= {(unit_id, repo_id): url for unit_id, url in sources.items()}
+
+    def sources(self, unit_id: int) -> Sequence[tuple[str, str]]:
+        return sorted(
+            (repo_id, url)
+            for (unit, repo_id), url in self._state.sources.items()
+            if unit == unit_id
+        )
+
+    def unit(self, unit_id: int) -> Unit:
+        if unit_id not in self._state.units:
+            raise MissingResource(unit_id=str(unit_id))
+        return replace(self._state.units[unit_id], chunks=())
+
+    def add_artifacts(self, artifacts: Mapping[str, int]) -> None:
+        self._state.artifacts = {**artifacts, **self._state.artifacts}
+
+    def has_artifacts(self, digests: Collection[str]) -> Collection[str]:
+        return set(digests) & self._state.artifacts.keys()
+
+    def artifacts_by_checksum(
+        self, checksums: Collection[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], str]:
+        return {
+            (unit.package.checksum_type, unit.package.checksum): unit.artifact
+            for unit in self._state.units.values()
+            if unit.package
+            and unit.artifact
+            and (unit.package.checksum_type, unit.package.checksum) in checksums
+        }
+
+    def set_artifact(self, unit_id: int, digest: str, size: int) -> None:
+        self.add_artifacts({digest: size})
+        if unit_id in self._state.units:
+            self._state.units[unit_id] = replace(self._state.units[unit_id], artifact=digest)
+
+    def claim_download(self, unit_id: int, owner: str, *, now: datetime, seconds: float) -> bool:
+        holder, expires = self._state.downloads.get(unit_id, (owner, now))
+        if holder != owner and expires > now:
+            return False
+        self._state.downloads[unit_id] = (owner, now + timedelta(seconds=seconds))
+        return True
+
+    def release_download(self, unit_id: int, owner: str) -> None:
+        if self._state.downloads.get(unit_id, ("",))[0] == owner:
+            del self._state.downloads[unit_id]
+
+    def remove_orphans(self, unit_ids: Collection[int] | None = None) -> tuple[int, Sequence[str]]:
+        state = self._state
+        used = {member for _, member in state.associations} | set(state.files.values())
+        asked = state.units if unit_ids is None else set(unit_ids) & state.units.keys()
+        orphans = [state.units[unit_id] for unit_id in asked if unit_id not in used]
+        for unit in orphans:
+            del state.units[unit.id], state.unit_ids[unit.type_id, _digest(unit)]
+            state.downloads.pop(unit.id, None)
+        state.sources = {key: url for key, url in state.sources.items() if key[0] in state.units}
+        named = {unit.artifact for unit in state.units.values()}
+        doubtful = state.artifacts if unit_ids is None else {unit.artifact for unit in orphans}
+        forgotten = [digest for digest in doubtful if digest and digest not in named]
+        for digest in forgotten:
+            state.artifacts.pop(digest, None)
+        return len(orphans), forgotten
+
+
+def _digest(unit: Unit) -> bytes:
+    return unit_key_digest(unit.type_id, unit.key)
+
+
+def _order(unit: Unit) -> tuple[Any, ...]:
+    """Return what units are sorted by: what is no package comes first."""
+    package = unit.package
+    if package is None:
+        return (False, _digest(unit))
+    return (
+        True,
+        package.name,
+        package.arch,
+        package.version,
+        package.release,
+        package.epoch,
+        package.checksum,
+        _digest(unit),
+    )

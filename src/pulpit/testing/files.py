@@ -1,0 +1,84 @@
+"""A file store that makes nothing durable."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+__all__ = ["MemoryFileStore"]
+
+
+class MemoryFileStore:
+    """Implements ``pulpit.ports.FileStore`` in a temporary folder, which goes with ``close``.
+
+    Who asks for a path wants to open it, so there is a folder even here; nothing is synced.
+    """
+
+    def __init__(self) -> None:
+        # not TemporaryDirectory, which warns when a test forgets to close
+        self._root = Path(tempfile.mkdtemp(prefix="pulpit-"))
+        self._kept, self._new, self._published = (
+            self._root / name for name in ("kept", "new", "published")
+        )
+        for folder in (self._kept, self._new, self._published):
+            folder.mkdir()
+
+    def path(self, digest: str) -> Path:
+        return self._kept / digest
+
+    def temporary(self) -> Path:
+        return self._new / uuid4().hex
+
+    def keep(self, temporary: Path, digest: str) -> Path:
+        return temporary.replace(self.path(digest))
+
+    def keep_many(self, temporaries: Mapping[str, Path]) -> None:
+        for digest, temporary in temporaries.items():
+            self.keep(temporary, digest)
+
+    def remove(self, digests: Collection[str]) -> None:
+        for digest in digests:
+            self.path(digest).unlink(missing_ok=True)
+
+    def remove_temporary(self, *, before: datetime | None = None) -> int:
+        old = [
+            path
+            for path in self._new.iterdir()
+            if before is None or path.stat().st_mtime < before.timestamp()
+        ]
+        for path in old:
+            path.unlink()
+        return len(old)
+
+    def publication_folder(self, name: str) -> Path:
+        return self._published / name
+
+    def keep_publication(self, name: str) -> None:
+        """Do nothing: what is here need not outlive the test."""
+
+    def publication_folders(self) -> Collection[str]:
+        return {path.name for path in self._published.iterdir()}
+
+    def remove_publication(self, name: str) -> None:
+        shutil.rmtree(self._published / name, ignore_errors=True)
+
+    def close(self) -> None:
+        """Delete all files."""
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,72 @@
+"""What the stores in memory hold, at one moment."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Self
+from uuid import uuid4
+
+from pulpit.domain.events import Event
+from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
+from pulpit.domain.tasks import Task
+from pulpit.domain.units import Unit
+from pulpit.domain.users import User
+
+__all__ = ["State"]
+
+
+@dataclass(slots=True, kw_only=True)
+class State:
+    """Tables, as it were: each a dict of values that never change."""
+
+    #: Number to task, in order of submission.
+    tasks: dict[int, Task] = field(default_factory=dict)
+    last_task: int = 0
+    #: (resource, number of the task).
+    reservations: set[tuple[str, int]] = field(default_factory=set)
+
+    #: The journal's own name, which makes event ids unique.
+    journal_id: str = field(default_factory=lambda: str(uuid4()))
+    journal: dict[int, Event] = field(default_factory=dict)
+    last_event: int = 0
+    #: The highest number of a status change that retention deleted.
+    floor: int = 0
+    cursors: dict[str, int] = field(default_factory=dict)
+
+    repositories: dict[str, Repository] = field(default_factory=dict)
+    importers: dict[str, Importer] = field(default_factory=dict)
+    #: By (repository, distributor).
+    distributors: dict[tuple[str, str], Distributor] = field(default_factory=dict)
+
+    units: dict[int, Unit] = field(default_factory=dict)
+    last_unit: int = 0
+    #: (type, digest of the key) to unit.
+    unit_ids: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    #: (repository, unit).
+    associations: set[tuple[str, int]] = field(default_factory=set)
+    #: (unit, repository) to URL.
+    sources: dict[tuple[int, str], str] = field(default_factory=dict)
+    #: SHA-256 to size.
+    artifacts: dict[str, int] = field(default_factory=dict)
+    #: Unit to (owner, end of the lease).
+    downloads: dict[int, tuple[str, datetime]] = field(default_factory=dict)
+
+    publications: dict[int, Publication] = field(default_factory=dict)
+    last_publication: int = 0
+    #: (publication, path) to unit, or None for a generated file.
+    files: dict[tuple[int, str], int | None] = field(default_factory=dict)
+
+    users: dict[str, User] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def copied(self) -> Self:
+        """Return a state that can be changed without changing this one."""
+        return dataclasses.replace(
+            self, **{item.name: copy.copy(getattr(self, item.name)) for item in _FIELDS}
+        )
+
+
+_FIELDS = dataclasses.fields(State)

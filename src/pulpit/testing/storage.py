@@ -1,0 +1,102 @@
+"""A database in memory: every transaction works on a copy, which takes the place at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Self
+
+from pulpit.domain.users import User
+from pulpit.testing.content import MemoryContentStore
+from pulpit.testing.journal import MemoryCursorStore, MemoryJournal, MemoryJournalStore
+from pulpit.testing.publications import MemoryPublicationStore
+from pulpit.testing.repositories import MemoryRepositoryStore
+from pulpit.testing.state import State
+from pulpit.testing.tasks import MemoryTaskStore
+
+__all__ = ["MemoryStorage", "MemoryTransaction", "MemoryUserStore"]
+
+
+class MemoryUserStore:
+    """Implements ``pulpit.ports.UserStore``."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def get(self, login: str) -> User | None:
+        return self._state.users.get(login)
+
+    def set(self, user: User) -> None:
+        self._state.users[user.login] = user
+
+    def count(self) -> int:
+        return len(self._state.users)
+
+
+class MemoryTransaction:
+    """Implements ``pulpit.ports.Transaction``."""
+
+    def __init__(self, state: State) -> None:
+        #: What the transaction sees and changes.
+        self.state = state
+        self.tasks = MemoryTaskStore(state)
+        self.journal = MemoryJournalStore(state)
+        self.repositories = MemoryRepositoryStore(state)
+        self.content = MemoryContentStore(state)
+        self.publications = MemoryPublicationStore(state)
+        self.users = MemoryUserStore(state)
+        self._acts: list[Callable[[], None]] = []
+
+    def after_commit(self, act: Callable[[], None]) -> None:
+        self._acts.append(act)
+
+    def committed(self) -> None:
+        """Do what was to be done after the commit."""
+        for act in self._acts:
+            act()
+
+
+class MemoryStorage:
+    """Implements ``pulpit.ports.Storage``; its journal is ``events``, its cursors ``cursors``."""
+
+    def __init__(self) -> None:
+        self._state = State()
+        self._turn = threading.Lock()
+        #: The journal for those who read it.
+        self.events = MemoryJournal(lambda: self._state)
+        #: Where channels keep how far they came.
+        self.cursors = MemoryCursorStore(self)
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[MemoryTransaction]:
+        with self._turn:
+            transaction = MemoryTransaction(self._state.copied())
+            before = self._state.last_event
+            yield transaction
+            self._state = transaction.state
+            if self._state.last_event > before:
+                self.events.tell()
+            transaction.committed()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[MemoryTransaction]:
+        # a copy, so that even a reader that writes changes nothing
+        yield MemoryTransaction(self._state.copied())
+
+    def get_setting(self, name: str) -> str | None:
+        return self._state.settings.get(name)
+
+    def set_setting(self, name: str, value: str) -> None:
+        with self.write() as transaction:
+            transaction.state.settings[name] = value
+
+    def close(self) -> None:
+        """Wake everybody who waits for events."""
+        self.events.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()

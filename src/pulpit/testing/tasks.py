@@ -1,0 +1,140 @@
+"""Tasks in memory, and the queues of the resources that they reserve."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pulpit.domain.criteria import Criteria, select
+from pulpit.domain.tasks import Task, TaskState
+from pulpit.errors import Fenced, MissingResource
+from pulpit.testing.state import State
+
+__all__ = ["MemoryTaskStore"]
+
+_CHANGING = (
+    "state",
+    "start_time",
+    "finish_time",
+    "progress",
+    "result",
+    "error",
+    "traceback",
+    "worker_name",
+    "spawned",
+    "revision",
+    "attempt",
+)
+
+
+class MemoryTaskStore:
+    """Implements ``pulpit.ports.TaskStore``."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def add(self, task: Task) -> Task:
+        self._state.last_task += 1
+        # nothing that the caller changes later may change what is kept
+        added = dataclasses.replace(copy.deepcopy(task), number=self._state.last_task)
+        self._state.tasks[added.number] = added
+        self._state.reservations |= {(resource, added.number) for resource in task.resources}
+        return added
+
+    def get(self, task_id: str) -> Task:
+        found = self.find([task_id])
+        if task_id not in found:
+            raise MissingResource(task_id=task_id)
+        return found[task_id]
+
+    def find(self, task_ids: Collection[str]) -> Mapping[str, Task]:
+        wanted = set(task_ids)
+        return {task.id: task for task in self._state.tasks.values() if task.id in wanted}
+
+    def update(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            if present := self._state.tasks.get(task.number):
+                values = {name: copy.deepcopy(getattr(task, name)) for name in _CHANGING}
+                self._state.tasks[task.number] = dataclasses.replace(present, **values)
+
+    def fence(self, task_id: str, attempt: int) -> None:
+        task = self.find([task_id]).get(task_id)
+        if task is None or (task.state, task.attempt) != (TaskState.RUNNING, attempt):
+            raise Fenced
+
+    def grantable(self, limit: int) -> Sequence[Task]:
+        first: dict[str, int] = {}
+        for resource, number in sorted(self._state.reservations):
+            first.setdefault(resource, number)
+        free = [
+            task
+            for task in self._state.tasks.values()
+            if task.state is TaskState.WAITING
+            and all(
+                first[resource] == task.number
+                for resource in task.resources
+                if (resource, task.number) in self._state.reservations
+            )
+        ]
+        return free[:limit]
+
+    def release(self, task_ids: Collection[str]) -> None:
+        numbers = {task.number for task in self.find(task_ids).values()}
+        self._state.reservations = {
+            (resource, number)
+            for resource, number in self._state.reservations
+            if number not in numbers
+        }
+
+    def holding(self) -> Sequence[Task]:
+        numbers = {number for _, number in self._state.reservations}
+        return [self._state.tasks[number] for number in sorted(numbers)]
+
+    def in_states(self, states: Collection[TaskState]) -> Sequence[Task]:
+        return [task for task in self._state.tasks.values() if task.state in states]
+
+    def with_tags(self, tags: Collection[str]) -> Sequence[Task]:
+        wanted = set(tags)
+        return [task for task in self._state.tasks.values() if wanted.issubset(task.tags)]
+
+    def search(self, criteria: Criteria) -> Sequence[Task]:
+        return select(self._state.tasks.values(), criteria, _document)
+
+    def purge(self, states: Collection[TaskState], *, before: datetime | None = None) -> int:
+        gone = {
+            number
+            for number, task in self._state.tasks.items()
+            if task.state in states
+            and (before is None or (task.finish_time is not None and task.finish_time < before))
+        }
+        for number in gone:
+            del self._state.tasks[number]
+        self._state.reservations = {
+            (resource, number)
+            for resource, number in self._state.reservations
+            if number not in gone
+        }
+        return len(gone)
+
+
+def _document(task: Task) -> Mapping[str, Any]:
+    """Return the document that searches look at."""
+    return {
+        "_id": task.oid,
+        "id": task.oid,
+        "task_id": task.id,
+        "task_type": task.task_type,
+        "state": task.state.value,
+        "tags": list(task.tags),
+        "worker_name": task.worker_name,
+        "group_id": task.group_id,
+        "start_time": task.start_time,
+        "finish_time": task.finish_time,
+        "progress_report": task.progress,
+        "result": task.result,
+        "error": task.error,
+        "traceback": task.traceback,
+    }
