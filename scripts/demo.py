@@ -131,8 +131,9 @@ class Demo:
 
     def _view(self) -> View:
         """Return what shows progress here."""
-        terminal = self._console.is_terminal
-        return LiveView(self._console) if terminal else PlainView(self._console, self._console)
+        if self._console.is_terminal:
+            return LiveView(self._console)
+        return PlainView(self._console, self._console, states=False)
 
     def _next(self, view: View) -> TaskReport:
         """Wait for the next message and show it."""
@@ -246,7 +247,7 @@ def next_steps(console: Console, server: Server, url: str, *, stays: bool) -> No
         console.print(Text("Next, try:", style="bold"))
         commands = (
             "make demo OPEN=1",
-            "make demo FEED=https://dl.fedoraproject.org/pub/epel/9/Everything/source/tree/",
+            "make demo FEED=https://fixtures.pulpproject.org/rpm-signed/",
             ".venv/bin/pulpit serve --events",
         )
     for command in commands:

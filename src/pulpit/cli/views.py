@@ -25,8 +25,8 @@ _MARKS = {
 }
 #: Width of a bar, in columns.
 _BAR = 28
-#: A plain view tells of every tenth of a stage.
-_STEPS = 10
+#: A plain view tells of every quarter of a stage.
+_STEPS = 4
 
 
 class View(Protocol):
@@ -74,23 +74,28 @@ class SilentView(_Quiet):
 
 
 class PlainView(_Quiet):
-    """One line for each step, for files, logs and screen readers."""
+    """One line for each step, for files, logs and screen readers.
 
-    def __init__(self, console: Console, errors: Console) -> None:
-        self._console, self._errors = console, errors
+    Args:
+        console: for what was asked.
+        errors: for lost connections.
+        states: whether to tell that a task waits and runs.
+    """
+
+    def __init__(self, console: Console, errors: Console, *, states: bool = True) -> None:
+        self._console, self._errors, self._states = console, errors, states
         self._told: dict[str, str] = {}
-        self._steps: dict[tuple[str, str], tuple[StageState, int]] = {}
+        self._steps: dict[tuple[str, str], tuple[int, str]] = {}
 
     def show(self, report: TaskReport) -> None:
         """Print what is new since the last time."""
         changed = self._told.get(report.task_id) != report.state
         self._told[report.task_id] = report.state
-        if changed and not report.state.is_complete:
+        if changed and self._states and not report.state.is_complete:
             self._print(Text(f"{subject(report)}: {report.state.value}, task {report.task_id}"))
         for stage in stages(report.progress):
             if stage.visible and self._news(report.task_id, stage):
-                told = ": ".join(part for part in (stage.name, _stage_words(stage)) if part)
-                self._print(Text(f"{subject(report)}: {told}"))
+                self._print(Text(f"{subject(report)}: {stage.name}: {_stage_words(stage)}"))
         if changed and report.state.is_complete:
             self._print(ended(report))
 
@@ -99,11 +104,14 @@ class PlainView(_Quiet):
         self._errors.print(Text(_lost(notice)), soft_wrap=True)
 
     def _news(self, task_id: str, stage: Stage) -> bool:
-        """Return whether the stage is another state or tenth than what was told last."""
-        step = stage.state, int((stage.share or 0) * _STEPS)
-        known = self._steps.get((task_id, stage.key))
-        self._steps[task_id, stage.key] = step
-        return step != known
+        """Return whether the stage is over, or a quarter further than what was told last."""
+        quarter, words = int((stage.share or 0) * _STEPS), _stage_words(stage)
+        told, last = self._steps.get((task_id, stage.key), (0, ""))
+        over = stage.state is not StageState.IN_PROGRESS
+        if words == last or not (over or quarter > told):
+            return False
+        self._steps[task_id, stage.key] = quarter, words
+        return True
 
     def _print(self, line: Text) -> None:
         """Print a line at once and whole, so that who follows a log sees it."""
