@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
@@ -74,12 +74,14 @@ class DoorThread:
         self,
         *,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+        authenticate: Callable[[str, str], Awaitable[bool]] | None = None,
         **settings: Any,
     ) -> None:
         self.log = Recorder()
         self.settings = DoorSettings(**{"port": 0, "anonymous_loopback": True, **settings})
         self.asked: list[tuple[str, str]] = []
         self._loop_factory = loop_factory
+        self._authenticate = authenticate or self._is_admin
         self._started: Future[asyncio.AbstractEventLoop] = Future()
         self._thread = threading.Thread(target=self._run, name="door")
 
@@ -124,7 +126,7 @@ class DoorThread:
         """Stop the door, with its thread still running."""
         asyncio.run_coroutine_threadsafe(self.door.stop(), self.loop).result(30)
 
-    async def _authenticate(self, login: str, password: str) -> bool:
+    async def _is_admin(self, login: str, password: str) -> bool:
         self.asked.append((login, password))
         return (login, password) == ("admin", "secret")
 
