@@ -33,8 +33,8 @@ from pulpit.events.message import EXCHANGE, Message
 
 __all__ = ["DOOR_PRODUCT", "Link", "LinkError", "LinkOptions", "open_link"]
 
-#: What the server's own AMQP door says it is when a client connects.
-DOOR_PRODUCT = "Pulpit door"
+#: How the name begins under which the server's own AMQP door greets its clients.
+DOOR_PRODUCT = "Pulpit"
 
 _SMALLEST_FRAME_MAX = 4096
 #: One read takes at most this many bytes.
@@ -261,7 +261,7 @@ def _attempt(step: Callable[[], Any], connection: Any, address: Address) -> Any:
 
 def _refuse_own_door(connection: Any, address: Address) -> None:
     """Raise if the server's own door answered."""
-    if (connection.server_properties or {}).get("product") == DOOR_PRODUCT:
+    if str(connection.server_properties.get("product", "")).startswith(DOOR_PRODUCT):
         raise LinkError(
             f"what answers at {address} is a Pulpit server's own AMQP door, not a broker: set "
             "event_notification_url in [messaging] to a broker, or leave it out to use the door",
