@@ -15,7 +15,7 @@ from pulpit.cli import config, repositories, tasks
 from pulpit.cli.exits import ExitCode, of_error
 from pulpit.cli.login import login
 from pulpit.cli.serve import serve
-from pulpit.cli.session import Flags, Outside, Session, session_of
+from pulpit.cli.session import Flags, OutputClosed, Outside, Session, session_of
 from pulpit.cli.watch import watch
 from pulpit.cli.words import printable
 from pulpit.client import ClientError, NotFound, Unauthenticated
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None, *, outside: Outside | None = No
     except (ClientError, PulpitError) as error:
         _tell(error, surroundings)
         return of_error(error)
-    except BrokenPipeError:
+    except OutputClosed:
         # the interpreter would complain once more when it flushes at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), surroundings.stdout.fileno())
         return ExitCode.OUTPUT_CLOSED

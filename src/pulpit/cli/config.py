@@ -59,4 +59,4 @@ def check(
 @app.command("example")
 def show_example(context: typer.Context) -> None:
     """Write a configuration file with every setting, explained and commented out."""
-    session_of(context).outside.stdout.write(example())
+    session_of(context).write(example())

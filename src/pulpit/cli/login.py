@@ -42,8 +42,8 @@ def _login(session: Session, user: str | None, *, password_stdin: bool) -> Login
         BadParameter: nobody is there to ask.
     """
     environ, stdin = session.outside.environ, session.outside.stdin
-    user = user or session.flags.user or environ.get("PULPIT_USER")
-    password = session.flags.password or environ.get("PULPIT_PASSWORD")
+    user = user or session.flags.user or environ.get("PULPIT_USER") or None
+    password = session.flags.password or environ.get("PULPIT_PASSWORD") or None
     if password_stdin:
         password = stdin.readline().rstrip("\r\n")
     elif password is None and not stdin.isatty():

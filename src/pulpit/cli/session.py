@@ -19,10 +19,14 @@ from pulpit.client import Client
 from pulpit.config import DEFAULT_URL
 from pulpit.domain.clock import utc_now
 
-__all__ = ["Flags", "Outside", "Session", "session_of"]
+__all__ = ["Flags", "OutputClosed", "Outside", "Session", "session_of"]
 
 #: Wide enough that nothing is cut off where a program reads the output.
 _PIPE_WIDTH = 400
+
+
+class OutputClosed(Exception):
+    """Whoever read the output went away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +51,18 @@ class Flags:
     password: str | None = field(default=None, repr=False)
 
 
+class _Console(Console):
+    """A console whose reader may go away."""
+
+    def on_broken_pipe(self) -> None:
+        """End the command with the code that says so."""
+        raise OutputClosed
+
+
 def _console(file: TextIO, environ: Mapping[str, str]) -> Console:
     """Return a console that cuts nothing off when it writes to a program or a file."""
     piped = not file.isatty() and "COLUMNS" not in environ
-    return Console(
+    return _Console(
         file=file,
         highlight=False,
         markup=False,
@@ -79,16 +91,24 @@ class Session:
     def print_json(self, document: Any) -> None:
         """Write *document* as JSON: for people with indents, for programs in one line."""
         content = msgspec.json.encode(document)
-        self._write(msgspec.json.format(content) if self.out.is_terminal else content)
+        content = msgspec.json.format(content) if self.out.is_terminal else content
+        self.write(f"{content.decode()}\n")
 
     def print_line(self, document: Any) -> None:
         """Write *document* as one line of JSON."""
-        self._write(msgspec.json.encode(document))
+        self.write(f"{msgspec.json.encode(document).decode()}\n")
 
-    def _write(self, content: bytes) -> None:
-        """Write a line at once, so that a program at the other end sees it."""
-        self.outside.stdout.write(content.decode() + "\n")
-        self.outside.stdout.flush()
+    def write(self, text: str) -> None:
+        """Write *text* as it is, at once, so that a program at the other end sees it.
+
+        Raises:
+            OutputClosed: nobody reads any more.
+        """
+        try:
+            self.outside.stdout.write(text)
+            self.outside.stdout.flush()
+        except BrokenPipeError:
+            raise OutputClosed from None
 
     def saved(self) -> Credentials:
         """Return what the credentials file holds."""
@@ -106,8 +126,8 @@ class Session:
             BadParameter: a user without a password.
         """
         environ, kept = self.outside.environ, saved.logins.get(url)
-        user = self.flags.user or environ.get("PULPIT_USER")
-        password = self.flags.password or environ.get("PULPIT_PASSWORD")
+        user = self.flags.user or environ.get("PULPIT_USER") or None
+        password = self.flags.password or environ.get("PULPIT_PASSWORD") or None
         if user is None and password is None:
             return kept
         if password is None and kept is not None and kept.user == user:
