@@ -15,6 +15,8 @@ The tree::
     │   ├── PurgeOfState             400 PLP1011
     │   ├── AuthenticationFailed     401 PLP0025
     │   ├── PermissionDenied         403 PLP0042
+    │   ├── MethodNotAllowed         405 PLPIT11
+    │   ├── BodyTooLarge             413 PLPIT12
     │   ├── NotImplementedHere       501 PLP0014
     │   ├── Unavailable              503 PLP0011
     │   └── EventsGone               410 PLPIT10
@@ -43,6 +45,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "AuthenticationFailed",
+    "BodyTooLarge",
     "ConfigurationError",
     "ContentError",
     "DataFolderInUse",
@@ -54,6 +57,7 @@ __all__ = [
     "InvalidValue",
     "MalformedRepository",
     "MetadataUnavailable",
+    "MethodNotAllowed",
     "MissingResource",
     "MissingValue",
     "NoFeed",
@@ -227,6 +231,20 @@ class PermissionDenied(RequestError):
 
     code = "PLP0042"
     status = HTTPStatus.FORBIDDEN
+
+
+class MethodNotAllowed(RequestError):
+    """That method can't be used here; the header Allow names those that can."""
+
+    code = "PLPIT11"
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+
+
+class BodyTooLarge(RequestError):
+    """The body of the request is too large; send less at a time."""
+
+    code = "PLPIT12"
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 class NotImplementedHere(RequestError):

@@ -7,13 +7,13 @@ them. A number that is past retention is told, never passed over.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 
+import anyio
 import msgspec
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -35,8 +35,9 @@ _SNAPSHOT = f"{API}/tasks/"
 _HEARTBEAT = b": alive\n\n"
 #: Events on one page, at the most and unless asked for otherwise.
 _PAGE_MOST, _PAGE = 1_000, 100
-#: Events looked at for one page, so that a filter that nothing passes ends.
-_SCAN = 10_000
+#: Events looked at for one page, so that a filter that nothing passes ends; and those at once.
+_SCAN, _BATCH = 10_000, 500
+_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +93,18 @@ def _number(text: str | None, name: str) -> int | None:
     """Return the number in the query or header, or None."""
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(1 << 62)):
+    # longer texts are not even parsed
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(_LARGEST)):
         raise InvalidValue(name, why="must be a whole number")
-    return int(text)
+    return min(int(text), _LARGEST)
+
+
+def _limit(query: QueryParams) -> int:
+    """Return how many events a page is to hold."""
+    wanted = _number(query.get("limit"), "limit")
+    if wanted == 0:
+        raise InvalidValue("limit", why="must be a whole number of at least 1")
+    return min(wanted or _PAGE, _PAGE_MOST)
 
 
 class Streams:
@@ -108,25 +118,27 @@ class Streams:
         """End all streams."""
         self._closing.set()
 
-    async def until_closed(self, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Yield the parts until there are no more, or the server stops."""
+    async def until_closed(self, parts: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+        """Yield the parts until the server stops, or the reader goes away."""
         self.readers += 1
         closing = asyncio.create_task(self._closing.wait())
+        coming: asyncio.Future[bytes] | None = None
         try:
-            while not closing.done():
-                coming = asyncio.ensure_future(anext(parts, None))
+            while not self._closing.is_set():
+                coming = asyncio.ensure_future(anext(parts))
                 await asyncio.wait({coming, closing}, return_when=asyncio.FIRST_COMPLETED)
                 if not coming.done():
-                    coming.cancel()
-                    await asyncio.wait({coming})
                     return
-                part = coming.result()
-                if part is None:
-                    return
-                yield part
+                yield coming.result()
         finally:
             self.readers -= 1
             closing.cancel()
+            # the journal must not wake for ever who is gone, whatever has ended this
+            with anyio.CancelScope(shield=True):
+                if coming and not coming.done():
+                    coming.cancel()
+                    await asyncio.wait({coming})
+                await parts.aclose()
 
 
 def routes(
@@ -144,9 +156,8 @@ def routes(
     def page(call: Call) -> Response:
         query = call.request.query_params
         since = _number(query.get("since"), "since")
-        limit = min(_number(query.get("limit"), "limit") or _PAGE, _PAGE_MOST)
         after = source.head() if since is None else since
-        return json_response(_page(source, after, limit, EventFilter.of(query)))
+        return json_response(_page(source, after, _limit(query), EventFilter.of(query)))
 
     paged = gate.route(EVENTS, GET=page).endpoint
 
@@ -155,7 +166,7 @@ def routes(
             answer: Response = await paged(request)
             return answer
         try:
-            await run_in_threadpool(gate.user, request)
+            await gate.user(request)
             query = request.query_params
             resumed = _number(request.headers.get("last-event-id"), "Last-Event-ID")
             since = _number(query.get("since"), "since")
@@ -163,12 +174,12 @@ def routes(
             wanted = EventFilter.of(query)
         except PulpitError as error:
             return error_response(request, error)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        if request.method == "HEAD":
+            return Response(headers=headers, media_type="text/event-stream")
         parts = _frames(source, source.head() if after is None else after, wanted, heartbeat)
         return StreamingResponse(
-            streams.until_closed(parts),
-            status_code=HTTPStatus.OK,
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            streams.until_closed(parts), headers=headers, media_type="text/event-stream"
         )
 
     return [Route(EVENTS, endpoint, methods=["GET"])]
@@ -179,7 +190,7 @@ def _page(source: EventSource, after: int, limit: int, wanted: EventFilter) -> d
     found: list[dict[str, Any]] = []
     scanned = 0
     while len(found) < limit and scanned < _SCAN:
-        events = source.read(after, limit)
+        events = source.read(after, _BATCH)
         if not events:
             break
         scanned += len(events)
@@ -187,8 +198,8 @@ def _page(source: EventSource, after: int, limit: int, wanted: EventFilter) -> d
             after = event.sequence
             if wanted.passes(event):
                 found.append(_document(event))
-                if len(found) == limit:
-                    break
+            if len(found) == limit:
+                break
     return {"events": found, "next": after}
 
 
@@ -211,17 +222,22 @@ def _document(event: Event) -> dict[str, Any]:
 
 async def _frames(
     source: EventSource, after: int, wanted: EventFilter, heartbeat: float
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield server-sent events without end."""
+    loop = asyncio.get_running_loop()
     # the answer's head goes out at once, so that the client knows that it is connected
     yield _HEARTBEAT
+    told = loop.time()
     while True:
         try:
-            async for events in follow(source, after, idle=heartbeat):
-                frames = [_frame(event) for event in events if wanted.passes(event)]
-                yield b"".join(frames) if frames else _HEARTBEAT
-                if events:
-                    after = events[-1].sequence
+            async with aclosing(follow(source, after, idle=heartbeat)) as batches:
+                async for events in batches:
+                    frames = [_frame(event) for event in events if wanted.passes(event)]
+                    # what others want is no sign of life for this reader
+                    if frames or loop.time() - told >= heartbeat:
+                        yield b"".join(frames) or _HEARTBEAT
+                        told = loop.time()
+                    after = events[-1].sequence if events else after
         except EventsGone as gone:
             yield _stale(gone)
             after = gone.head if gone.since > gone.head else gone.oldest - 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,29 +14,9 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from pulpit.api.web import error_response, json_response
-from pulpit.errors import PulpitError, RequestError
+from pulpit.errors import MethodNotAllowed
 
 __all__ = ["web_application"]
-
-
-class _MethodNotAllowed(RequestError):
-    """That method can't be used here."""
-
-    code = "PLP0045"
-    status = HTTPStatus.METHOD_NOT_ALLOWED
-
-
-class _TooLarge(RequestError):
-    """The body of the request is too large."""
-
-    code = "PLP0046"
-    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-
-
-_KINDS: dict[int, type[PulpitError]] = {
-    HTTPStatus.METHOD_NOT_ALLOWED: _MethodNotAllowed,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _TooLarge,
-}
 
 
 def web_application(routes: Sequence[BaseRoute]) -> Starlette:
@@ -50,8 +31,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     """Return what the framework refuses in the one error body."""
     status = getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR)
     headers = getattr(error, "headers", None) or {}
-    if kind := _KINDS.get(status):
-        response = error_response(request, kind())
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        response = error_response(request, MethodNotAllowed())
         response.headers.update(headers)
         return response
     return json_response(None, status, headers)
@@ -64,17 +45,18 @@ class _NotFound:
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope)
         path = scope["path"]
         with_slash = {**scope, "path": path + "/"}
+        response: Response = json_response(None, HTTPStatus.NOT_FOUND)
         if not path.endswith("/") and any(
             route.matches(with_slash)[0] is not Match.NONE for route in self._routes
         ):
-            url = request.url.replace(path=path + "/")
-            response: Response = RedirectResponse(
-                f"{url.path}?{url.query}" if url.query else url.path,
-                status_code=HTTPStatus.MOVED_PERMANENTLY,
-            )
-        else:
-            response = json_response(None, HTTPStatus.NOT_FOUND)
+            response = RedirectResponse(_with_slash(scope), HTTPStatus.MOVED_PERMANENTLY)
         await response(scope, receive, send)
+
+
+def _with_slash(scope: Scope) -> str:
+    """Return the path and query of the request as sent, with the slash that was left out."""
+    path = f"{quote(scope['path'])}/"
+    query = scope["query_string"].decode("latin-1")
+    return f"{path}?{query}" if query else path

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
+import anyio
 import msgspec
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from pulpit.domain.criteria import Criteria, criteria_from_query, parse_criteria
 from pulpit.domain.users import User
-from pulpit.errors import AuthenticationFailed, MissingValue, NotJson, PulpitError
-from pulpit.services.documents import as_object
+from pulpit.errors import AuthenticationFailed, BodyTooLarge, MissingValue, PulpitError
+from pulpit.services.documents import as_object, parse_json
 
 __all__ = ["API", "Call", "Gate", "Handler", "error_response", "json_response"]
 
@@ -29,6 +28,8 @@ __all__ = ["API", "Call", "Gate", "Handler", "error_response", "json_response"]
 API = "/pulp/api/v2"
 #: A longer body of a request is refused; bytes.
 _BODY_LIMIT = 8 << 20
+#: Threads for those whose password is still to be verified, so that others never wait for them.
+_STRANGERS = 4
 
 
 def json_response(
@@ -52,7 +53,8 @@ def error_response(request: Request, error: Exception) -> Response:
     known = error if isinstance(error, PulpitError) else PulpitError()
     is_internal = known.status >= HTTPStatus.INTERNAL_SERVER_ERROR and known is not error
     body = {
-        "_href": request.url.path,
+        # the framework's URL is made of the header Host, which may be anything
+        "_href": request.scope["path"],
         "http_status": int(known.status),
         "http_request_method": request.method,
         "error_message": known.message,
@@ -88,12 +90,7 @@ class Call:
         Raises:
             NotJson: it is something else.
         """
-        if not self.body.strip():
-            return None
-        try:
-            return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise NotJson(f"The body of the request is not valid JSON: {error}") from error
+        return parse_json(self.body)
 
     def flag(self, name: str) -> bool:
         """Tell whether the query asks for something, as in ``?details=true``."""
@@ -118,17 +115,25 @@ class Call:
 Handler = Callable[[Call], Response]
 
 
+class _Users(Protocol):
+    """Who may come in."""
+
+    def recall(self, login: str, password: str) -> User | None: ...
+    def authenticate(self, login: str, password: str) -> User: ...
+
+
 class Gate:
     """Lets requests in: who is known by login and password.
 
     Args:
-        authenticate: returns the user, or raises AuthenticationFailed.
+        users: who may come in.
         log: where errors of our own are told.
     """
 
-    def __init__(self, authenticate: Callable[[str, str], User], *, log: Any) -> None:
-        self._authenticate = authenticate
+    def __init__(self, users: _Users, *, log: Any) -> None:
+        self._users = users
         self._log = log
+        self._strangers = anyio.CapacityLimiter(_STRANGERS)
 
     def route(self, path: str, *, public: bool = False, **handlers: Handler) -> Route:
         """Return a route whose methods are answered by the handlers.
@@ -142,44 +147,53 @@ class Gate:
         async def endpoint(request: Request) -> Response:
             method = "GET" if request.method == "HEAD" else request.method
             try:
-                body = await _body(request)
-                return await run_in_threadpool(
-                    self._answer, request, body, handlers[method], public=public
-                )
+                # before the body: a stranger's is not read
+                user = None if public else await self.user(request)
+                call = Call(request=request, user=user, body=await _body(request))
+                return await run_in_threadpool(handlers[method], call)
             except PulpitError as error:
                 return error_response(request, error)
-            except HTTPException:
-                raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
                 self._log.exception("request failed", path=request.url.path)
                 return error_response(request, error)
 
         return Route(path, endpoint, methods=list(handlers))
 
-    def _answer(self, request: Request, body: bytes, handler: Handler, *, public: bool) -> Response:
-        user = None if public else self.user(request)
-        return handler(Call(request=request, user=user, body=body))
-
-    def user(self, request: Request) -> User:
+    async def user(self, request: Request) -> User:
         """Return who asks, or raise AuthenticationFailed."""
-        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "basic":
-            raise AuthenticationFailed
-        try:
-            decoded = base64.b64decode(credentials, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            raise AuthenticationFailed from None
-        login, _, password = decoded.partition(":")
-        return self._authenticate(login, password)
+        login, password = _credentials(request)
+        if known := await run_in_threadpool(self._users.recall, login, password):
+            return known
+        return await anyio.to_thread.run_sync(
+            self._users.authenticate, login, password, limiter=self._strangers
+        )
+
+
+def _credentials(request: Request) -> tuple[str, str]:
+    """Return login and password of HTTP basic authentication, or raise AuthenticationFailed."""
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        raise AuthenticationFailed
+    try:
+        decoded = base64.b64decode(credentials.strip(), validate=True).decode()
+    except ValueError:
+        raise AuthenticationFailed from None
+    login, colon, password = decoded.partition(":")
+    if not colon or "\0" in decoded:
+        raise AuthenticationFailed
+    return login, password
 
 
 async def _body(request: Request) -> bytes:
     """Return the body of the request, or refuse one that is too long."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > _BODY_LIMIT:
+        raise BodyTooLarge
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
         if size > _BODY_LIMIT:
-            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            raise BodyTooLarge
         parts.append(part)
     return b"".join(parts)

@@ -276,7 +276,7 @@ class _Server:
     def _application(self, notifications: Notifications) -> Starlette:
         """Return the web application with all routes."""
         storage, engine, types = self._storage, self._engine, self._types
-        gate = Gate(self._users.authenticate, log=self._log)
+        gate = Gate(self._users, log=self._log)
         tasks = Tasks(storage, clock=utc_now, engine=engine)
         repositories = Repositories(storage, clock=utc_now, engine=engine, types=types)
         importers = Importers(storage, clock=utc_now, engine=engine, types=types)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Protocol
 
 from pulpit.domain.events import Event, EventKind
@@ -19,7 +19,7 @@ _BATCH = 500
 
 async def follow(
     source: EventSource, after: int, *, idle: float | None = None
-) -> AsyncIterator[Sequence[Event]]:
+) -> AsyncGenerator[Sequence[Event], None]:
     """Yield the events after *after*, in order, as they come.
 
     The reader holds a number, not events: who is slow to take a batch reads the next one later.

@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
-from pulpit.errors import InvalidValue, MissingValue, UnsupportedValue, WrongJsonType
+import msgspec
 
-__all__ = ["as_object", "optional", "refuse_unknown", "required"]
+from pulpit.errors import InvalidValue, MissingValue, NotJson, UnsupportedValue, WrongJsonType
+
+__all__ = ["as_object", "optional", "parse_json", "refuse_unknown", "required"]
 
 _T = TypeVar("_T")
+
+#: Lists and objects within each other; what is deeper could not be copied or written again.
+_DEPTH = 64
+_NOT_JSON = "The body of the request is not valid JSON"
+
+
+def parse_json(body: bytes) -> Any:
+    """Return the JSON value of a request's body; None for an empty one.
+
+    Raises:
+        NotJson: it is something else, or holds what a database can't: NUL in a text, or too many
+            values within each other.
+    """
+    if not body.strip():
+        return None
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotJson(f"{_NOT_JSON}: {error}") from error
+    _check(document, may_hold_nul=b"\\u0000" in body)
+    return document
+
+
+def _check(document: Any, *, may_hold_nul: bool) -> None:
+    """Raise NotJson for what can't be kept."""
+    kinds = (list, dict, str) if may_hold_nul else (list, dict)
+    level = [document]
+    for _ in range(_DEPTH):
+        if may_hold_nul and any(isinstance(one, str) and "\0" in one for one in level):
+            raise NotJson(f"{_NOT_JSON}: a text holds the character NUL")
+        parts = (part for one in level for part in _parts(one, with_keys=may_hold_nul))
+        level = [part for part in parts if isinstance(part, kinds)]
+        if not level:
+            return
+    raise NotJson(f"{_NOT_JSON}: it nests more than {_DEPTH} deep")
+
+
+def _parts(value: Any, *, with_keys: bool) -> Iterable[Any]:
+    """Return what is in a list or an object."""
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict):
+        return (*value, *value.values()) if with_keys else value.values()
+    return ()
 
 
 def as_object(document: Any) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import threading
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
@@ -17,20 +18,31 @@ from pulpit.ports import Clock, Storage
 __all__ = ["Users"]
 
 _PASSWORD_BYTES = 15
+#: Passwords that are verified at a time, whoever asks: each takes 64 MiB and a processor.
+_VERIFIED_AT_ONCE = 2
 
 
 class Users:
-    """What the server asks of users."""
+    """What the server asks of users.
 
-    def __init__(self, storage: Storage, *, clock: Clock) -> None:
+    Args:
+        storage: where they are kept.
+        clock: the present time.
+        hasher: of passwords; the default is slow on purpose.
+    """
+
+    def __init__(
+        self, storage: Storage, *, clock: Clock, hasher: PasswordHasher | None = None
+    ) -> None:
         self._storage = storage
         self._clock = clock
-        self._hasher = PasswordHasher()
+        self._hasher = hasher or PasswordHasher()
         # a login that is unknown must take as long as one that is not
         self._nobody = self._hasher.hash(secrets.token_hex())
         # argon2 is slow on purpose; who has just proven a password need not do it again
         self._key = secrets.token_bytes(32)
         self._proven: dict[str, tuple[bytes, str]] = {}
+        self._turn = threading.Semaphore(_VERIFIED_AT_ONCE)
 
     def ensure_first(self, login: str, password: str | None) -> str | None:
         """Create the first user if there is none yet.
@@ -58,23 +70,35 @@ class Users:
             )
         return None if password else chosen
 
-    def authenticate(self, login: str, password: str) -> User:
-        """Return the user, or raise AuthenticationFailed."""
+    def recall(self, login: str, password: str) -> User | None:
+        """Return the user if this very password was verified before; takes no time."""
+        proven, password_hash = self._proven.get(login, (b"", ""))
+        if not hmac.compare_digest(proven, self._mark(password)):
+            return None
         with self._storage.read() as transaction:
             user = transaction.users.get(login)
-        mark = hmac.digest(self._key, password.encode(), hashlib.sha256)
-        if user and self._has_proven(user, mark):
+        return user if user and user.password_hash == password_hash else None
+
+    def authenticate(self, login: str, password: str) -> User:
+        """Return the user; takes as long as its hash wants when the password is new here.
+
+        Raises:
+            AuthenticationFailed: there is no user of that login and password.
+        """
+        if user := self.recall(login, password):
             return user
+        with self._storage.read() as transaction:
+            user = transaction.users.get(login)
         try:
-            self._hasher.verify(user.password_hash if user else self._nobody, password)
-        except VerificationError:
+            with self._turn:
+                self._hasher.verify(user.password_hash if user else self._nobody, password)
+        except (VerificationError, UnicodeEncodeError):
             raise AuthenticationFailed from None
         if user is None:
             raise AuthenticationFailed
-        self._proven[login] = (mark, user.password_hash)
+        self._proven[login] = (self._mark(password), user.password_hash)
         return user
 
-    def _has_proven(self, user: User, mark: bytes) -> bool:
-        """Tell whether this very password was verified against the hash that is kept now."""
-        proven, password_hash = self._proven.get(user.login, (b"", ""))
-        return password_hash == user.password_hash and hmac.compare_digest(proven, mark)
+    def _mark(self, password: str) -> bytes:
+        """Return what stands for a password in memory."""
+        return hmac.digest(self._key, password.encode(errors="surrogatepass"), hashlib.sha256)

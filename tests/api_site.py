@@ -1,0 +1,259 @@
+"""The web application in process, over a real database, with importers that need no feed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+import httpx
+from argon2 import PasswordHasher
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from pulpit.api import content as content_api
+from pulpit.api import distributors as distributors_api
+from pulpit.api import events as events_api
+from pulpit.api import importers as importers_api
+from pulpit.api import plugins as plugins_api
+from pulpit.api import repositories as repositories_api
+from pulpit.api import status as status_api
+from pulpit.api import tasks as tasks_api
+from pulpit.api.server import web_application
+from pulpit.api.web import Gate
+from pulpit.content.registry import Registry
+from pulpit.content.rpm.distributor import YumDistributor
+from pulpit.content.rpm.importer import YumImporter
+from pulpit.domain.outcomes import Failed, Finished, Progress, Update
+from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
+from pulpit.domain.tasks import Task
+from pulpit.errors import NoFeed, PulpitError
+from pulpit.ports import Clock, TaskContext, Transaction
+from pulpit.services.content import Content
+from pulpit.services.distributors import Distributors
+from pulpit.services.importers import Importers
+from pulpit.services.on_demand import OnDemand
+from pulpit.services.operations import BODIES, COMPLETIONS
+from pulpit.services.repositories import Repositories
+from pulpit.services.tasks import Lifecycle, Tasks
+from pulpit.services.users import Users
+from pulpit.storage.database import SqlStorage
+from pulpit.storage.files import FolderFileStore
+from pulpit.testing import FrozenClock, RecordingEngine
+
+__all__ = ["AUTH", "QUICK_HASHER", "Log", "QuietDistributor", "QuietImporter", "Site", "copy_of"]
+
+#: The one user.
+AUTH = ("admin", "secret: of the site")
+#: Hashes that take no time.
+QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+API = "/pulp/api/v2"
+
+
+class QuietImporter(YumImporter):
+    """A yum importer whose feed brings nothing."""
+
+    def sync(
+        self,
+        context: TaskContext,
+        *,
+        repository: Repository,
+        importer: Importer,
+        override: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
+        if not {**importer.config, **override}.get("feed"):
+            raise NoFeed
+        context.progress({"yum_importer": {"metadata": {"state": "FINISHED"}}}, boundary=True)
+        return {"_ns": "repo_sync_results", "repo_id": repository.id, "added_count": 0}
+
+
+class QuietDistributor(YumDistributor):
+    """A yum distributor that writes no files."""
+
+    def publish(
+        self,
+        context: TaskContext,
+        *,
+        repository: Repository,
+        distributor: Distributor,
+        override: Mapping[str, Any],
+    ) -> tuple[Mapping[str, Any], int | None]:
+        with context.write() as transaction:
+            publication = transaction.publications.add(
+                Publication(
+                    repo_id=repository.id,
+                    distributor_id=distributor.id,
+                    relative_url=str({**distributor.config, **override}["relative_url"]),
+                    folder=str(uuid4()),
+                    fingerprint="f",
+                    created=context.clock(),
+                ),
+            )
+        return {"_ns": "repo_publish_results", "repo_id": repository.id}, publication.id
+
+
+class Log:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, dict[str, Any]]] = []
+
+    def exception(self, event: str, **fields: Any) -> None:
+        """Keep an error of the server's own."""
+        self.told.append((event, fields))
+
+    warning = exception
+
+
+class _Context:
+    """Implements ``pulpit.ports.TaskContext`` in this process."""
+
+    settings = None
+
+    def __init__(self, site: Site, task: Task) -> None:
+        self.task = task
+        self.storage = site.storage
+        self.files = site.files
+        self.clock: Clock = site.clock
+        self._site = site
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Transaction]:
+        with self.storage.write() as transaction:
+            transaction.tasks.fence(self.task.id, self.task.attempt)
+            yield transaction
+
+    def progress(self, report: Mapping[str, Any], *, boundary: bool = False) -> None:
+        self._site.record(self.task, Progress(report=report))
+
+
+class _NoSources:
+    """A downloader that nobody asks."""
+
+    def stream(self, importer: Importer, url: str) -> AsyncGenerator[bytes, None]:
+        raise AssertionError(url)
+
+
+def copy_of(template: Path, folder: Path) -> Path:
+    """Return a new database like an empty one, which takes less time than its migrations."""
+    path = folder / f"{uuid4().hex}.db"
+    shutil.copyfile(template, path)
+    return path
+
+
+class Site:
+    """The application with one user; a context manager.
+
+    Args:
+        database: of the current schema.
+        folder: for files.
+    """
+
+    def __init__(self, database: Path, folder: Path) -> None:
+        self.storage = SqlStorage(database)
+        self.files = FolderFileStore(folder)
+        self.clock = FrozenClock()
+        self.engine = RecordingEngine()
+        self.log = Log()
+        self.types = Registry(importers=[QuietImporter()], distributors=[QuietDistributor()])
+        self.users = Users(self.storage, clock=self.clock, hasher=QUICK_HASHER)
+        self.users.ensure_first(*AUTH)
+        self.streams = events_api.Streams()
+        self.gate = Gate(self.users, log=self.log)
+        self.status: dict[str, Any] = {"api_version": "2"}
+        self.lifecycle = Lifecycle(
+            self.storage, clock=self.clock, completions=COMPLETIONS, wake=self.engine.wake
+        )
+        self.tasks = Tasks(self.storage, clock=self.clock, engine=self.engine)
+        self.app = web_application(self.routes())
+        transport = httpx.ASGITransport(_known(self.app))
+        self._client = httpx.AsyncClient(
+            transport=transport, base_url="http://site", trust_env=False
+        )
+        self._runner = asyncio.Runner()
+
+    def routes(self) -> list[BaseRoute]:
+        """Return all routes, wired as in the server."""
+        parts: dict[str, Any] = {
+            "clock": self.clock,
+            "engine": self.engine,
+            "types": self.types,
+        }
+        repositories = Repositories(self.storage, **parts)
+        importers = Importers(self.storage, **parts)
+        distributors = Distributors(self.storage, **parts)
+        content = Content(self.storage, self.files, clock=self.clock, grace_hours=1)
+        on_demand = OnDemand(
+            content,
+            self.storage,
+            self.files,
+            _NoSources(),
+            clock=self.clock,
+            owner="site",
+            concurrency=1,
+        )
+        return [
+            *status_api.routes(self.gate, lambda: self.status),
+            *plugins_api.routes(self.gate, self.types),
+            *tasks_api.routes(self.gate, self.tasks),
+            *repositories_api.routes(self.gate, repositories, importers, distributors),
+            *importers_api.routes(self.gate, importers),
+            *distributors_api.routes(self.gate, distributors),
+            *events_api.routes(self.gate, self.storage.events, self.streams),
+            *content_api.routes(content, on_demand, log=self.log),
+        ]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._runner.run(self._client.aclose())
+        self._runner.close()
+        self.storage.close()
+
+    def ask(
+        self, method: str, path: str, *, auth: tuple[str, str] | None = AUTH, **options: Any
+    ) -> httpx.Response:
+        """Send a request and return the answer.
+
+        Args:
+            method: of HTTP.
+            path: below the API, or from the root when it begins with a slash.
+            auth: login and password; None for none.
+            options: as of ``httpx.AsyncClient.request``.
+        """
+        url = path if path.startswith("/") else f"{API}/{path}"
+        return self._runner.run(self._client.request(method, url, auth=auth, **options))
+
+    def work(self) -> None:
+        """Run the tasks that wait, and those that they hand in, in this process."""
+        while tasks := self.lifecycle.claim("here", 10):
+            for task in tasks:
+                self._run(task)
+
+    def _run(self, task: Task) -> None:
+        try:
+            result, effects = BODIES[task.operation](_Context(self, task), self.types)
+        except PulpitError as error:
+            self.record(task, Failed(error=error.to_dict()))
+        else:
+            self.record(task, Finished(result=result, effects=effects))
+
+    def record(self, task: Task, news: Any) -> None:
+        """Record what the task's attempt tells."""
+        self.lifecycle.record([Update(task_id=task.id, attempt=task.attempt, news=news)])
+
+
+def _known(app: Starlette) -> Any:
+    """Return the application as httpx wants its type."""
+    return app
