@@ -3,26 +3,119 @@
 from __future__ import annotations
 
 import os
-import queue
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from pulpit.client import Client
 from tests.services import free_ports
 
-__all__ = ["PulpitServer"]
+__all__ = ["PulpitServer", "ReadyProcess"]
 
 #: A start on a busy machine with two processors.
 _START_SECONDS = 40.0
 _STOP_SECONDS = 20.0
+
+
+class ReadyProcess:
+    """A process whose output is read as it comes.
+
+    Args:
+        command: program and arguments.
+        cwd: where it runs; None is here.
+        environ: all of its environment.
+        stderr: where its standard error goes; None joins standard output.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        environ: Mapping[str, str],
+        cwd: Path | None = None,
+        stderr: IO[bytes] | None = None,
+    ) -> None:
+        # util-linux; without it, a killed test run leaves its processes behind
+        guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        self.process = subprocess.Popen(
+            [*guard, *command],
+            cwd=cwd,
+            env={**environ, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if stderr is None else stderr,
+            text=True,
+        )
+        self._lines: list[str] = []
+        self._ended = False
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def lines(self) -> list[str]:
+        """Return the lines that were printed so far."""
+        with self._changed:
+            return list(self._lines)
+
+    def wait_ready(self, mark: str, *, seconds: float) -> str:
+        """Return what was printed once a line holds *mark*.
+
+        Raises:
+            RuntimeError: the process has ended, or did not print it in time.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._ended or any(mark in line for line in self._lines), seconds
+            )
+            output = "".join(self._lines)
+        if mark not in output:
+            self.terminate(seconds=5)
+            raise RuntimeError(f"not ready: {output}")
+        return output
+
+    def terminate(self, *, seconds: float) -> int:
+        """End the process by SIGTERM and return its exit code.
+
+        Raises:
+            RuntimeError: it had to be killed.
+        """
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise RuntimeError(f"still there {seconds} s after SIGTERM") from None
+        finally:
+            self._reader.join(10)
+
+    def kill(self) -> None:
+        """End the process at once, as a crash would."""
+        self.process.kill()
+        self.process.wait()
+
+    def _read(self) -> None:
+        """Keep what the process writes until its end."""
+        assert self.process.stdout is not None
+        with self.process.stdout as stdout:
+            for line in stdout:
+                self._keep(line)
+        self._keep(None)
+
+    def _keep(self, line: str | None) -> None:
+        """Keep a line; None is the end."""
+        with self._changed:
+            if line is None:
+                self._ended = True
+            else:
+                self._lines.append(line)
+            self._changed.notify_all()
 
 
 class PulpitServer:
@@ -56,10 +149,7 @@ class PulpitServer:
         self._config, self._environ = config, dict(environ or {})
         flags = ["--events", "--door", f"127.0.0.1:{self.door_port}"] if door else []
         self._arguments = [*flags, *arguments]
-        self._process: subprocess.Popen[str] | None = None
-        self._lines: queue.Queue[str | None] = queue.Queue()
-        #: What it wrote to standard output since its last start.
-        self.output: list[str] = []
+        self._running: ReadyProcess | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -76,13 +166,23 @@ class PulpitServer:
     @property
     def pid(self) -> int:
         """The id of the server's process."""
-        assert self._process is not None
-        return self._process.pid
+        return self._started.process.pid
 
     @property
     def running(self) -> bool:
         """Whether the process lives."""
-        return self._process is not None and self._process.poll() is None
+        return self._running is not None and self._running.process.poll() is None
+
+    @property
+    def output(self) -> list[str]:
+        """What it wrote to standard output since its last start, line by line."""
+        return self._started.lines()
+
+    @property
+    def _started(self) -> ReadyProcess:
+        """The process of the last start."""
+        assert self._running is not None, "not started"
+        return self._running
 
     def client(self) -> Client:
         """Return a client of the first user, to be closed by the caller."""
@@ -108,42 +208,32 @@ class PulpitServer:
         Raises:
             RuntimeError: it ended, or was not ready in time; the message holds its log.
         """
-        self._launch()
-        deadline = time.monotonic() + _START_SECONDS
-        while not any(self.url in line for line in self.output):
-            try:
-                line = self._lines.get(timeout=max(deadline - time.monotonic(), 0))
-            except queue.Empty:
-                line = None
-            if line is None:
-                self.kill()
-                msg = f"pulpit serve did not start:\n{''.join(self.output)}{self.log()}"
-                raise RuntimeError(msg)
-            self.output.append(line)
+        self._running = self._launch()
+        try:
+            self._running.wait_ready(self.url, seconds=_START_SECONDS)
+        except RuntimeError as error:
+            raise RuntimeError(f"pulpit serve did not start: {error}\n{self.log()}") from None
 
     def stop(self) -> int:
-        """End the server in good order and return its exit code."""
-        assert self._process is not None
-        if self.running:
-            self._process.send_signal(signal.SIGTERM)
+        """End the server in good order and return its exit code.
+
+        Raises:
+            RuntimeError: it took too long and was killed; the message holds its log.
+        """
         try:
-            return self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            msg = f"pulpit serve did not stop within {_STOP_SECONDS} s:\n{self.log()}"
-            raise RuntimeError(msg) from None
+            return self._started.terminate(seconds=_STOP_SECONDS)
+        except RuntimeError as error:
+            raise RuntimeError(f"pulpit serve did not stop: {error}\n{self.log()}") from None
 
     def kill(self) -> None:
         """End the process at once, as a crash would."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        self._started.kill()
 
     def _log_path(self) -> Path:
         """Return where standard error goes: beside the data folder, which a test may compare."""
         return self.data.with_name(f"{self.data.name}.log")
 
-    def _launch(self) -> None:
+    def _launch(self) -> ReadyProcess:
         """Start the process and begin to read what it writes."""
         self.data.parent.mkdir(parents=True, exist_ok=True)
         config = self.data.with_name(f"{self.data.name}.conf")
@@ -151,26 +241,5 @@ class PulpitServer:
         command = [sys.executable, "-c", "import sys, pulpit.cli; sys.exit(pulpit.cli.main())"]
         command += ["serve", "--config", str(config), "--data", str(self.data)]
         command += ["--host", "127.0.0.1", "--port", str(self.port), *self._arguments]
-        # util-linux; without it, a killed test run leaves its server behind
-        guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         with self._log_path().open("ab") as log:
-            self._process = subprocess.Popen(
-                [*guard, *command],
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **self._environ},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        self.output, self._lines = [], queue.Queue()
-        reader = threading.Thread(target=self._read, args=(self._process, self._lines), daemon=True)
-        reader.start()
-
-    @staticmethod
-    def _read(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
-        """Pass on what the process writes, and None at its end."""
-        assert process.stdout is not None
-        with process.stdout as stdout:
-            for line in stdout:
-                lines.put(line)
-        lines.put(None)
+            return ReadyProcess(command, environ={**os.environ, **self._environ}, stderr=log)
