@@ -1,7 +1,4 @@
-"""The composition root: builds the parts, wires them, starts and stops them in order."""
+"""The composition root: builds the parts, wires them, starts and stops them in order.
 
-from __future__ import annotations
-
-from pulpit.app.server import Ready, serve
-
-__all__ = ["Ready", "serve"]
+``server`` is for the server's process, ``child`` for that of a task, which need not load the rest.
+"""

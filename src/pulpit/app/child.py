@@ -16,9 +16,8 @@ from pulpit.engine.child import Reporter
 from pulpit.errors import PulpitError
 from pulpit.ports import Clock, Transaction
 from pulpit.services.operations import BODIES
-from pulpit.storage.database import SqlStorage
+from pulpit.storage.database import DATABASE, SqlStorage
 from pulpit.storage.files import FolderFileStore
-from pulpit.storage.schema import DATABASE
 
 __all__ = ["clean_up", "run_task"]
 

@@ -39,8 +39,8 @@ def serve(  # noqa: PLR0917 - typer makes flags of them
     Example: pulpit serve --data ./data --events
     """
     # here, so that the other commands need not wait for the server's libraries
-    from pulpit.app import Ready  # noqa: PLC0415
-    from pulpit.app import serve as run  # noqa: PLC0415
+    from pulpit.app.server import Ready  # noqa: PLC0415
+    from pulpit.app.server import serve as run  # noqa: PLC0415
 
     overrides: Mapping[tuple[str, str], str | None] = {
         ("storage", "data"): None if data is None else str(data),

@@ -26,8 +26,10 @@ from pulpit.storage.rows import upsert
 from pulpit.storage.tasks import SqlTaskStore
 from pulpit.storage.users import SqlUserStore
 
-__all__ = ["SqlStorage", "SqlTransaction", "sqlite_engine"]
+__all__ = ["DATABASE", "SqlStorage", "SqlTransaction", "sqlite_engine"]
 
+#: Name of the database in the data folder.
+DATABASE = "pulpit.db"
 #: How long a writer waits for another process's batch, in seconds.
 _BUSY_SECONDS = 30.0
 _READERS = 16

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 
 from pulpit.storage.tables import UtcTime, metadata
 
 
-def _render(kind: str, item: Any, _context: Any) -> str | bool:
+def _render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     """Write types of our own as what they are in the database, so that steps never change."""
     return "sa.BigInteger()" if kind == "type" and isinstance(item, UtcTime) else False
 
