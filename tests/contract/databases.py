@@ -15,8 +15,7 @@ from pulpit.domain.repositories import Distributor, Importer, Publication, Repos
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.domain.units import PackageColumns, Unit
 from pulpit.ports import CursorStore, EventSource, Storage
-from pulpit.storage.database import SqlStorage
-from pulpit.storage.database import DATABASE
+from pulpit.storage.database import DATABASE, SqlStorage
 from pulpit.testing import MemoryStorage
 
 #: The time of everything that does not say otherwise.
