@@ -19,6 +19,18 @@ __all__ = ["published_url", "repository_details", "repository_table"]
 #: From this width on, the table has room for the feed.
 _WIDE = 110
 _PACKAGE = "rpm"
+#: Type of unit to what one and several of them are called, where that is not the type's name.
+_NOUNS = {
+    "rpm": ("package", "packages"),
+    "srpm": ("source package", "source packages"),
+    "drpm": ("delta package", "delta packages"),
+    "erratum": ("erratum", "errata"),
+    "modulemd": ("module stream", "module streams"),
+    "modulemd_defaults": ("set of module defaults", "sets of module defaults"),
+    "package_category": ("package category", "package categories"),
+    "package_langpacks": ("set of language packs", "sets of language packs"),
+    "yum_repo_metadata_file": ("metadata file", "metadata files"),
+}
 
 
 def _first(repository: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -93,7 +105,10 @@ def repository_details(
         ("Feed", _config(importer).get("feed")),
         ("Policy", _config(importer).get("download_policy")),
         ("Last sync", _when(importer.get("last_sync"), now)),
-        ("Published at", published_url(base, distributor)),
+        (
+            "Published at" if distributor.get("last_publish") else "Publishes at",
+            published_url(base, distributor),
+        ),
         ("Auto-publish", "yes" if distributor.get("auto_publish") else "no"),
         ("Last publish", _when(distributor.get("last_publish"), now)),
     )
@@ -102,8 +117,8 @@ def repository_details(
 
 def _unit_words(kind: str, count: int) -> str:
     """Return a number of units of one type."""
-    noun = kind.replace("_", " ")
-    return amount(count, noun, noun if noun.endswith(("a", "s")) else None)
+    name = kind.replace("_", " ")
+    return amount(count, *_NOUNS.get(kind, (name, f"{name}s")))
 
 
 def _when(text: Any, now: datetime) -> str:
