@@ -154,6 +154,24 @@ def test_stopping_before_a_frozen_broker_takes_no_longer_than_said(rabbitmq: Rab
     assert cursors.load(CURSOR) == 10
 
 
+def test_a_silent_broker_is_given_up_and_found_again(rabbitmq: RabbitMQ) -> None:
+    """Without heartbeats of the broker the connection is lost; when it wakes, all is confirmed."""
+    journal, cursors = _journal(1), MemoryCursors(amqp_publisher=0)
+    settings = {"heartbeat": 1, "connect_timeout": 0.5}
+    with publishing(rabbitmq.url, journal, cursors, **settings) as (publisher, logged):
+        await_true(lambda: publisher.status().confirmed == 1)
+        # idle for longer than a broker waits for heartbeats: ours keep the connection
+        time.sleep(2.5)
+        assert [entry["log_level"] for entry in logged.entries] == ["info"]
+        rabbitmq.freeze()
+        try:
+            journal.append(make_event(2))
+            await_true(lambda: "silent" in (publisher.status().last_error or ""))
+        finally:
+            rabbitmq.thaw()
+        await_true(lambda: publisher.status().confirmed == 2)
+
+
 def test_no_broker_at_all_is_told_once(rabbitmq: RabbitMQ) -> None:
     """A closed port makes one line; a second URL takes over."""
     (port,) = free_ports(1)

@@ -72,6 +72,10 @@ class Consumer:
         """Consume until *number* messages are there; return them."""
         return self.collect(lambda messages: len(messages) >= number, timeout)
 
+    def until(self, message_id: str, timeout: float = 60.0) -> list[Any]:
+        """Consume until the newest message is that one; return all."""
+        return self.collect(lambda got: bool(got) and got[-1].message_id == message_id, timeout)
+
     def delete(self) -> None:
         """Delete the queue."""
         if self._tag is not None:

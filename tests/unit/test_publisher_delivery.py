@@ -215,6 +215,19 @@ def test_status_is_all_there_when_folding() -> None:
     assert setting.delivery.folded == 90
 
 
+def test_large_bodies_are_folded_though_reads_are_short() -> None:
+    """Reads that are cut short for the sake of memory show that the channel is behind, too."""
+    events = [
+        make_event(n, revision=n, kind=EventKind.PROGRESS, body=b"x" * (1 << 20))
+        for n in range(1, 30)
+    ]
+    setting = _Setting(
+        MemoryJournal(events), MemoryCursors(amqp_publisher=0), fold_above=20, read_ahead=8
+    )
+    assert setting.send() == [8]
+    assert setting.send() == [16]
+
+
 def test_a_channel_that_keeps_up_folds_nothing() -> None:
     """As long as reads are short, each progress event is a message."""
     events = [make_event(n, revision=n, kind=EventKind.PROGRESS) for n in range(1, 11)]

@@ -24,7 +24,8 @@ class Feed:
     Args:
         source: the journal.
         position: the number after which to begin.
-        fold_above: a read of more events than this is folded; None: nothing is.
+        fold_above: a read of more events than this, or of all that may be read at once, is
+            folded; None: nothing is.
         read_ahead: how many events one read may bring.
     """
 
@@ -74,18 +75,19 @@ class Feed:
         """Read the next part of the journal."""
         # whoever writes meanwhile sets it again
         self.fresh = False
+        limit = self._limit
         try:
-            events = self._source.read(self.position, self._limit)
+            events = self._source.read(self.position, limit)
         except BaseException:
             self.fresh = True
             raise
         if not events:
             return
-        self.fresh = self.fresh or len(events) >= self._limit
+        self.fresh = self.fresh or len(events) >= limit
         self.position = events[-1].sequence
         self._limit = self._next_limit(events)
         ours = [event for event in events if event.kind in _KINDS]
-        behind = self._fold_above is not None and len(events) > self._fold_above
+        behind = self._fold_above is not None and len(events) > min(self._fold_above, limit - 1)
         told = fold(ours) if behind else unfolded(ours)
         self.folded += len(ours) - len(told)
         self._waiting.extend(told)
