@@ -63,10 +63,10 @@ class Arrival:
         Raises:
             DownloadFailed: there will be nothing.
         """
-        while not self._readable and not self._is_complete:
-            if self._failure:
-                raise self._failure
+        while not self._failure and not self._readable and not self._is_complete:
             await self._changed.wait()
+        if self._failure:
+            raise self._failure
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield the content as it comes.

@@ -100,6 +100,7 @@ class OnDemand:
         self._slots = asyncio.Semaphore(concurrency)
         self._fetches: dict[int, _Fetch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     async def begin(self, absent: Absent) -> Arrival | Stored:
         """Return the package while it arrives, as soon as the first of it is there.
@@ -114,7 +115,8 @@ class OnDemand:
         return await self._fetch(absent).end()
 
     async def close(self) -> None:
-        """Break off what is on its way."""
+        """Break off what is on its way, and begin nothing new."""
+        self._is_closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -123,6 +125,8 @@ class OnDemand:
         """Return the download of the package that goes on, or begin one."""
         unit_id = absent.unit.id
         if unit_id not in self._fetches:
+            if self._is_closed:
+                raise DownloadFailed(absent.package.filename, "the server is stopping")
             fetch = self._fetches[unit_id] = _Fetch(absent)
             task = asyncio.create_task(self._run(fetch))
             self._tasks.add(task)
