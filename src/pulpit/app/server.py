@@ -236,6 +236,8 @@ class _Server:
                 self._log.info("stopping: tasks that run are canceled")
                 await asyncio.to_thread(self._engine.stop)
                 self._streams.close()
+                # answers that wait for a download would hold up the web server's end
+                await self._on_demand.close()
         finally:
             await self._on_demand.close()
             await self._downloads.close()
