@@ -24,6 +24,8 @@ __all__ = ["JournalSignal", "SqlCursorStore", "SqlJournal", "SqlJournalStore"]
 _FLOOR = "journal.floor"
 #: Setting that holds the journal's own name, which makes event ids unique.
 _JOURNAL_ID = "journal.id"
+#: The newest row, which retention leaves alone, so that the head never seems to go back.
+_NEWEST = select(func.max(journal.c.sequence)).scalar_subquery()
 
 
 class JournalSignal:
@@ -144,7 +146,10 @@ class SqlJournalStore:
         doomed = self._connection.execute(
             select(ranked.c.sequence, ranked.c.task_id)
             .outerjoin(tasks, tasks.c.id == ranked.c.task_id)
-            .where(or_(ranked.c.place > rows, tasks.c.id.is_(None), ended))
+            .where(
+                ranked.c.sequence < _NEWEST,
+                or_(ranked.c.place > rows, tasks.c.id.is_(None), ended),
+            )
             .order_by(ranked.c.sequence)
             .limit(limit),
         ).all()
@@ -200,11 +205,9 @@ class SqlJournalStore:
             .limit(1)
             .scalar_subquery()
         )
-        # the newest row stays, so that the head never seems to go back
-        newest = select(func.max(journal.c.sequence)).scalar_subquery()
         old = select(journal.c.sequence).where(
             lasting,
-            journal.c.sequence < newest,
+            journal.c.sequence < _NEWEST,
             or_(journal.c.time < before, journal.c.sequence <= surplus),
         )
         if keep_after is not None:
@@ -222,7 +225,9 @@ class SqlJournalStore:
             delete(journal).where(journal.c.sequence == bindparam("of_sequence")),
             [{"of_sequence": sequence} for sequence in sequences],
         )
-        upsert(self._connection, settings, [{"name": _FLOOR, "value": str(sequences[-1])}])
+        # times may go back where numbers don't
+        floor = max(sequences[-1], int(_setting(self._connection, _FLOOR) or 0))
+        upsert(self._connection, settings, [{"name": _FLOOR, "value": str(floor)}])
         return len(sequences)
 
 
@@ -233,8 +238,12 @@ class SqlJournal:
         self._engine = engine
         self._signal = signal
         with engine.begin() as connection:
-            newest = connection.execute(select(func.max(journal.c.sequence))).scalar()
-        signal.advance(newest or 0)
+            signal.advance(self._newest(connection))
+
+    @staticmethod
+    def _newest(connection: Connection) -> int:
+        """Return the head of this snapshot, which the signal may not have been told of yet."""
+        return connection.execute(select(_NEWEST)).scalar() or 0
 
     @cached_property
     def _id(self) -> str:
@@ -258,11 +267,11 @@ class SqlJournal:
         )
         with self._engine.begin() as connection:
             events = [self._event(row) for row in connection.execute(statement)]
-            # only a reader that is not just behind its last event can have missed some
-            if not events or events[0].sequence != after + 1:
+            # where no number is left out nothing is missed
+            if not events or events[-1].sequence != after + len(events):
                 floor = int(_setting(connection, _FLOOR) or 0)
-                if after < floor or (not events and after > self.head()):
-                    raise EventsGone(since=after, oldest=floor + 1, head=self.head())
+                if after < floor or (not events and after > self._newest(connection)):
+                    raise EventsGone(since=after, oldest=floor + 1, head=self._newest(connection))
         return events
 
     def wait(self, after: int, timeout: float | None) -> bool:
