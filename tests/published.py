@@ -25,7 +25,7 @@ from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
 from pulpit.storage.schema import upgrade
 
-__all__ = ["START", "Report", "Shelf", "document", "package", "shelf"]
+__all__ = ["START", "Report", "Shelf", "document", "metadata_file", "package", "shelf"]
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _OID = "0" * 24
@@ -206,6 +206,22 @@ def package(
 def document(type_id: str, key: Mapping[str, Any], text: str) -> Unit:
     """Return a unit that is a document."""
     return Unit(uid=str(uuid4()), type_id=type_id, key=key, chunks=(_packed(text),))
+
+
+def metadata_file(kind: str, filename: str, artifact: str) -> Unit:
+    """Return a unit that is a metadata file of a feed, with a checksum of its content."""
+    return Unit(
+        uid=str(uuid4()),
+        type_id="yum_repo_metadata_file",
+        key={"data_type": kind},
+        metadata={
+            "data_type": kind,
+            "filename": filename,
+            "open_checksum_type": "sha256",
+            "open_checksum": "11" * 32,
+        },
+        artifact=artifact,
+    )
 
 
 def _packed(text: str) -> bytes:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pulpit.domain.units import Unit
 from pulpit.errors import InvalidValue, MalformedRepository, MissingValue
-from tests.published import Shelf, document, package, shelf
+from tests.published import Shelf, document, metadata_file, package, shelf
 
 _UNCHANGED = "Skipped: Repository content has not changed since last publish."
 _STEPS = [
@@ -152,7 +152,7 @@ def test_documents_come_back(store: Shelf) -> None:
             *(document(kind, {"id": "x", "repo_id": "zoo"}, comps[kind]) for kind in comps),
             document("modulemd", {"name": "choir"}, _MODULE),
             document("modulemd_defaults", {"name": "choir"}, _MODULE.strip().strip("-.").strip()),
-            document("yum_repo_metadata_file", {"data_type": "productid"}, "as it is"),
+            metadata_file("productid", "00" * 32 + "-productid.gz", store.store(b"as it is")),
         ],
     )
     _, folder = store.publish("zoo")
@@ -160,7 +160,10 @@ def test_documents_come_back(store: Shelf) -> None:
     assert ET.fromstring(written(folder, "updateinfo")).findtext("update/title") == "a & b"
     assert [item.tag for item in ET.fromstring(written(folder, "group"))] == ["group", "category"]
     assert written(folder, "modules").decode() == _MODULE * 2
-    assert written(folder, "productid") == b"as it is"
+    record = records(folder)["productid"]
+    assert (folder / record.location_href).read_bytes() == b"as it is"
+    assert Path(record.location_href).name == f"{record.checksum}-productid.gz"
+    assert record.checksum_open == "11" * 32
     assert [*records(folder)][-2:] == ["modules", "productid"]
 
 

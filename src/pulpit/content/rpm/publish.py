@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -14,6 +15,7 @@ from pulpit.content.rpm.repodata import Compression, Repodata
 from pulpit.content.rpm.steps import PublishSteps, Step
 from pulpit.domain.repositories import Publication, Repository
 from pulpit.domain.units import Unit
+from pulpit.errors import PulpitError
 from pulpit.ports import ContentStore, FileStore, TaskContext
 
 __all__ = ["Publishing"]
@@ -23,6 +25,8 @@ _LISTED = ("rpm", "srpm")
 _COMPS = ("package_group", "package_category", "package_environment", "package_langpacks")
 _MODULES = ("modulemd", "modulemd_defaults")
 _OTHER = "yum_repo_metadata_file"
+#: What stands before the name of a metadata file in a feed, and will again.
+_CHECKSUM = re.compile(r"^([0-9a-f]{32,128}-)+")
 #: Packages whose paths are written in one transaction.
 _PATHS = 2000
 #: How repomd.xml is sorted; what is not named comes last.
@@ -146,12 +150,19 @@ class Publishing:
             file.write_all(chain([_COMPS_HEAD], elements, [b"</comps>\n"]))
 
     def _metadata_files(self, repodata: Repodata) -> None:
-        """Write what other metadata the feed had."""
+        """Add what other metadata the feed had, as it was."""
         with self.steps.step("metadata", self._count([_OTHER])) as step:
-            for unit, text in self._units([_OTHER], step):
-                kind = str(unit.key["data_type"])
-                with repodata.document(kind, kind) as file:
-                    file.write(text)
+            for unit in self.content.units(self.repository.id, [_OTHER]):
+                if unit.artifact is None:
+                    raise PulpitError(f"The metadata file {unit.key['data_type']} is not here.")
+                same_type = unit.metadata.get("open_checksum_type") == self.checksum_type
+                repodata.copy(
+                    str(unit.key["data_type"]),
+                    _CHECKSUM.sub("", str(unit.metadata["filename"])),
+                    self._files.path(unit.artifact),
+                    open_checksum=unit.metadata.get("open_checksum") if same_type else None,
+                )
+                step.advance()
 
     def _close(self, repodata: Repodata) -> None:
         """Write repomd.xml, the last file."""

@@ -6,7 +6,7 @@ import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -212,6 +212,21 @@ class Repodata:
                 open_size=None if is_plain else file.open_size,
             ),
         )
+
+    def copy(self, kind: str, name: str, source: Path, *, open_checksum: str | None) -> None:
+        """Add a metadata file as it is.
+
+        Args:
+            kind: its type in repomd.xml, such as ``productid``.
+            name: its name before the checksum, such as ``productid.gz``.
+            source: the file.
+            open_checksum: of its content before compression, of this folder's type; None if it is
+                not compressed, or not known.
+        """
+        with self.document(kind, name, compressed=False) as file, source.open("rb") as pieces:
+            while piece := pieces.read(_PIECE):
+                file.write(piece)
+        self._records[-1] = replace(self._records[-1], open_checksum=open_checksum)
 
     def finish(self, *, timestamp: int, order: Sequence[str]) -> None:
         """Write repomd.xml, which lists all files, those types first that *order* names."""
