@@ -23,6 +23,18 @@ __all__ = ["Fragments", "PairedFragments"]
 _START, _END = b"<package", b"</package>"
 _PKGID = re.compile(rb"""<package\b[^>]*?\bpkgid\s*=\s*["']([^"'>]*)["']""")
 _ENCODING = re.compile(rb"""<\?xml[^>]*\bencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+_USUAL = {
+    "metadata": b'xmlns:rpm="http://linux.duke.edu/metadata/rpm"',
+    "filelists": b'xmlns="http://linux.duke.edu/metadata/filelists"',
+    "otherdata": b'xmlns="http://linux.duke.edu/metadata/other"',
+}
+#: The tags that are all there is in the smaller two; counting is far faster than matching.
+_TAGS = {
+    "filelists": ("<version ", "</version>", "<file>", "<file ", "</file>"),
+    "otherdata": ("<version ", "</version>", "<changelog ", "</changelog>"),
+}
+#: In primary: what is no tag, or has a namespace prefix that is not the usual one.
+_FOREIGN = re.compile(r"<(?:[!?]|/?(?!rpm:)[\w.-]*:)")
 _MAX_HEAD = 64 << 10
 #: Bytes of one package's element; a kernel's or a font collection's file list has a few million.
 _MAX_FRAGMENT = 32 << 20
@@ -44,6 +56,8 @@ class Fragments:
         self._pieces = read_stream(path, url=url, limit=limit, expected=expected)
         #: How many packages the document says it holds, once its head was read.
         self.announced: int | None = None
+        #: Whether its namespaces are spelt as everywhere, once its head was read.
+        self.usual = False
         self.count = 0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -80,6 +94,7 @@ class Fragments:
             raise self._refuse(f"is not well-formed: {error}") from error
         if root.tag.rpartition("}")[2] != self._root:
             raise self._refuse(f"is not a document of {self._root}")
+        self.usual = _USUAL.get(self._root, b"?") in document
         announced = root.get("packages", "")
         if re.fullmatch("[0-9]{1,9}", announced):
             self.announced = int(announced)
@@ -98,6 +113,19 @@ class Fragments:
                 raise self._refuse("has a package whose entry is far too large")
             *elements, rest = (rest + piece).split(_END)
 
+    def stand_alone(self, count: int, text: str) -> bool:
+        """Tell whether each of *count* elements is well-formed if *text*, all of them, is.
+
+        Without comments and the like, an element that begins once and ends once is whole.
+        """
+        packages = text.count("<package ")
+        if not self.usual or packages != count or text.count("<package>"):
+            return False
+        tags = _TAGS.get(self._root)
+        if tags is None:
+            return not _FOREIGN.search(text)
+        return text.count("<") == sum(map(text.count, tags), packages + text.count("</package>"))
+
     def _refuse(self, reason: str) -> Unparsable:
         """Return the error that says why the file is refused."""
         return Unparsable(f"{self.url} {reason}", url=self.url)
@@ -108,25 +136,26 @@ class PairedFragments:
 
     def __init__(self, fragments: Fragments) -> None:
         self.url = fragments.url
+        self.stand_alone = fragments.stand_alone
         self._rest = iter(fragments)
         #: Elements of packages that primary lists later, by pkgid.
         self._early: dict[str, bytes] = {}
         self._seen: set[str] = set()
 
-    def take(self, pkgids: Collection[str]) -> list[bytes]:
-        """Return the elements of these packages, in their order in the file.
+    def take(self, pkgids: Collection[str]) -> dict[str, bytes]:
+        """Return pkgid to element of these packages.
 
         Raises:
             Unparsable: one is missing.
         """
         wanted = set(pkgids)
-        found = [self._early.pop(pkgid) for pkgid in wanted & self._early.keys()]
+        found = {pkgid: self._early.pop(pkgid) for pkgid in wanted & self._early.keys()}
         while len(found) < len(wanted):
             pkgid, element = self._next()
-            if pkgid in wanted:
-                found.append(element)
-            elif pkgid is None:
+            if pkgid is None:
                 raise Unparsable(f"{self.url} lacks a package that primary lists", url=self.url)
+            if pkgid in wanted:
+                found[pkgid] = element
             else:
                 self._early[pkgid] = element
         return found

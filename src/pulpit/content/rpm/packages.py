@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 from uuid import uuid4
+from xml.sax.saxutils import escape
 
 import createrepo_c
 import zstandard
@@ -25,6 +26,8 @@ __all__ = ["FeedPackage", "Packages"]
 _BATCH = 100
 _LEVEL = 3
 _NAME = re.compile(r"[^\x00-\x1f\x7f/<>&\"\\]{1,255}")
+#: The element that is written anew even where all others are kept.
+_LOCATION = re.compile(rb"<location\b[^>]*/>")
 _SOURCE_ARCHES = ("src", "nosrc")
 _REASON = re.compile(r"at line: \d+ \((.*?)\s*\)\s*\Z", re.DOTALL)
 
@@ -42,6 +45,8 @@ class FeedPackage:
     base: str | None
     #: The parser's object, complete.
     parsed: Any
+    #: Its elements of primary, filelists and other as the feed has them, where these may be kept.
+    elements: list[bytes | None]
 
     def key(self) -> dict[str, str]:
         """Return the unit key."""
@@ -87,31 +92,31 @@ class Packages:
 
     def unit(self, package: FeedPackage, *, artifact: str | None) -> Unit:
         """Return the package as a unit, with its three chunks as publishing writes them."""
-        parsed = package.parsed
-        parsed.location_base = None
-        parsed.location_href = package_path(package.columns.filename)
-        compress = self._compress
         return Unit(
             uid=str(uuid4()),
             type_id=package.type_id,
             key=package.key(),
             package=package.columns,
-            metadata=_metadata(parsed),
-            chunks=(
-                compress(createrepo_c.xml_dump_primary(parsed).encode()),
-                compress(createrepo_c.xml_dump_filelists(parsed).encode()),
-                compress(createrepo_c.xml_dump_other(parsed).encode()),
-            ),
+            metadata=_metadata(package.parsed),
+            chunks=tuple(map(self._compress, _chunks(package))),
             artifact=artifact,
         )
 
     def _batch(self, elements: list[bytes]) -> list[FeedPackage]:
         """Parse one batch of primary with what the other two have of it."""
-        found = _parse_primary(elements, self._primary.url)
-        packages = {package.pkgId: package for package in found if self._is_new(package)}
+        text = _decoded(elements, self._primary.url)
+        found = _parse_primary(text, self._primary.url, len(elements))
+        packages: dict[str, Any] = {}
+        kept: dict[str, list[bytes | None]] = {}
+        keep = self._primary.stand_alone(len(elements), text)
+        for package, element in zip(found, elements, strict=True):
+            if self._is_new(package):
+                packages[package.pkgId] = package
+                kept[package.pkgId] = [element if keep else None]
         for kind, source in (("filelists", self._filelists), ("other", self._other)):
-            _complete(kind, source, packages)
-        return [self._checked(package) for package in packages.values()]
+            for pkgid, rest in _complete(kind, source, packages).items():
+                kept[pkgid].append(rest)
+        return [self._checked(package, kept[pkgid]) for pkgid, package in packages.items()]
 
     def _is_new(self, package: Any) -> bool:
         """Tell a package from one that is listed twice; one pkgid for two packages is a lie."""
@@ -123,7 +128,7 @@ class Packages:
             raise self._refuse(f"{known} and {nevra} have the same pkgid")
         return known is None
 
-    def _checked(self, parsed: Any) -> FeedPackage:
+    def _checked(self, parsed: Any, elements: list[bytes | None]) -> FeedPackage:
         """Check what a package says of itself."""
         kind = canonical_type(parsed.checksum_type or "")
         name = parsed.name or ""
@@ -157,6 +162,7 @@ class Packages:
             location=location,
             base=parsed.location_base,
             parsed=parsed,
+            elements=elements,
         )
 
     def _check_names(self, columns: PackageColumns) -> None:
@@ -172,30 +178,64 @@ class Packages:
         return Unparsable(f"{self._primary.url}: {reason}", url=self._primary.url)
 
 
-def _parse_primary(elements: list[bytes], url: str) -> list[Any]:
-    """Parse elements of primary."""
+def _decoded(elements: Iterable[bytes], url: str) -> str:
+    """Return elements as one text."""
+    try:
+        return b"".join(elements).decode()
+    except UnicodeDecodeError as error:
+        raise Unparsable(f"{url} is not encoded in UTF-8", url=url) from error
+
+
+def _parse_primary(text: str, url: str, count: int) -> list[Any]:
+    """Parse that many elements of primary."""
     found: list[Any] = []
     try:
-        text = b"".join(elements).decode()
         createrepo_c.xml_parse_primary_snippet(text, pkgcb=found.append, do_files=False)
-    except (createrepo_c.CreaterepoCError, UnicodeDecodeError) as error:
+    except createrepo_c.CreaterepoCError as error:
         raise _unparsable(url, error) from error
-    if len(found) != len(elements):
+    if len(found) != count:
         raise Unparsable(f"{url} has elements that are no packages", url=url)
     return found
 
 
-def _complete(kind: str, source: PairedFragments, packages: dict[str, Any]) -> None:
-    """Fill the packages with what filelists or other say of them."""
-    text = b"".join(source.take(packages))
+def _complete(
+    kind: str, source: PairedFragments, packages: dict[str, Any]
+) -> dict[str, bytes | None]:
+    """Fill the packages with what filelists or other say; return the elements that may be kept."""
+    elements = source.take(packages)
+    text = _decoded(elements.values(), source.url)
     done: list[Any] = []
     parse = getattr(createrepo_c, f"xml_parse_{kind}_snippet")
     try:
-        parse(text.decode(), newpkgcb=lambda pkgid, _n, _a: packages.get(pkgid), pkgcb=done.append)
-    except (createrepo_c.CreaterepoCError, UnicodeDecodeError) as error:
+        parse(text, newpkgcb=lambda pkgid, _n, _a: packages.get(pkgid), pkgcb=done.append)
+    except createrepo_c.CreaterepoCError as error:
         raise _unparsable(source.url, error) from error
     if len(done) != len(packages):
         raise Unparsable(f"{source.url} has elements that are no packages", url=source.url)
+    keep = source.stand_alone(len(elements), text)
+    return {pkgid: element if keep else None for pkgid, element in elements.items()}
+
+
+def _chunks(package: FeedPackage) -> tuple[bytes, bytes, bytes]:
+    """Return the three elements as publishing writes them: as they are, or written anew."""
+    primary, filelists, other = package.elements
+    path, parsed = package_path(package.columns.filename), package.parsed
+    parsed.location_base, parsed.location_href = None, path
+    place = _LOCATION.search(primary) if primary else None
+    located = None
+    if primary and place:
+        location = b'<location href="%s"/>' % escape(path, {'"': "&quot;"}).encode()
+        located = primary[: place.start()] + location + primary[place.end() :]
+    return (
+        _line(located) or createrepo_c.xml_dump_primary(parsed).encode(),
+        _line(filelists) or createrepo_c.xml_dump_filelists(parsed).encode(),
+        _line(other) or createrepo_c.xml_dump_other(parsed).encode(),
+    )
+
+
+def _line(element: bytes | None) -> bytes | None:
+    """Return an element without what stood before it."""
+    return element.lstrip() + b"\n" if element else None
 
 
 def _unparsable(url: str, error: Exception) -> Unparsable:

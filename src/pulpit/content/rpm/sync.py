@@ -198,7 +198,6 @@ class Sync:
             content = transaction.content
             present = content.members(repo_id)
             packages = {unit.id for unit in content.packages(repo_id)}
-            self._check_offers(transaction, kept)
             ids: set[int] = set()
             for change in documents:
                 ids.update(_write(transaction, repo_id, change, now=now))
@@ -206,19 +205,30 @@ class Sync:
             if self._plan.remove_missing:
                 gone = gone.union(*(change.missing for change in documents))
             removed = content.unassociate(repo_id, gone, now=now) if gone else 0
-            added = content.associate(repo_id, ids.union(kept).difference(present), now=now)
+            added = self._associate(transaction, ids.union(kept).difference(present))
             self._set_sources(transaction, kept)
             self._remember(transaction, repomd)
         updated = sum(len(change.updated) for change in documents)
         return Counts(added=added, updated=updated, removed=removed)
 
-    def _check_offers(self, transaction: Transaction, kept: Collection[int]) -> None:
-        """Make sure that nobody removed units as orphans before they got into the repository."""
-        offers = [offer for offer in self._intake.offers if offer.held.unit_id in kept]
-        for type_id in {offer.held.type_id for offer in offers}:
-            digests = {one.digest for one in offers if one.held.type_id == type_id}
-            if len(transaction.content.known(type_id, digests)) != len(digests):
-                raise ContentError("Packages were removed as orphans meanwhile: sync again")
+    def _associate(self, transaction: Transaction, unit_ids: Collection[int]) -> int:
+        """Put units into the repository; return how many were not in it.
+
+        Raises:
+            ContentError: some were removed as orphans before they got here.
+        """
+        content = transaction.content
+        try:
+            return content.associate(self._repository.id, unit_ids, now=self._context.clock())
+        except Exception as error:
+            # asked only now: of many units the question takes as long as the rest
+            new = [one for one in self._intake.offers if one.held.unit_id in set(unit_ids)]
+            for type_id in {one.held.type_id for one in new}:
+                digests = {one.digest for one in new if one.held.type_id == type_id}
+                if len(content.known(type_id, digests)) != len(digests):
+                    reason = "Packages were removed as orphans meanwhile: sync again"
+                    raise ContentError(reason) from error
+            raise
 
     def _set_sources(self, transaction: Transaction, kept: Collection[int]) -> None:
         """Keep where the files are that were not downloaded."""
