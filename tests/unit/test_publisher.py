@@ -236,7 +236,10 @@ def test_a_blocked_broker_is_told_and_gets_nothing() -> None:
     broker.blocked = True
     with _running(broker, journal, cursors) as (publisher, logged):
         broker.await_tries(1)
+        journal.append(*[make_event(number) for number in range(4, 5001)])
     assert broker.received == []
+    # what waits does so in the journal, not in memory
+    assert journal.reads == []
     assert cursors.load("amqp-publisher") == 0
     assert any("memory and disk alarms" in entry["event"] for entry in logged.entries)
     assert "alarm" in (publisher.status().last_error or "")
