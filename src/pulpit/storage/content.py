@@ -58,14 +58,21 @@ class SqlContentStore(ArtifactRows):
 
     def replace(self, units: Sequence[Unit]) -> Mapping[bytes, int]:
         rows = [unit_row(unit) for unit in units]
-        before = self._contents(self._ids(rows))
+        present = self._ids(rows)
+        before = self._contents(present)
         self._insert(rows, replacing=True)
         ids = self._ids(rows)
         chunks = _chunk_rows(units, rows, ids)
         upsert(self._connection, unit_chunks, chunks)
+        self._drop_chunks(set(ids.values()).difference(row["unit_id"] for row in chunks))
         after = {row["unit_id"]: (row["chunk_0"], row["chunk_1"], row["chunk_2"]) for row in chunks}
-        self._touch([unit_id for unit_id in before if before[unit_id] != after.get(unit_id)])
+        self._touch([it for it in present.values() if before.get(it) != after.get(it)])
         return ids
+
+    def _drop_chunks(self, unit_ids: Collection[int]) -> None:
+        """Delete the chunks of units that have none any longer."""
+        for batch in batched(unit_ids):
+            self._connection.execute(delete(unit_chunks).where(unit_chunks.c.unit_id.in_(batch)))
 
     def _insert(self, rows: Sequence[Mapping[str, Any]], *, replacing: bool) -> None:
         """Insert rows of units; what is there gets the artifact that it had not."""
