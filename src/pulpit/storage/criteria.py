@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     ColumnElement,
     Select,
@@ -27,6 +28,7 @@ from sqlalchemy import (
     not_,
     or_,
     true,
+    type_coerce,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -81,7 +83,7 @@ class ColumnKind(StrEnum):
     TEXT = "text"
     NUMBER = "number"
     BOOLEAN = "boolean"
-    #: Bound and returned as aware datetimes.
+    #: ``pulpit.storage.tables.UtcTime``: microseconds since 1970.
     TIME = "time"
     #: Any JSON as text; dotted names reach into it.
     JSON = "json"
@@ -309,8 +311,10 @@ def _in(field: FieldColumn, values: Sequence[Any]) -> ColumnElement[bool]:
     absent = field.column.is_(None) if None in values else false()
     fits = {fit for value in values if (fit := _fit(field, value)) is not None}
     if field.kind is ColumnKind.TIME:
-        terms = [_compare(field, Comparison.EQUAL, fit) for fit in fits]
-        return or_(absent, _joined(or_, false(), terms, deep=len(terms) > _PLAIN))
+        # a range for each of ten thousand times would take seconds to compile
+        seconds = type_coerce(field.column, BigInteger) // literal(1_000_000, BigInteger)
+        wanted = [int(fit.timestamp()) for fit in fits]
+        return or_(absent, and_(field.column.is_not(None), seconds.in_(wanted)))
     return or_(absent, and_(field.column.is_not(None), field.column.in_(fits)))
 
 
