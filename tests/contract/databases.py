@@ -87,6 +87,24 @@ def append(database: Database, *events: NewEvent) -> list[int]:
         return list(transaction.journal.append(events))
 
 
+#: Retention that deletes nothing.
+FOREVER: dict[str, Any] = {
+    "now": NOW,
+    "status_days": 10_000,
+    "status_rows": 1_000_000,
+    "progress_hours": 1_000_000,
+    "progress_rows": 1_000_000,
+    "keep_after": None,
+    "limit": 1_000_000,
+}
+
+
+def compact(database: Database, **changes: Any) -> int:
+    """Let retention run, such as deletes nothing but for the changes; return how many rows go."""
+    with database.write() as transaction:
+        return transaction.journal.compact(**FOREVER | changes)
+
+
 def new_repository(repo_id: str, **changes: Any) -> Repository:
     """Return an empty repository."""
     repository = Repository(id=repo_id, oid=OID, display_name=repo_id, created=NOW)
