@@ -92,12 +92,22 @@ class Pattern:
             and len(node.items) == (len(self.prefix) + 1)
         )
 
+    @cached_property
+    def _asks_everywhere(self) -> bool:
+        """True if a boundary of the pattern may lie between its first and last character."""
+        edges = Place.WORD_EDGE | Place.NO_WORD_EDGE
+        return self._parsed[1].multiline or any(
+            state.checks and state.checks.place & edges for state in self._states
+        )
+
     def search(self, text: str) -> bool:
         """Return whether the pattern matches anywhere in *text*."""
         start = frozenset({len(self._states) - 1})
         alive = start
+        inside = range(0) if self._asks_everywhere else range(1, len(text) - 1)
         for position, character in enumerate(text):
-            alive, matched = self._step(alive, self._places(text, position), character)
+            places = 0 if position in inside else self._places(text, position)
+            alive, matched = self._step(alive, places, character)
             if matched:
                 return True
             alive |= start
