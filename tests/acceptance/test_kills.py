@@ -1,0 +1,213 @@
+"""Processes that are killed: no task stays without its end, no change without its event."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pika
+import pytest
+
+from pulpit.domain.tasks import COMPLETE, TaskState
+from tests.acceptance.house import House
+from tests.acceptance.server import PulpitServer
+from tests.services.http import Answer, FeedServer
+
+_SAMPLE = Path(__file__).parents[2] / "examples" / "feed" / "repo"
+_SECONDS = 60.0
+
+
+@pytest.fixture
+def feed() -> Iterator[FeedServer]:
+    """Yield a server of the sample feed."""
+    with FeedServer(_SAMPLE) as feed:
+        yield feed
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Return what the condition gives once it is true."""
+    deadline = time.monotonic() + _SECONDS
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"it never came to this: {what}")
+        time.sleep(0.02)
+    return value
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that run tasks for the server: its fork server's children."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        found.append((int(entry.parent.name), int(fields[1])))
+    direct = {child for child, parent in found if parent == pid}
+    return [child for child, parent in found if parent in direct]
+
+
+def judge(data: Path) -> dict[str, str]:
+    """Compare tasks and journal of a data folder; return task id to state.
+
+    Every task's last status event tells its state, and its revisions lack none.
+    """
+    connection = sqlite3.connect(data / "pulpit.db")
+    try:
+        tasks = connection.execute("SELECT id, state, revision FROM tasks").fetchall()
+        journal = defaultdict(list)
+        for task_id, kind, revision, body in connection.execute(
+            "SELECT task_id, kind, revision, body FROM journal ORDER BY sequence"
+        ):
+            journal[task_id].append((kind, revision, json.loads(body)))
+    finally:
+        connection.close()
+    for task_id, state, revision in tasks:
+        rows = journal[task_id]
+        assert [row[1] for row in rows] == list(range(1, revision + 1))
+        told = [row[2]["state"] for row in rows if row[0] == "status"]
+        assert told[0] == "waiting"
+        assert told[-1] == state
+        assert sum(one in COMPLETE for one in told) == (state in COMPLETE)
+    assert set(journal) == {task[0] for task in tasks}
+    return {task_id: state for task_id, state, _ in tasks}
+
+
+def test_killed_child_is_an_error_with_its_event(tmp_path: Path, feed: FeedServer) -> None:
+    """A task whose process is killed ends in error; what comes after it runs."""
+    feed.answer("*.rpm", Answer(gate=threading.Event()))
+    with PulpitServer(tmp_path / "data") as server, server.client() as client:
+        house = House(server=server, client=client, feed=feed)
+        house.create("zoo")
+        call = client.sync("zoo")
+        until(lambda: feed.count("*.rpm") or _running(house, call.spawned[0]), "it runs")
+        (pid,) = until(lambda: children(server.pid), "it has a process")
+        os.kill(pid, signal.SIGKILL)
+        report = house.over(call)
+        assert report.state is TaskState.ERROR
+        assert report.error is not None
+        assert report.error["code"] == "PLP0049"
+        assert "SIGKILL" in report.error["description"]
+        feed.behave()
+        house.renew("zoo")
+    assert judge(server.data)[call.spawned[0]] == "error"
+
+
+def _running(house: House, task_id: str) -> bool:
+    return house.client.task(task_id).state is TaskState.RUNNING
+
+
+def test_killed_server_leaves_no_task_without_end(tmp_path: Path, feed: FeedServer) -> None:
+    """After a kill -9 the next start cancels what ran, runs what waited, and tells both."""
+    feed.answer("*.rpm", Answer(gate=threading.Event()))
+    server = PulpitServer(tmp_path / "data", "[tasks]\nworkers: 2\n")
+    server.start()
+    with server.client() as client:
+        house = House(server=server, client=client, feed=feed)
+        for name in ("ark", "zoo"):
+            house.create(name)
+        running = [client.sync(name).spawned[0] for name in ("ark", "zoo")]
+        waiting = client.sync("zoo").spawned[0]
+        until(lambda: all(_running(house, task_id) for task_id in running), "both run")
+        pids = until(lambda: _both(children(server.pid)), "both have processes")
+        server.kill()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "the children die too")
+    states = judge(server.data)
+    assert [states[task_id] for task_id in running] == ["running"] * 2
+
+    feed.behave()
+    with server, server.client() as client:
+        house = House(server=server, client=client, feed=feed)
+        for task_id in running:
+            assert client.task(task_id).state is TaskState.CANCELED
+        until(lambda: client.task(waiting).state.is_complete, "the waiting one runs")
+        assert client.task(waiting).state is TaskState.FINISHED
+        house.renew("ark")
+    states = judge(server.data)
+    assert {states[task_id] for task_id in running} == {"canceled"}
+    assert set(states.values()) <= set(COMPLETE)
+
+
+def _both(pids: list[int]) -> list[int] | None:
+    return pids if len(pids) == 2 else None
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_server_killed_at_any_point(tmp_path: Path, feed: FeedServer, seed: int) -> None:
+    """Wherever the kill falls, journal and tasks agree, and the next start ends everything."""
+    moment = random.Random(seed)
+    server = PulpitServer(tmp_path / "data")
+    server.start()
+    with server.client() as client:
+        house = House(server=server, client=client, feed=feed)
+        names = [f"zoo-{number}" for number in range(4)]
+        for name in names:
+            house.create(name)
+        for name in names:
+            client.sync(name)
+            client.publish(name, "web")
+        time.sleep(moment.uniform(0, 1.5))
+        server.kill()
+    judge(server.data)
+    with server, server.client() as client:
+        until(lambda: _all_over(client.tasks()), "all is over")
+        house = House(server=server, client=client, feed=feed)
+        for name in names:
+            house.renew(name)
+    states = judge(server.data)
+    assert set(states.values()) <= {"finished", "canceled"}
+    assert not list((server.data / "tmp").iterdir())
+
+
+def _all_over(reports: Any) -> bool:
+    return all(report.state.is_complete for report in reports)
+
+
+def test_stopped_server_tells_what_it_canceled(tmp_path: Path, feed: FeedServer) -> None:
+    """SIGTERM: what runs is canceled and told to who listens, what waits is kept, exit code 0."""
+    feed.answer("*.rpm", Answer(gate=threading.Event()))
+    server = PulpitServer(tmp_path / "data", "[tasks]\nworkers: 1\n")
+    server.start()
+    heard: list[tuple[str, str]] = []
+    bound = threading.Event()
+    listener = threading.Thread(target=_listen, args=(server.door_url, bound, heard), daemon=True)
+    with server.client() as client:
+        house = House(server=server, client=client, feed=feed)
+        house.create("zoo")
+        listener.start()
+        assert bound.wait(_SECONDS)
+        first, second = client.sync("zoo").spawned[0], client.sync("zoo").spawned[0]
+        until(lambda: _running(house, first), "the first one runs")
+        until(lambda: children(server.pid), "it has a process")
+        assert server.stop() == 0
+    listener.join(_SECONDS)
+    states = judge(server.data)
+    assert states == {first: "canceled", second: "waiting"}
+    assert [state for key, state in heard if key == f"tasks.{first}"][-1] == "canceled"
+    feed.behave()
+    with server, server.client() as client:
+        until(lambda: _all_over(client.tasks()), "the waiting one runs")
+    assert judge(server.data) == {first: "canceled", second: "finished"}
+
+
+def _listen(url: str, bound: threading.Event, heard: list[tuple[str, str]]) -> None:
+    """Keep routing key and state of what comes from the door until it closes."""
+    connection = pika.BlockingConnection(pika.URLParameters(url.removesuffix("/")))
+    try:
+        channel = connection.channel()
+        queue = channel.queue_declare("", exclusive=True).method.queue
+        channel.queue_bind(queue, "pulp.api.v2", "tasks.#")
+        bound.set()
+        for method, _, body in channel.consume(queue, auto_ack=True):
+            heard.append((method.routing_key, json.loads(body)["state"]))
+    except pika.exceptions.AMQPError:
+        pass
