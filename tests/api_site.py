@@ -46,7 +46,18 @@ from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
 from pulpit.testing import FrozenClock, RecordingEngine
 
-__all__ = ["AUTH", "QUICK_HASHER", "Log", "QuietDistributor", "QuietImporter", "Site", "copy_of"]
+__all__ = [
+    "API",
+    "AUTH",
+    "QUICK_HASHER",
+    "Log",
+    "QuietDistributor",
+    "QuietImporter",
+    "Site",
+    "assert_error",
+    "copy_of",
+    "spawned",
+]
 
 #: The one user.
 AUTH = ("admin", "secret: of the site")
@@ -257,3 +268,38 @@ class Site:
 def _known(app: Starlette) -> Any:
     """Return the application as httpx wants its type."""
     return app
+
+
+def assert_error(answer: httpx.Response, status: int, code: str) -> dict[str, object]:
+    """Check that the answer is the one error body, and return it."""
+    body = answer.json()
+    assert answer.status_code == status, body
+    assert answer.headers["content-type"] == "application/json"
+    assert body["http_status"] == status
+    assert body["http_request_method"] == answer.request.method
+    assert body["error"]["code"] == code
+    assert body["error"]["sub_errors"] == []
+    assert body["error_message"] == body["error"]["description"] != ""
+    assert body["exception"] is None
+    assert body["traceback"] is None
+    return dict(body)
+
+
+def spawned(site: Site, answer: httpx.Response) -> list[dict[str, Any]]:
+    """Check that the answer is a 202 whose tasks GET finds, and return their reports."""
+    body = answer.json()
+    assert answer.status_code == 202, body
+    assert set(body) == {"result", "error", "spawned_tasks"}
+    assert body["error"] is None
+    reports = []
+    for reference in body["spawned_tasks"]:
+        assert reference == {
+            "_href": f"{API}/tasks/{reference['task_id']}/",
+            "task_id": reference["task_id"],
+        }
+        found = site.ask("GET", reference["_href"])
+        assert found.status_code == 200
+        assert found.json()["task_id"] == reference["task_id"]
+        reports.append(found.json())
+    assert reports
+    return reports

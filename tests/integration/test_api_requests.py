@@ -7,14 +7,12 @@ import pkgutil
 from collections.abc import Iterator
 from importlib import import_module
 
-import httpx
 import pytest
 from starlette.routing import Route
 
 import pulpit.api
-from tests.api_site import AUTH, Site
+from tests.api_site import API, AUTH, Site, assert_error
 
-API = "/pulp/api/v2"
 #: Open to everybody.
 _PUBLIC = {f"{API}/status/", "/pulp/repos/{path:path}"}
 
@@ -30,21 +28,6 @@ def _calls(site: Site) -> Iterator[tuple[str, str, str]]:
         path = route.path.replace("{path:path}", "x").replace("{", "").replace("}", "")
         for method in sorted(route.methods or ()):
             yield route.path, method, path
-
-
-def assert_error(answer: httpx.Response, status: int, code: str) -> dict[str, object]:
-    """Check that the answer is the one error body, and return it."""
-    body = answer.json()
-    assert answer.status_code == status, body
-    assert answer.headers["content-type"] == "application/json"
-    assert body["http_status"] == status
-    assert body["http_request_method"] == answer.request.method
-    assert body["error"]["code"] == code
-    assert body["error"]["sub_errors"] == []
-    assert body["error_message"] == body["error"]["description"] != ""
-    assert body["exception"] is None
-    assert body["traceback"] is None
-    return dict(body)
 
 
 def test_the_site_has_the_routes_of_every_module(site: Site) -> None:

@@ -18,6 +18,7 @@ from pulpit.domain.repositories import (
     repository_document,
 )
 from pulpit.services.distributors import Distributors
+from pulpit.services.documents import optional
 from pulpit.services.importers import Importers
 from pulpit.services.repositories import Repositories, RepositoryView
 
@@ -29,16 +30,34 @@ _ONE = f"{_ALL}/{{repo_id}}"
 
 def _document(view: RepositoryView, call: Call) -> dict[str, Any]:
     """Return the repository with as much of its plugins as the query asks for."""
-    document = repository_document(view.repository)
     details = call.flag("details")
-    if details or call.flag("importers"):
-        document["importers"] = [importer_document(one) for one in view.importers]
-    if details or call.flag("distributors"):
-        document["distributors"] = [distributor_document(one) for one in view.distributors]
+    document = repository_document(view.repository) | _plugins(
+        view,
+        importers=details or call.flag("importers"),
+        distributors=details or call.flag("distributors"),
+    )
     if view.locally_stored_units is not None:
         document["total_repository_units"] = sum(view.repository.content_unit_counts.values())
         document["locally_stored_units"] = view.locally_stored_units
     return document
+
+
+def _plugins(view: RepositoryView, *, importers: bool, distributors: bool) -> dict[str, Any]:
+    """Return what is wanted of importers and distributors."""
+    wanted: dict[str, Any] = {}
+    if importers:
+        wanted["importers"] = [importer_document(one) for one in view.importers]
+    if distributors:
+        wanted["distributors"] = [distributor_document(one) for one in view.distributors]
+    return wanted
+
+
+def _wanted_plugins(call: Call) -> dict[str, bool]:
+    """Return which plugins a search wants: by POST the body says so, beside the criteria."""
+    kinds = ("importers", "distributors")
+    if call.request.method != "POST":
+        return {kind: call.flag(kind) for kind in kinds}
+    return {kind: optional(call.document, kind, bool) or False for kind in kinds}
 
 
 def routes(
@@ -56,10 +75,11 @@ def routes(
         return json_response(document, HTTPStatus.CREATED, {"Location": document["_href"]})
 
     def search(call: Call) -> Response:
-        criteria = call.criteria()
+        criteria, wanted = call.criteria(), _wanted_plugins(call)
         return json_response(
             [
-                project(_search_document(view, call), criteria.fields)
+                project(repository_document(view.repository), criteria.fields)
+                | _plugins(view, **wanted)
                 for view in repositories.search(criteria)
             ],
         )
@@ -89,14 +109,3 @@ def routes(
         gate.route(f"{_ONE}/actions/sync/", POST=sync),
         gate.route(f"{_ONE}/actions/publish/", POST=publish),
     ]
-
-
-def _search_document(view: RepositoryView, call: Call) -> dict[str, Any]:
-    """Return a result of a search; by POST the body asks for the plugins, beside the criteria."""
-    document = _document(view, call)
-    if call.request.method == "POST":
-        if call.document.get("importers"):
-            document["importers"] = [importer_document(one) for one in view.importers]
-        if call.document.get("distributors"):
-            document["distributors"] = [distributor_document(one) for one in view.distributors]
-    return document

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from pulpit.domain.criteria import Criteria, criteria_from_query, parse_criteria
 from pulpit.domain.users import User
 from pulpit.errors import AuthenticationFailed, BodyTooLarge, MissingValue, PulpitError
-from pulpit.services.documents import as_object, parse_json
+from pulpit.services.documents import as_object, parse_json, refuse_unknown
 
 __all__ = ["API", "Call", "Gate", "Handler", "error_response", "json_response"]
 
@@ -100,6 +100,7 @@ class Call:
         """Return the criteria of a search, by GET or POST."""
         if self.request.method == "POST":
             sent = as_object(self.document)
+            refuse_unknown(sent, ("criteria", "importers", "distributors"))
             if "criteria" not in sent:
                 raise MissingValue("criteria")
             return parse_criteria(sent["criteria"])

@@ -29,6 +29,8 @@ __all__ = [
 REPOSITORIES_HREF = "/pulp/api/v2/repositories/"
 #: What stands in the place of a secret.
 MASK = "*****"
+#: Keys of configurations whose values are secret, beside all passwords.
+_SECRETS = frozenset({"ssl_client_key", "query_auth_token"})
 
 #: What a repository may be called.
 REPOSITORY_ID = re.compile(r"[.\-_A-Za-z0-9]+")
@@ -109,20 +111,23 @@ class Publication:
     superseded: datetime | None = None
 
 
-def _is_secret(key: str) -> bool:
-    """Tell whether the value of that key of a configuration is kept from readers."""
-    return key.endswith("password") or key == "ssl_client_key"
+def _is_secret(key: str, value: Any) -> bool:
+    """Tell whether that value of a configuration is kept from readers."""
+    if key.endswith("password") or key in _SECRETS:
+        return bool(value)
+    # a client's key may stand in the text of its certificate
+    return isinstance(value, str) and "PRIVATE KEY" in value
 
 
 def masked(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration as clients may see it, without its secrets."""
-    return {key: MASK if _is_secret(key) and value else value for key, value in config.items()}
+    return {key: MASK if _is_secret(key, value) else value for key, value in config.items()}
 
 
 def unmasked(sent: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a client sent, with the secrets that it only saw masked as they are kept."""
     return {
-        key: kept[key] if _is_secret(key) and value == MASK and key in kept else value
+        key: kept[key] if value == MASK and _is_secret(key, kept.get(key)) else value
         for key, value in sent.items()
     }
 

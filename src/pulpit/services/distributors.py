@@ -18,10 +18,10 @@ from pulpit.domain.repositories import (
     unmasked,
 )
 from pulpit.domain.tasks import Task, action_tag, repository_resource, repository_tag
-from pulpit.errors import DuplicateResource, InvalidValue, MissingResource
+from pulpit.errors import DuplicateResource, InvalidValue, MissingResource, MissingValue
 from pulpit.ports import Clock, ContentTypes, Engine, Storage, TaskContext, Transaction
 from pulpit.services.changes import Changes, changes_in
-from pulpit.services.documents import as_object, optional, refuse_unknown, required
+from pulpit.services.documents import as_object, checked_id, optional, refuse_unknown, required
 from pulpit.services.tasks import new_task
 
 __all__ = [
@@ -72,8 +72,12 @@ def _parse(document: Any, *, repo_id: str, types: ContentTypes, now: datetime) -
     distributor_id = optional(sent, "distributor_id", str)
     if distributor_id is None:
         distributor_id = str(uuid4())
-    if not DISTRIBUTOR_ID.fullmatch(distributor_id):
-        raise InvalidValue("distributor_id", why="use letters, digits, hyphens and underscores")
+    checked_id(
+        distributor_id,
+        "distributor_id",
+        DISTRIBUTOR_ID,
+        holds="letters, digits, hyphens and underscores",
+    )
     type_id = required(sent, "distributor_type_id", str)
     if type_id not in types.distributors:
         known = ", ".join(types.distributors)
@@ -212,6 +216,8 @@ class Distributors:
         """Hand in the task that changes the distributor."""
         sent = as_object(document)
         refuse_unknown(sent, _DELTA_KEYS)
+        if all(sent.get(key) is None for key in _DELTA_KEYS):
+            raise MissingValue("distributor_config")
         now = self._clock()
         with self._storage.read() as transaction:
             task = update_task(

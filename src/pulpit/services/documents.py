@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -9,12 +10,14 @@ import msgspec
 
 from pulpit.errors import InvalidValue, MissingValue, NotJson, UnsupportedValue, WrongJsonType
 
-__all__ = ["as_object", "optional", "parse_json", "refuse_unknown", "required"]
+__all__ = ["as_object", "checked_id", "optional", "parse_json", "refuse_unknown", "required"]
 
 _T = TypeVar("_T")
 
 #: Lists and objects within each other; what is deeper could not be copied or written again.
 _DEPTH = 64
+#: Characters of an id; Pulp 2's database could not index much longer ones.
+_ID_LENGTH = 255
 _NOT_JSON = "The body of the request is not valid JSON"
 
 
@@ -67,6 +70,23 @@ def as_object(document: Any) -> Mapping[str, Any]:
     if not isinstance(document, Mapping):
         raise WrongJsonType
     return document
+
+
+def checked_id(value: str, name: str, pattern: re.Pattern[str], *, holds: str) -> str:
+    """Return an id that a client has chosen.
+
+    Args:
+        value: the id.
+        name: the property that holds it.
+        pattern: what it must match as a whole.
+        holds: what an id may hold, as a person would say it.
+
+    Raises:
+        InvalidValue: it is too long, or holds something else.
+    """
+    if len(value) > _ID_LENGTH or not pattern.fullmatch(value):
+        raise InvalidValue(name, why=f"use at most {_ID_LENGTH} {holds}")
+    return value
 
 
 def refuse_unknown(document: Mapping[str, Any], known: Collection[str]) -> None:

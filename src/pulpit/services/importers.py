@@ -145,6 +145,7 @@ class Importers:
     def update(self, repo_id: str, type_id: str, document: Any) -> Task:
         """Hand in the task that changes the importer's configuration."""
         sent = as_object(document)
+        refuse_unknown(sent, ("importer_config",))
         config = required(sent, "importer_config", dict)
         importer = self.get(repo_id, type_id)
         merged = {**importer.config, **unmasked(config, importer.config)}

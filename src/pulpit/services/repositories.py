@@ -22,7 +22,7 @@ from pulpit.errors import InvalidValue, MissingValue
 from pulpit.ports import Clock, ContentTypes, Engine, Storage, TaskContext, Transaction
 from pulpit.services import distributors, importers
 from pulpit.services.changes import changes_in
-from pulpit.services.documents import as_object, optional, refuse_unknown, required
+from pulpit.services.documents import as_object, checked_id, optional, refuse_unknown, required
 from pulpit.services.tasks import new_task
 
 __all__ = ["DELETE", "Repositories", "RepositoryView", "Updated", "delete_body"]
@@ -213,9 +213,12 @@ def delete_body(context: TaskContext, _types: ContentTypes) -> tuple[Any, Mappin
 
 def _new_repository(sent: Mapping[str, Any], *, oid: str, now: datetime) -> Repository:
     """Return the repository that a client asks for."""
-    repo_id = required(sent, "id", str)
-    if not REPOSITORY_ID.fullmatch(repo_id):
-        raise InvalidValue("id", why="use letters, digits, dots, hyphens and underscores")
+    repo_id = checked_id(
+        required(sent, "id", str),
+        "id",
+        REPOSITORY_ID,
+        holds="letters, digits, dots, hyphens and underscores",
+    )
     return Repository(
         id=repo_id,
         oid=oid,

@@ -212,7 +212,8 @@ class Lifecycle:
             try:
                 spawned = completion(changes, task, news)
             except PulpitError as error:
-                news = Failed(error=error.to_dict())
+                report = None if isinstance(news, Lost) else news.report
+                news = Failed(error=error.to_dict(), report=report)
         return changes.tell(self._ended(changes, task, news, spawned), EventKind.STATUS)
 
     def _ended(
