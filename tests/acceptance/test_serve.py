@@ -191,9 +191,9 @@ def _start_and_stop(data: Path, port: int, *, check: tuple[str, str] | None = No
 def test_pulp2_configuration_file_is_read(tmp_path: Path) -> None:
     """A server.conf with Pulp 2's sections starts the server, and what has no use is told once."""
     config = "[database]\nname: pulp_database\nseeds: localhost:27017\n[ldap]\nenabled: false\n"
-    with PulpitServer(tmp_path / "data", config, door=False) as server:
-        with server.client() as client:
-            assert client.status()
+    server = PulpitServer(tmp_path / "data", config, door=False)
+    with server, server.client() as client:
+        assert client.status()
     log = server.log()
     assert log.count("[database] name") == 1
     assert log.count("[ldap] enabled") == 1
