@@ -21,11 +21,13 @@ from urllib.request import urlopen
 from xml.etree import ElementTree as ET
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pulpit.cli.outcome import STATE_STYLE, outcome, subject
+from pulpit.cli.repository_views import unit_words
 from pulpit.cli.views import LiveView, PlainView, View
 from pulpit.cli.words import amount, printable
 from pulpit.client import CallReport, Client, ClientError, TaskReport
@@ -211,7 +213,7 @@ def show(console: Console, server: Server, feed: str) -> tuple[Demo, str]:
     files = read_back(url)
     demo.say("GET", f"{url}repodata/repomd.xml  {amount(files, 'metadata file')}")
     others = ", ".join(
-        f"{count} {printable(kind)}" for kind, count in sorted(counts.items()) if kind != "rpm"
+        unit_words(kind, count) for kind, count in sorted(counts.items()) if kind != "rpm"
     )
     changes = sum(len(demo.heard.states(task)) for task in demo.heard.reports)
     events = len(demo.heard.messages)
@@ -222,8 +224,12 @@ def show(console: Console, server: Server, feed: str) -> tuple[Demo, str]:
         ("Packages", amount(packages, "package") + (f", and {others}" if others else "")),
         ("Published", url),
     )
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold green", justify="right", width=10)
+    table.add_column(overflow="fold")
     for name, words in told:
-        console.print(Text(f"{name:>10}  ", style="bold green").append(words), soft_wrap=True)
+        table.add_row(name, words)
+    console.print(table)
     return demo, url
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -58,7 +59,9 @@ def main() -> int:
     console = Console(record=True, width=WIDTH, file=StringIO(), force_terminal=True)
     console.print(text, end="")
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    PICTURE.write_text(console.export_svg(title="make demo", unique_id="demo"), encoding="utf-8")
+    svg = console.export_svg(title="make demo", unique_id="demo")
+    # who looks at the picture need not fetch a font from elsewhere
+    PICTURE.write_text(re.sub(r"@font-face \{.*?\}\n", "", svg, flags=re.DOTALL), encoding="utf-8")
     print(PICTURE)
     return 0
 

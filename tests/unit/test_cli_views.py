@@ -71,7 +71,7 @@ def test_publish_steps() -> None:
     """Steps without items are shown only while they run."""
     shown = [stage for stage in stages(PUBLISH) if stage.visible]
     assert [(stage.name, stage.figures()) for stage in shown] == [
-        ("rpms", "38"),
+        ("packages", "38"),
         ("publish directory", "0 of 1"),
     ]
 

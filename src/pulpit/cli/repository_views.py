@@ -14,7 +14,7 @@ from rich.text import Text
 from pulpit.cli.tables import facts, listing
 from pulpit.cli.words import age, amount, printable
 
-__all__ = ["published_url", "repository_details", "repository_table"]
+__all__ = ["published_url", "repository_details", "repository_table", "unit_words"]
 
 #: From this width on, the table has room for the feed.
 _WIDE = 110
@@ -101,7 +101,7 @@ def repository_details(
         ("Id", repository.get("id")),
         ("Description", repository.get("description")),
         ("Notes", ", ".join(f"{k}={v}" for k, v in notes.items()) if notes else None),
-        ("Content", ", ".join(_unit_words(kind, counts[kind]) for kind in sorted(counts))),
+        ("Content", ", ".join(unit_words(kind, counts[kind]) for kind in sorted(counts))),
         ("Feed", _config(importer).get("feed")),
         ("Policy", _config(importer).get("download_policy")),
         ("Last sync", _when(importer.get("last_sync"), now)),
@@ -115,7 +115,7 @@ def repository_details(
     return Group(Text(name, style="bold"), Padding(known, (0, 0, 0, 2)))
 
 
-def _unit_words(kind: str, count: int) -> str:
+def unit_words(kind: str, count: int) -> str:
     """Return a number of units of one type."""
     name = kind.replace("_", " ")
     return amount(count, *_NOUNS.get(kind, (name, f"{name}s")))

@@ -11,7 +11,7 @@ from pulpit.cli.words import amount, printable, size
 
 __all__ = ["Stage", "StageState", "stages"]
 
-_NAMES = {
+_SYNC_NAMES = {
     "metadata": "metadata",
     "content": "packages",
     "distribution": "distribution files",
@@ -19,6 +19,16 @@ _NAMES = {
     "errata": "errata",
     "comps": "package groups",
     "purge_duplicates": "old versions",
+}
+#: The steps of a publish that are about content; the others are told of only while they run.
+_PUBLISH_NAMES = {
+    "rpms": "packages",
+    "drpms": "delta packages",
+    "distribution": "distribution files",
+    "modules": "modules",
+    "errata": "errata",
+    "comps": "package groups",
+    "metadata": "other metadata",
 }
 
 
@@ -50,12 +60,14 @@ class Stage:
     #: How many items failed.
     failures: int = 0
     problem: str | None = None
+    #: Whether it is told of when it has finished.
+    lasting: bool = True
 
     @property
     def visible(self) -> bool:
         """Whether there is anything to tell of it."""
         if self.state is StageState.FINISHED:
-            return self.total > 0 or self.key in _NAMES
+            return self.lasting
         return self.state not in {StageState.NOT_STARTED, StageState.SKIPPED}
 
     @property
@@ -100,7 +112,7 @@ def _sync_stages(part: Mapping[str, Any]) -> Iterator[Stage]:
         total, size_total = _count(told, "items_total"), _count(told, "size_total")
         yield Stage(
             key=key,
-            name=_NAMES.get(key) or printable(key.replace("_", " "), limit=40),
+            name=_SYNC_NAMES.get(key) or printable(key.replace("_", " "), limit=40),
             state=state,
             done=max(total - _count(told, "items_left"), 0),
             total=total,
@@ -118,12 +130,14 @@ def _publish_steps(part: list[Any]) -> Iterator[Stage]:
         if state is None:
             continue
         kind = str(told.get("step_type") or number)
+        total = _count(told, "items_total")
         yield Stage(
             key=f"step:{number}:{kind}",
-            name=printable(kind.replace("_", " "), limit=40),
+            name=_PUBLISH_NAMES.get(kind) or printable(kind.replace("_", " "), limit=40),
             state=state,
+            lasting=kind in _PUBLISH_NAMES and total > 0,
             done=_count(told, "num_processed"),
-            total=_count(told, "items_total"),
+            total=total,
             failures=_count(told, "num_failures"),
             problem=_problem(told.get("details")) if state is StageState.FAILED else None,
         )
