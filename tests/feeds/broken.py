@@ -1,7 +1,8 @@
 """Feeds that are not what they say: damaged, incomplete, or wrong about themselves.
 
 Each function makes a repository in the new folder *dest* and returns it; its docstring says what
-a sync of it must end in.
+a sync of it must end in. Where metadata is damaged, repomd.xml differs from the sample's, so that
+no server can take the feed for one that it has synced already.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ def absent_primary(dest: Path) -> Path:
     """Take away a file that repomd.xml lists: RPM1004, Not Found."""
     draft = Draft(dest)
     draft.file("primary").unlink()
+    draft.save()
     return dest
 
 
@@ -92,6 +94,7 @@ def cut_primary(dest: Path) -> Path:
     draft = Draft(dest)
     whole = draft.file("primary").read_bytes()
     draft.file("primary").write_bytes(whole[: len(whole) // 2])
+    draft.save()
     return dest
 
 
@@ -100,6 +103,7 @@ def primary_too_long(dest: Path) -> Path:
     draft = Draft(dest)
     with draft.file("primary").open("ab") as stream:
         stream.write(bytes(1000))
+    draft.save()
     return dest
 
 
@@ -107,6 +111,7 @@ def primary_differs(dest: Path) -> Path:
     """Change a byte of primary, which keeps its size: RPM1004."""
     draft = Draft(dest)
     _change_byte(draft.file("primary"))
+    draft.save()
     return dest
 
 

@@ -47,6 +47,8 @@ _HEAD = (
     '<repomd xmlns="http://linux.duke.edu/metadata/repo" '
     'xmlns:rpm="http://linux.duke.edu/metadata/rpm">\n'
 )
+#: A second after the sample: what was changed is another repository.
+_REVISION = 1740916801
 _NAMES = "http://linux.duke.edu/metadata"
 _LISTS = {
     "primary": (
@@ -206,7 +208,7 @@ class Draft:
     def save(self) -> None:
         """Write repomd.xml."""
         body = "".join(record.xml() for record in self.records.values())
-        self.repomd.write_text(f"{_HEAD}  <revision>1740916800</revision>\n{body}</repomd>\n")
+        self.repomd.write_text(f"{_HEAD}  <revision>{_REVISION}</revision>\n{body}</repomd>\n")
 
     def list_packages(self, algorithm: str = "sha256") -> None:
         """Write primary, filelists and other again for the packages that lie in the folder."""

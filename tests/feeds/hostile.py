@@ -127,7 +127,7 @@ def doubled_pkgid(dest: Path) -> Path:
 def doubled_location(dest: Path) -> Path:
     """Give two packages one location: the download of one fails, checksum_mismatch or size."""
     draft = Draft(dest)
-    draft.edit("primary", "noarch/candle-0.9-1.noarch.rpm", "noarch/candle-1.10-1.noarch.rpm")
+    draft.edit("primary", "noarch/bell-1.1-1.noarch.rpm", "noarch/bell-1.0-1.noarch.rpm")
     return dest
 
 
