@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from http import HTTPStatus
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -84,7 +86,10 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientSSLError):
         return "the certificate or the TLS handshake of the server can't be accepted"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"can't connect: {error.os_error.strerror or 'the host is not known'}"
+        number = error.os_error.errno
+        if number is None or number not in errno.errorcode:
+            return "can't connect: the host is not known"
+        return f"can't connect: {os.strerror(number)}"
     if isinstance(error, aiohttp.ClientPayloadError):
         return "the answer is cut off"
     if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import ssl
 import stat
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
 from contextlib import aclosing, contextmanager
@@ -91,14 +92,16 @@ class Downloads:
         self._limits = limits
         self._home = urlsplit(access.feed)
         self._session: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | None = None
         self._throttle = Throttle(access.max_speed) if access.max_speed else None
 
     async def __aenter__(self) -> Self:
-        context = ssl_context(self._access)
+        if self._home.scheme == "https" or self._access.ca or self._access.client_cert:
+            self._context()
         self._session = aiohttp.ClientSession(
             auto_decompress=False,
             headers={"Accept-Encoding": "identity", "User-Agent": "pulpit"},
-            connector=aiohttp.TCPConnector(limit=self._limits.concurrency, ssl=context),
+            connector=aiohttp.TCPConnector(limit=self._limits.concurrency),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=None,
@@ -160,8 +163,9 @@ class Downloads:
                     running.add(asyncio.create_task(self.fetch(one, temporary())))
                 if not running:
                     return
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
+                    running.discard(task)
                     yield _outcome(task)
         finally:
             await _abandon(running)
@@ -244,6 +248,12 @@ class Downloads:
                 url = redirected(url, answer.headers.get("Location", ""), shown)
         raise DownloadFailed(shown, f"more than {_MAX_REDIRECTS} redirects")
 
+    def _context(self) -> ssl.SSLContext:
+        """Return the context for TLS; made once it is needed, as it reads all authorities."""
+        if self._tls is None:
+            self._tls = ssl_context(self._access)
+        return self._tls
+
     def _get(self, url: str) -> Any:
         """Start a request; credentials are for the feed's own host."""
         if self._session is None:
@@ -252,16 +262,17 @@ class Downloads:
         own = at_home(self._home, urlsplit(url))
         if own and access.query:
             url += ("&" if "?" in url else "?") + quote(access.query, safe="=&%")
+        headers = basic_header("Authorization", access.username if own else None, access.password)
+        to_proxy = basic_header("Proxy-Authorization", access.proxy_username, access.proxy_password)
+        secure = url.startswith("https:")
         return self._session.get(
             URL(url, encoded=True),
             allow_redirects=False,
-            headers=basic_header(
-                "Authorization", access.username if own else None, access.password
-            ),
+            ssl=self._context() if secure else True,
             proxy=access.proxy,
-            proxy_headers=basic_header(
-                "Proxy-Authorization", access.proxy_username, access.proxy_password
-            ),
+            # the library sends these with CONNECT only
+            headers=headers if secure else {**headers, **to_proxy},
+            proxy_headers=to_proxy if secure else {},
         )
 
 
