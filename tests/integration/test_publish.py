@@ -167,6 +167,17 @@ def test_documents_come_back(store: Shelf) -> None:
     assert [*records(folder)][-2:] == ["modules", "productid"]
 
 
+@pytest.mark.parametrize("name", ["x" * 250, "..", "ü\n.gz", ""])
+def test_odd_name_of_a_metadata_file(store: Shelf, name: str) -> None:
+    """A name that can't stand behind a checksum gives way to the type."""
+    store.repository("zoo", [metadata_file("odd", name, store.store(b"as it is"))])
+    _, folder = store.publish("zoo")
+    assert folder is not None
+    record = records(folder)["odd"]
+    assert Path(record.location_href).name == f"{record.checksum}-odd"
+    assert written(folder, "odd") == b"as it is"
+
+
 def test_same_filename_twice(store: Shelf) -> None:
     """Two files of one name both have a place, the same one each time, and say so."""
     first, second = package("bell", content=b"one"), package("bell", content=b"two")

@@ -27,6 +27,8 @@ _MODULES = ("modulemd", "modulemd_defaults")
 _OTHER = "yum_repo_metadata_file"
 #: What stands before the name of a metadata file in a feed, and will again.
 _CHECKSUM = re.compile(r"^([0-9a-f]{32,128}-)+")
+#: Names that are kept; with a checksum before it, a longer one is none any longer.
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,100}")
 #: Packages whose paths are written in one transaction.
 _PATHS = 2000
 #: How repomd.xml is sorted; what is not named comes last.
@@ -158,7 +160,7 @@ class Publishing:
                 same_type = unit.metadata.get("open_checksum_type") == self.checksum_type
                 repodata.copy(
                     str(unit.key["data_type"]),
-                    _CHECKSUM.sub("", str(unit.metadata["filename"])),
+                    _plain_name(str(unit.metadata["filename"]), str(unit.key["data_type"])),
                     self._files.path(unit.artifact),
                     open_checksum=unit.metadata.get("open_checksum") if same_type else None,
                 )
@@ -176,6 +178,12 @@ class Publishing:
         with self.context.write() as transaction:
             files = [f"repodata/{name}" for name in names]
             transaction.publications.add_files(self.publication.id, {}, files)
+
+
+def _plain_name(filename: str, kind: str) -> str:
+    """Return the name of a feed's metadata file without the checksum before it."""
+    name = _CHECKSUM.sub("", filename)
+    return name if _SAFE_NAME.fullmatch(name) else kind
 
 
 def _line(text: bytes) -> bytes:
