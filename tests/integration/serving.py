@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from pulpit.api.content import routes
 from pulpit.domain.repositories import Importer
 from pulpit.errors import DownloadFailed
+from pulpit.ports import Downloader
 from pulpit.services.content import Content
 from pulpit.services.on_demand import OnDemand
 from tests.published import Shelf
@@ -72,7 +73,7 @@ def offer(store: Shelf, repo_id: str, urls: Mapping[int, str]) -> None:
 
 @asynccontextmanager
 async def application(
-    store: Shelf, sources: Sources | None = None, *, owner: str = "one"
+    store: Shelf, sources: Downloader | None = None, *, owner: str = "one"
 ) -> AsyncIterator[Starlette]:
     """Yield the application that serves what is published from the store."""
     content = content_of(store)
@@ -105,7 +106,7 @@ async def asking(store: Shelf) -> AsyncIterator[httpx.AsyncClient]:
 
 @asynccontextmanager
 async def serving(
-    store: Shelf, sources: Sources | None = None, *, owner: str = "one"
+    store: Shelf, sources: Downloader | None = None, *, owner: str = "one"
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Serve what is published from the store over HTTP; yield a client of it."""
     async with application(store, sources, owner=owner) as app:
