@@ -7,8 +7,6 @@ and subjects take turns; a ratio is that of the medians.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -21,17 +19,31 @@ from pathlib import Path
 from bench._feed import serving
 from bench._memory import Memory, resident, shared_once
 from bench._packages import listed_repository, real_repository
-from pulpit.client import CallReport, Event, EventFilter
+from bench._report import Aim, Measured, run
+from pulpit.client import CallReport, Client, Event, EventFilter
 from pulpit.domain.events import EventKind
 from pulpit.domain.tasks import TaskState
-from tests.services.pulpit import Pulpit
+from tests.acceptance.server import PulpitServer
 
-__all__ = ["Measured", "main", "measure"]
+__all__ = ["measure"]
 
 _REAL, _LISTED, _MANY = 500, 10_000, 50_000
 
-_SETTINGS = {"server": {"log_level": "WARNING"}}
-_AIMS = {"immediate_vs_floor": 1.5, "on_demand_vs_floor": 2.5, "peak_rss_mb": 300}
+_CONFIG = "log_level: WARNING\n"
+_TITLE = (
+    "Sync and publish over the REST API, each time on a new server with empty data.\n"
+    "Floors: dnf reposync + createrepo_c (500 packages of 20 KB, immediate);\n"
+    "createrepo_c reading and rewriting the metadata (10,000 packages, on demand)."
+)
+_AIMS = {
+    "immediate_vs_floor": Aim(most=1.5, text="times the floor's seconds"),
+    "on_demand_vs_floor": Aim(most=2.5, text="times the floor's seconds"),
+    "peak_rss_mb": Aim(
+        most=300, text="server and all its children at one moment; shared pages count in each"
+    ),
+    "peak_pss_mb": Aim(text="the same, shared pages counted once; 10,000 packages on demand"),
+    "seconds_per_package_50000_vs_10000": Aim(text="1 is linear"),
+}
 
 _REWRITE = """
 import createrepo_c, sys, time
@@ -45,14 +57,6 @@ with createrepo_c.RepositoryWriter(
         writer.add_pkg(package)
 print(time.perf_counter() - began)
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What was measured, by name; both maps are flat."""
-
-    ratios: dict[str, float]
-    figures: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,15 +201,19 @@ def _subject(
     memory: Callable[[int], int] = resident,
 ) -> _Run:
     """Return what a new server takes to sync and publish the feed."""
-    with serving(repository) as feed, Pulpit(scratch.new(), settings=_SETTINGS) as server:
-        server.client.create_repository(_repository(feed, policy))
+    with (
+        serving(repository) as feed,
+        PulpitServer(scratch.new() / "data", _CONFIG, door=False) as server,
+        server.client() as client,
+    ):
+        client.create_repository(_repository(feed, policy))
         with Memory(server.pid, memory) as used:
             began = time.perf_counter()
-            _follow(server, lambda: server.client.sync("many"))
+            _follow(client, lambda: client.sync("many"))
             synced = time.perf_counter()
-            _follow(server, lambda: server.client.publish("many", "web"))
+            _follow(client, lambda: client.publish("many", "web"))
             published = time.perf_counter()
-        found = server.client.repository("many")["content_unit_counts"].get("rpm")
+        found = client.repository("many")["content_unit_counts"].get("rpm")
     if found != count:
         raise RuntimeError(f"the server holds {found} of {count} packages")
     return _Run(sync=synced - began, publish=published - synced, peak_mb=used.peak_mb)
@@ -228,16 +236,16 @@ def _repository(feed: str, policy: str) -> dict[str, object]:
     }
 
 
-def _follow(server: Pulpit, call: Callable[[], CallReport]) -> None:
+def _follow(client: Client, call: Callable[[], CallReport]) -> None:
     """Make the call and return at the event that its task is complete.
 
     Raises:
         RuntimeError: the task did not finish well.
     """
-    since = server.client.head()
+    since = client.head()
     (task,) = call().spawned
     wanted = EventFilter(task=task, kind=EventKind.STATUS)
-    for event in server.client.events(since=since, wanted=wanted):
+    for event in client.events(since=since, wanted=wanted):
         report = event.report if isinstance(event, Event) else None
         if report is not None and report.state.is_complete:
             if report.state is not TaskState.FINISHED:
@@ -245,34 +253,5 @@ def _follow(server: Pulpit, call: Callable[[], CallReport]) -> None:
             return
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, and print one JSON object or a table."""
-    parser = argparse.ArgumentParser(prog="python -m bench.sync", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer runs, without 50,000 packages")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    chosen = parser.parse_args(arguments)
-    measured = measure(quick=chosen.quick)
-    if chosen.json:
-        print(json.dumps({"ratios": measured.ratios, "figures": measured.figures}))
-    else:
-        _print_table(measured)
-
-
-def _print_table(measured: Measured) -> None:
-    """Print what was measured, with what it means."""
-    print("Sync and publish over the REST API, each time on a new server with empty data.")
-    print("Floors: dnf reposync + createrepo_c (500 packages of 20 KB, immediate);")
-    print("createrepo_c reading and rewriting the metadata (10,000 packages, on demand).\n")
-    for name, value in measured.ratios.items():
-        aim = f"(aim: at most {_AIMS[name]})" if name in _AIMS else ""
-        print(f"  {name:36} {value:10.2f} times  {aim}")
-    for name, value in measured.figures.items():
-        unit = {"s": "s", "mb": "MiB"}.get(name.rpartition("_")[2], "times")
-        aim = f"(aim: at most {_AIMS[name]})" if name in _AIMS else ""
-        print(f"  {name:36} {value:10.2f} {unit:6} {aim}")
-    print("\npeak_rss_mb: resident memory of the server and all its children at one moment;")
-    print("memory that they share counts in each. peak_pss_mb: the same, shared memory once.")
-
-
 if __name__ == "__main__":
-    main()
+    run("sync", _TITLE, lambda quick: measure(quick=quick), _AIMS)
