@@ -1,0 +1,556 @@
+"""The event stream over HTTP: as server-sent events from a real server, and as JSON pages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from pulpit.api.events import EVENTS, Streams, routes
+from pulpit.api.server import web_application
+from pulpit.domain.events import Event, EventKind, NewEvent
+from pulpit.domain.tasks import TaskState
+from pulpit.ports import EventSource
+from tests.api_site import AUTH, Site, assert_error
+
+_SSE = {"Accept": "text/event-stream"}
+#: Seconds in which what must come comes, on a busy machine.
+_PATIENCE = 30.0
+
+
+class _Source:
+    """A journal that keeps how it is read."""
+
+    def __init__(self, source: EventSource) -> None:
+        self._source = source
+        self.reads = 0
+        self.subscribers = 0
+        self.nobody = asyncio.Event()
+
+    def read(self, after: int, limit: int) -> Sequence[Event]:
+        self.reads += 1
+        return self._source.read(after, limit)
+
+    def head(self) -> int:
+        return self._source.head()
+
+    def oldest(self) -> int:
+        return self._source.oldest()
+
+    def wait(self, after: int, timeout: float | None) -> bool:
+        return self._source.wait(after, timeout)
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        unsubscribe = self._source.subscribe(wake)
+        self.subscribers += 1
+
+        def end() -> None:
+            unsubscribe()
+            self.subscribers -= 1
+            if not self.subscribers:
+                self.nobody.set()
+
+        return end
+
+
+@dataclass
+class _Server:
+    """The stream behind a real server."""
+
+    client: httpx.AsyncClient
+    source: _Source
+    streams: Streams
+    address: tuple[str, int]
+    server: uvicorn.Server
+    running: asyncio.Task[None]
+
+
+@contextlib.asynccontextmanager
+async def _serving(site: Site, *, heartbeat: float = 15.0) -> AsyncIterator[_Server]:
+    """Serve the event stream of the site's journal."""
+    source, streams = _Source(site.storage.events), Streams()
+    app = web_application(routes(site.gate, source, streams, heartbeat=heartbeat))
+    config = uvicorn.Config(app, log_config=None, lifespan="off", http="httptools")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        # small, so that who does not read is noticed soon; inherited by its connections
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+        address = listener.getsockname()
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        url = f"http://127.0.0.1:{address[1]}"
+        client = httpx.AsyncClient(base_url=url, auth=AUTH, timeout=_PATIENCE, trust_env=False)
+        async with client:
+            yield _Server(client, source, streams, address, server, running)
+        streams.close()
+        server.should_exit = True
+        await asyncio.wait_for(running, _PATIENCE)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """One server-sent event; a comment has nothing but its text."""
+
+    id: int | None = None
+    event: str | None = None
+    data: Any = None
+    comment: str | None = None
+
+
+@contextlib.asynccontextmanager
+async def _reading(
+    server: _Server, query: str = "", **headers: str
+) -> AsyncIterator[AsyncIterator[_Frame]]:
+    """Attach to the stream and yield its frames, the greeting read already."""
+    sent = _SSE | {name.replace("_", "-"): value for name, value in headers.items()}
+    async with server.client.stream("GET", EVENTS + query, headers=sent) as answer:
+        assert answer.status_code == 200, await answer.aread()
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["cache-control"] == "no-store"
+        frames = _frames(answer)
+        assert (await anext(frames)).comment == "alive"
+        yield frames
+
+
+async def _frames(answer: httpx.Response) -> AsyncIterator[_Frame]:
+    fields: dict[str, str] = {}
+    async for line in answer.aiter_lines():
+        if line:
+            name, _, value = line.partition(": ")
+            assert name not in fields
+            fields[name] = value
+            continue
+        if "" in fields:
+            yield _Frame(comment=fields[""])
+        else:
+            number = fields.get("id")
+            yield _Frame(
+                id=int(number) if number else None,
+                event=fields["event"],
+                data=json.loads(fields["data"]),
+            )
+        fields = {}
+
+
+async def _next(frames: AsyncIterator[_Frame], count: int) -> list[_Frame]:
+    """Return the next events, without the heartbeats between them."""
+    found: list[_Frame] = []
+    async with asyncio.timeout(_PATIENCE):
+        while len(found) < count:
+            frame = await anext(frames)
+            if frame.comment is None:
+                found.append(frame)
+    return found
+
+
+def _events(site: Site, *kinds: str, task: str, body: bytes, tag: str) -> list[NewEvent]:
+    """Return events, of a state or ``progress``."""
+    return [
+        NewEvent(
+            kind=EventKind.PROGRESS if kind == "progress" else EventKind.STATUS,
+            type=f"pulpit.task.{'progress' if kind == 'progress' else 'status'}.v1",
+            task_id=task,
+            revision=revision,
+            state=TaskState.RUNNING if kind == "progress" else TaskState(kind),
+            tags=(tag, "pulp:repository:zoo") if tag == "zoo" else (tag,),
+            time=site.clock(),
+            body=body,
+        )
+        for revision, kind in enumerate(kinds, 1)
+    ]
+
+
+def _write(
+    site: Site,
+    *kinds: str,
+    task: str = "t",
+    body: bytes = b"{}",
+    tag: str = "a",
+    keep: int | None = None,
+) -> int:
+    """Write events in one transaction, which may leave few status rows; return the last number."""
+    with site.storage.write() as transaction:
+        numbers = transaction.journal.append(_events(site, *kinds, task=task, body=body, tag=tag))
+        if keep is not None:
+            transaction.journal.compact(
+                now=site.clock(),
+                status_days=1_000,
+                status_rows=keep,
+                progress_hours=1_000,
+                progress_rows=1_000,
+                keep_after=None,
+                limit=1_000,
+            )
+    return numbers[-1]
+
+
+def test_events_come_in_order_and_whole(site: Site) -> None:
+    """Each event is its number, its type and the very bytes that the journal holds."""
+
+    async def run() -> None:
+        async with _serving(site) as server, _reading(server, "?since=0") as frames:
+            _write(site, "waiting", "running", "progress", body=b'{"a":"\xc3\xbc \\n"}')
+            await asyncio.to_thread(_write, site, "finished", task="u")
+            found = await _next(frames, 4)
+            assert [frame.id for frame in found] == [1, 2, 3, 4]
+            kinds = [(frame.event or "").split(".")[2] for frame in found]
+            assert kinds == ["status", "status", "progress", "status"]
+            assert [frame.data for frame in found] == [{"a": "ü \n"}] * 3 + [{}]
+
+    asyncio.run(run())
+
+
+def test_a_stream_begins_at_the_head(site: Site) -> None:
+    """Who names no number hears what happens from now on."""
+    _write(site, "waiting")
+
+    async def run() -> None:
+        async with _serving(site) as server, _reading(server) as frames:
+            _write(site, "running")
+            (found,) = await _next(frames, 1)
+            assert found.id == 2
+
+    asyncio.run(run())
+
+
+def test_a_stream_goes_on_where_it_ended(site: Site) -> None:
+    """By Last-Event-ID, which is stronger than since, or by since; nothing twice, nothing lost."""
+    _write(site, *["progress"] * 9, "finished")
+
+    async def run() -> None:
+        async with _serving(site) as server:
+            async with _reading(server, "?since=0") as frames:
+                first = [frame.id for frame in await _next(frames, 4)]
+            async with _reading(server, "?since=0", Last_Event_ID="4") as frames:
+                second = [frame.id for frame in await _next(frames, 3)]
+            async with _reading(server, "?since=7") as frames:
+                third = [frame.id for frame in await _next(frames, 3)]
+            assert first + second + third == list(range(1, 11))
+
+    asyncio.run(run())
+
+
+_FILTERS = {
+    "task=t": [1, 2, 3, 6],
+    "task=u": [4, 5],
+    "task=none": [],
+    "tag=zoo": [4, 5],
+    "tag=zoo&tag=pulp%3Arepository%3Azoo": [4, 5],
+    "tag=zoo&tag=a": [],
+    "repository=zoo": [4, 5],
+    "repository=none": [],
+    "kind=status": [1, 2, 4, 5, 6],
+    "kind=progress": [3],
+    "kind=repository": [],
+    "state=finished": [5, 6],
+    "state=running&kind=status": [2],
+    "type=pulpit.task.progress.v1": [3],
+    "task=t&state=finished": [6],
+    "": [1, 2, 3, 4, 5, 6],
+}
+
+
+def _write_mixture(site: Site) -> None:
+    _write(site, "waiting", "running", "progress")
+    _write(site, "waiting", "finished", task="u", tag="zoo")
+    _write(site, "finished")
+
+
+def test_streams_are_filtered(site: Site) -> None:
+    """A reader gets what it wants and nothing else, by each filter and by several."""
+    _write_mixture(site)
+
+    async def run() -> None:
+        async with _serving(site) as server:
+            for query, wanted in _FILTERS.items():
+                async with _reading(server, f"?since=0&{query}") as frames:
+                    found = await _next(frames, len(wanted))
+                    assert [frame.id for frame in found] == wanted, query
+            async with _reading(server, "?task=w") as frames:
+                _write(site, "waiting", task="v")
+                last = _write(site, "waiting", task="w")
+                assert [frame.id for frame in await _next(frames, 1)] == [last]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("?kind=none", ["kind"]),
+        ("?state=none", ["state"]),
+        ("?state=", ["state"]),
+        ("?since=x", ["since"]),
+        ("?since=-1", ["since"]),
+        ("?since=", ["since"]),
+        ("?since=1.0", ["since"]),
+        ("?since=%C2%B2", ["since"]),
+        ("?since=" + "9" * 10_000, ["since"]),
+    ],
+)
+def test_bad_queries_are_400(site: Site, query: str, names: list[str]) -> None:
+    """A stream and a page refuse alike what they do not understand."""
+    for headers in ({}, _SSE):
+        answer = site.ask("GET", EVENTS + query, headers=headers)
+        assert assert_error(answer, 400, "PLP0015")["property_names"] == names
+
+
+def test_a_bad_last_event_id_is_400(site: Site) -> None:
+    """The header is checked as the query is."""
+    headers = _SSE | {"Last-Event-ID": "x"}
+    body = assert_error(site.ask("GET", EVENTS, headers=headers), 400, "PLP0015")
+    assert body["property_names"] == ["Last-Event-ID"]
+
+
+def test_a_stream_needs_credentials(site: Site) -> None:
+    """Nobody reads events without them."""
+    for auth in (None, ("admin", "wrong")):
+        assert_error(site.ask("GET", EVENTS, auth=auth, headers=_SSE), 401, "PLP0025")
+
+
+def test_head_of_a_stream_ends(site: Site) -> None:
+    """HEAD answers like GET and sends nothing."""
+    answer = site.ask("HEAD", EVENTS, headers=_SSE)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+def test_events_that_are_gone_are_told(site: Site) -> None:
+    """A stream tells the gap without an id, and goes on with the oldest event that is left."""
+    _write(site, *["running"] * 5, keep=2)
+
+    async def run() -> None:
+        async with _serving(site) as server:
+            async with _reading(server, "?since=1") as frames:
+                stale, *rest = await _next(frames, 3)
+                assert stale == _Frame(
+                    event="stale",
+                    data={"since": 1, "oldest": 4, "head": 5, "snapshot": "/pulp/api/v2/tasks/"},
+                )
+                assert [frame.id for frame in rest] == [4, 5]
+            async with _reading(server, "?since=3") as frames:
+                assert [frame.id for frame in await _next(frames, 2)] == [4, 5]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("since", [6, 2**63 - 1, 9 * 10**18 + 5 * 10**17])
+def test_a_number_ahead_of_the_head_is_told(site: Site, since: int) -> None:
+    """A stream tells that nobody has come that far, and goes on from the head."""
+    _write(site, *["running"] * 5)
+
+    async def run() -> None:
+        async with _serving(site) as server, _reading(server, f"?since={since}") as frames:
+            (stale,) = await _next(frames, 1)
+            assert (stale.event, stale.id, stale.data["head"]) == ("stale", None, 5)
+            assert _write(site, "finished") == 6
+            (event,) = await _next(frames, 1)
+            assert event.id == 6
+
+    asyncio.run(run())
+
+
+def test_a_gap_that_opens_while_reading_is_told(site: Site) -> None:
+    """A reader that retention overtakes hears of it in the stream that it has."""
+    _write(site, "running")
+
+    async def run() -> None:
+        async with _serving(site) as server, _reading(server) as frames:
+            # gone before anybody could read them
+            _write(site, *["running"] * 4, keep=1)
+            stale, event = await _next(frames, 2)
+            assert (stale.event, stale.data["since"], stale.data["oldest"]) == ("stale", 1, 5)
+            assert event.id == 5
+
+    asyncio.run(run())
+
+
+def test_silence_is_filled_with_heartbeats(site: Site) -> None:
+    """They are comments, without an id; what the reader's filter keeps out is silence too."""
+
+    async def run() -> None:
+        async with _serving(site, heartbeat=0.05) as server, _reading(server, "?task=t") as frames:
+            for _ in range(3):
+                assert await anext(frames) == _Frame(comment="alive")
+            _write(site, "waiting", task="other")
+            assert await anext(frames) == _Frame(comment="alive")
+            _write(site, "waiting")
+            (event,) = await _next(frames, 1)
+            assert event.id == 2
+
+    asyncio.run(run())
+
+
+def test_what_others_want_makes_no_noise(site: Site) -> None:
+    """Events that a filter keeps out do not wake the reader."""
+
+    async def run() -> None:
+        async with _serving(site) as server, _reading(server, "?task=t") as frames:
+            for _ in range(20):
+                _write(site, "progress", task="other")
+            _write(site, "waiting")
+            assert (await anext(frames)).id == 21
+
+    asyncio.run(run())
+
+
+def test_a_slow_reader_holds_a_number_only(site: Site) -> None:
+    """Who does not read costs the server at most a batch, and misses nothing later."""
+    count, body = 6_000, b'"' + b"x" * 8_000 + b'"'
+
+    async def run() -> None:
+        async with _serving(site) as server:
+            with socket.socket() as slow:
+                slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+                slow.connect(server.address)
+                credentials = httpx.BasicAuth(*AUTH)._auth_header
+                slow.sendall(
+                    f"GET {EVENTS}?since=0 HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
+                    f"Authorization: {credentials}\r\n\r\n".encode()
+                )
+                for _ in range(12):
+                    await asyncio.to_thread(_write, site, *["progress"] * 500, body=body)
+                async with _reading(server, "?since=0") as frames:
+                    assert (await _next(frames, count))[-1].id == count
+                # the other one alone needs 12 batches
+                assert server.source.reads < 12 + 6
+                received = await asyncio.to_thread(_receive, slow, b"id: %d\n" % count)
+                numbers = [int(line) for line in received.split(b"\nid: ")[1:]]
+                assert numbers == list(range(1, count + 1))
+
+    asyncio.run(run())
+
+
+def _receive(connection: socket.socket, last: bytes) -> bytes:
+    """Return the ids that a connection brings, up to a last one."""
+    connection.settimeout(_PATIENCE)
+    kept, rest = [b""], b""
+    while not kept[-1].startswith(last.strip()):
+        *lines, rest = (rest + connection.recv(1 << 20)).split(b"\n")
+        kept += [line for line in lines if line.startswith(b"id: ")]
+    return b"\n".join(kept)
+
+
+def test_a_reader_that_goes_away_leaves_nothing(site: Site) -> None:
+    """The journal wakes nobody who is gone, however the reader went."""
+
+    async def run() -> None:
+        async with _serving(site) as server:
+            async with _reading(server) as frames:
+                _write(site, "waiting")
+                await _next(frames, 1)
+                assert server.source.subscribers == server.streams.readers == 1
+            await asyncio.wait_for(server.source.nobody.wait(), _PATIENCE)
+            assert server.streams.readers == 0
+            server.source.nobody.clear()
+            async with _reading(server, "?since=0"):
+                # it goes while there is more than the connection can take
+                await asyncio.to_thread(
+                    _write, site, *["progress"] * 500, body=b'"' + b"x" * 20_000 + b'"'
+                )
+            await asyncio.wait_for(server.source.nobody.wait(), _PATIENCE)
+            assert server.streams.readers == 0
+
+    asyncio.run(run())
+
+
+def test_streams_end_when_the_server_stops(site: Site) -> None:
+    """Readers see the end of the stream, in good order, and the server need not wait for them."""
+
+    async def run() -> None:
+        async with _serving(site) as server:
+            async with _reading(server) as one, _reading(server, "?task=none") as two:
+                server.streams.close()
+                for frames in (one, two):
+                    async with asyncio.timeout(_PATIENCE):
+                        assert [frame async for frame in frames] == []
+            # a reader that comes now is sent home at once
+            answer = await server.client.get(EVENTS, headers=_SSE)
+            assert answer.status_code == 200
+            assert server.source.subscribers == server.streams.readers == 0
+
+    asyncio.run(run())
+
+
+def _page(site: Site, query: str) -> tuple[list[int], int]:
+    """Return the numbers on a page and the one to go on after."""
+    answer = site.ask("GET", f"{EVENTS}?{query}")
+    assert answer.status_code == 200, answer.json()
+    page = answer.json()
+    assert set(page) == {"events", "next"}
+    return [event["sequence"] for event in page["events"]], page["next"]
+
+
+def test_a_page_holds_whole_events(site: Site) -> None:
+    """Each has its number, what it is about and the body as JSON."""
+    _write(site, "waiting", body=b'{"state":"waiting"}', tag="zoo")
+    (event,) = site.ask("GET", f"{EVENTS}?since=0").json()["events"]
+    assert event.pop("id").endswith(":1")
+    assert event == {
+        "sequence": 1,
+        "kind": "status",
+        "type": "pulpit.task.status.v1",
+        "task_id": "t",
+        "revision": 1,
+        "previous": 0,
+        "state": "waiting",
+        "tags": ["zoo", "pulp:repository:zoo"],
+        "time": "2026-01-01T00:00:00Z",
+        "body": {"state": "waiting"},
+    }
+
+
+def test_pages_follow_each_other(site: Site) -> None:
+    """The number to go on after is there, on a page that is full as on one that is not."""
+    _write(site, *["progress"] * 7)
+    assert _page(site, "since=0&limit=3") == ([1, 2, 3], 3)
+    assert _page(site, "since=3&limit=3") == ([4, 5, 6], 6)
+    assert _page(site, "since=6&limit=3") == ([7], 7)
+    assert _page(site, "since=7&limit=3") == ([], 7)
+    assert _page(site, "limit=3") == ([], 7)
+    assert _page(site, "since=0&limit=99999999") == ([1, 2, 3, 4, 5, 6, 7], 7)
+    answer = site.ask("GET", f"{EVENTS}?since=0&limit=0")
+    assert assert_error(answer, 400, "PLP0015")["property_names"] == ["limit"]
+
+
+def test_pages_are_bounded(site: Site) -> None:
+    """A page holds 100 events unless asked for more, and 1,000 at the most."""
+    _write(site, *["progress"] * 1_200)
+    assert len(_page(site, "since=0")[0]) == 100
+    assert len(_page(site, "since=0&limit=5000")[0]) == 1_000
+
+
+def test_pages_are_filtered(site: Site) -> None:
+    """A page passes over what is not wanted, and says how far it looked."""
+    _write_mixture(site)
+    for query, wanted in _FILTERS.items():
+        assert _page(site, f"since=0&{query}") == (wanted, 6), query
+    assert _page(site, "since=0&task=u&limit=1") == ([4], 4)
+
+
+def test_a_page_looks_at_so_many_events_only(site: Site) -> None:
+    """A filter that nothing passes ends, and the next page goes on."""
+    for _ in range(21):
+        _write(site, *["progress"] * 500)
+    last = _write(site, "waiting", task="wanted")
+    found, following = _page(site, "since=0&task=wanted")
+    assert (found, following) == ([], 10_000)
+    assert _page(site, f"since={following}&task=wanted") == ([last], last)
+
+
+def test_a_page_that_is_gone_is_410(site: Site) -> None:
+    """The body says what can be read and where the present state is."""
+    _write(site, *["running"] * 5, keep=2)
+    body = assert_error(site.ask("GET", f"{EVENTS}?since=0"), 410, "PLPIT10")
+    assert body["error"]["data"] == {"since": 0, "oldest": 4, "head": 5}  # type: ignore[index]
+    assert "/pulp/api/v2/tasks/" in str(body["error_message"])
+    assert _page(site, "since=3") == ([4, 5], 5)
+    for since in (6, 2**63 - 1, 9_999_999_999_999_999_999):
+        assert_error(site.ask("GET", f"{EVENTS}?since={since}"), 410, "PLPIT10")
