@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -273,7 +274,8 @@ def run(console: Console, *, feed: str | None, stay: bool) -> None:
             _demo, published = show(console, server, url)
             next_steps(console, server, published, stays=stay)
             if stay:
-                signal.sigwait({signal.SIGINT, signal.SIGTERM})
+                with contextlib.suppress(KeyboardInterrupt):
+                    threading.Event().wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -285,6 +287,8 @@ def main() -> int:
     parser.add_argument("--open", action="store_true", help="keep the server running")
     arguments = parser.parse_args()
     console = Console(highlight=False, markup=False, emoji=False)
+    # so that the server is ended and the folder removed, whoever ends the demo
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run(console, feed=arguments.feed, stay=arguments.open)
     except (DemoFailed, ClientError) as error:

@@ -180,3 +180,23 @@ def test_a_closed_pipe_is_no_error(server: PulpitServer) -> None:
             check=False,
         )
     assert (done.returncode, done.stderr) == (ExitCode.OUTPUT_CLOSED, b"")
+
+
+def test_the_shell_completes_commands_and_ids(server: PulpitServer, pulpit: Run) -> None:
+    """Tab offers commands, and the ids of the server's repositories."""
+    pulpit("repo", "create", "completed")
+    for words, offered in (("pulpit re", "repo"), ("pulpit repo show compl", "completed")):
+        asked = {
+            "_PULPIT_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        }
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("pulpit"))],
+            env={**server.environ(), **asked},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert done.stdout.split() == [offered]
