@@ -136,7 +136,13 @@ def test_lists_and_details(api: FakeApi, cli: Cli) -> None:
         "http://feed/zoo/",
     ]
     shown = cli("repo", "show", "zoo").out
-    for words in ("The zoo", "env=dev", "1,234 packages", "2 errata", "http://server:1/pulp/repos/z/oo/"):
+    for words in (
+        "The zoo",
+        "env=dev",
+        "1,234 packages",
+        "2 errata",
+        "http://server:1/pulp/repos/z/oo/",
+    ):
         assert words in shown
     assert json.loads(cli("repo", "list", "--json").out) == [ZOO]
     assert json.loads(cli("repo", "show", "zoo", "--json").out) == ZOO

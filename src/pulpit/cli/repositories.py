@@ -11,7 +11,7 @@ import typer
 from pulpit.cli.completion import complete_repository
 from pulpit.cli.follow import perform
 from pulpit.cli.repository_views import repository_details, repository_table
-from pulpit.cli.session import session_of
+from pulpit.cli.session import Session, session_of
 from pulpit.client import Client
 
 app = typer.Typer(
@@ -52,6 +52,35 @@ def _notes(pairs: Sequence[str]) -> dict[str, str]:
     return notes
 
 
+Feed = Annotated[
+    str | None, typer.Option(metavar="URL", help="Where to sync from: http, https or file.")
+]
+DownloadPolicy = Annotated[
+    Policy, typer.Option(help="Download packages at the sync, or when first asked for.")
+]
+RelativeUrl = Annotated[
+    str | None,
+    typer.Option(metavar="PATH", help="Publish below /pulp/repos/ here; default: the id."),
+]
+AutoPublish = Annotated[bool, typer.Option("--auto-publish", help="Publish after every sync.")]
+Note = Annotated[
+    list[str] | None, typer.Option(metavar="KEY=VALUE", help="A note; may be repeated.")
+]
+FeedPassword = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        envvar="PULPIT_FEED_PASSWORD",
+        show_envvar=False,
+        help="Its password; better set PULPIT_FEED_PASSWORD, which others do not see.",
+    ),
+]
+RetainOld = Annotated[
+    int | None,
+    typer.Option(min=0, metavar="N", help="Keep only N older versions of each package."),
+]
+
+
 @app.command("create")
 def create(
     context: typer.Context,
@@ -59,47 +88,24 @@ def create(
     repo_id: Annotated[
         str, typer.Argument(metavar="ID", help="Letters, digits, '.', '-' and '_'.")
     ],
-    feed: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where to sync from: http, https or file.")
-    ] = None,
-    policy: Annotated[
-        Policy, typer.Option(help="Download packages at the sync, or when first asked for.")
-    ] = Policy.IMMEDIATE,
-    relative_url: Annotated[
-        str | None,
-        typer.Option(metavar="PATH", help="Publish below /pulp/repos/ here; default: the id."),
-    ] = None,
-    auto_publish: Annotated[
-        bool, typer.Option("--auto-publish", help="Publish after every sync.")
-    ] = False,
+    feed: Feed = None,
+    policy: DownloadPolicy = Policy.IMMEDIATE,
+    relative_url: RelativeUrl = None,
+    auto_publish: AutoPublish = False,
     name: Annotated[str | None, typer.Option(metavar="TEXT", help="Name to display.")] = None,
     description: Annotated[str | None, typer.Option(metavar="TEXT", help="What it is.")] = None,
-    note: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A note; may be repeated.")
-    ] = None,
+    note: Note = None,
     feed_user: Annotated[
         str | None, typer.Option(metavar="NAME", help="Login at the feed.")
     ] = None,
-    feed_password: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            envvar="PULPIT_FEED_PASSWORD",
-            show_envvar=False,
-            help="Its password; better set PULPIT_FEED_PASSWORD, which others do not see.",
-        ),
-    ] = None,
-    retain_old: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="N", help="Keep only N older versions of each package."),
-    ] = None,
+    feed_password: FeedPassword = None,
+    retain_old: RetainOld = None,
     remove_missing: Annotated[
         bool, typer.Option("--remove-missing", help="Remove what has left the feed.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Create a repository that is synced from a yum feed and published over HTTP."""
-    session = session_of(context)
     importer = {
         "feed": feed,
         "download_policy": policy.value.replace("-", "_"),
@@ -114,19 +120,27 @@ def create(
         "description": description,
         "notes": _notes(note or ()),
         "importer_type_id": IMPORTER,
-        "importer_config": {key: value for key, value in importer.items() if value is not None},
+        "importer_config": _given(importer),
         "distributors": [_distributor(relative_url or repo_id, auto_publish=auto_publish)],
     }
+    _create(session_of(context), _given(document), json=json)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that were given."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _create(session: Session, document: Mapping[str, Any], *, json: bool) -> None:
+    """Create the repository and say so."""
     with session.client() as client:
-        created = client.create_repository(
-            {key: value for key, value in document.items() if value is not None}
-        )
+        created = client.create_repository(document)
     if json:
         session.print_json(created)
         return
-    session.out.print(f"Created repository {repo_id}.", soft_wrap=True)
-    if feed:
-        session.err.print(f"Sync it with: pulpit repo sync {repo_id}", soft_wrap=True)
+    session.out.print(f"Created repository {document['id']}.", soft_wrap=True)
+    if document["importer_config"].get("feed"):
+        session.err.print(f"Sync it with: pulpit repo sync {document['id']}", soft_wrap=True)
 
 
 def _distributor(relative_url: str, *, auto_publish: bool) -> Mapping[str, Any]:
