@@ -84,7 +84,7 @@ class _Bench:
         self._drained = 6_000 if quick else 30_000
         self._single = 50 if quick else 200
         self._written = 3_000 if quick else 15_000
-        self._paced = 1_000 if quick else 5_000
+        self._paced = 750 if quick else 5_000
 
     def drains(self) -> tuple[dict[str, float], dict[str, float]]:
         """Measure a journal filled beforehand against py-amqp, and a connection per message."""

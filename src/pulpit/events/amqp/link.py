@@ -37,8 +37,8 @@ __all__ = ["DOOR_PRODUCT", "Link", "LinkError", "LinkOptions", "open_link"]
 DOOR_PRODUCT = "Pulpit"
 
 _SMALLEST_FRAME_MAX = 4096
-#: One read takes at most this many bytes.
-_READ = 1 << 16
+#: One read takes at most this many bytes, and there are so many reads at once.
+_READ, _READS = 1 << 16, 16
 #: No more is handed to the socket while this much waits for it.
 _BACKED_UP = 1 << 18
 # the default of the library (1 s) ends a connection that the broker has merely blocked
@@ -89,6 +89,8 @@ class Link:
         self._heartbeat = float(connection.heartbeat or 0)
         self._out: deque[memoryview] = deque()
         self._waiting = 0
+        #: Whether the last look left something unread.
+        self._more = False
         self._last_sent = self._last_heard = time.monotonic()
         #: The broker takes no messages for now (memory or disk alarm).
         self.blocked = False
@@ -116,21 +118,29 @@ class Link:
             LinkError: the connection is lost or the broker has closed it.
         """
         confirms: list[Confirm] = []
+        self._more = True
+        for _ in range(_READS):
+            data = self._read()
+            if not data:
+                self._more = False
+                break
+            self._take(data, confirms)
+        return confirms
+
+    def _take(self, data: bytes, confirms: list[Confirm]) -> None:
+        """Take note of what the broker says; add what it confirms to *confirms*."""
         try:
-            while data := self._read():
-                for news in self._reader.feed(data):
-                    match news:
-                        case Confirm():
-                            confirms.append(news)
-                        case Blocked():
-                            self.blocked = news.blocked
-                        case Closed():
-                            raise LinkError(
-                                f"the broker closed the connection: {news.code} {news.text}"
-                            )
+            told = self._reader.feed(data)
         except MalformedFrame as error:
             raise LinkError(f"the broker does not speak AMQP 0-9-1: {error}") from error
-        return confirms
+        for news in told:
+            match news:
+                case Confirm():
+                    confirms.append(news)
+                case Blocked():
+                    self.blocked = news.blocked
+                case Closed():
+                    raise LinkError(f"the broker closed the connection: {news.code} {news.text}")
 
     def wait(self, *wakers: Any, timeout: float) -> None:
         """Return when the broker or one of *wakers* (objects with fileno) has news, or time is up.
@@ -146,6 +156,9 @@ class Link:
             poll.register(waker, select.POLLIN)
         if self._heartbeat:
             timeout = min(timeout, self._heartbeat / 4)
+        if self._more:
+            # TLS may hold bytes that no poll of the socket tells of
+            timeout = 0
         poll.poll(max(timeout, 0) * 1000)
         self._flush()
         self._keep_alive()
