@@ -43,13 +43,19 @@ def _check(document: Any, *, may_hold_nul: bool) -> None:
     kinds = (list, dict, str) if may_hold_nul else (list, dict)
     level = [document]
     for _ in range(_DEPTH):
-        if may_hold_nul and any(isinstance(one, str) and "\0" in one for one in level):
-            raise NotJson(f"{_NOT_JSON}: a text holds the character NUL")
+        _refuse_nul(level)
         parts = (part for one in level for part in _parts(one, with_keys=may_hold_nul))
         level = [part for part in parts if isinstance(part, kinds)]
         if not level:
             return
-    raise NotJson(f"{_NOT_JSON}: it nests more than {_DEPTH} deep")
+    _refuse_nul(level)
+    if any(isinstance(one, list | dict) for one in level):
+        raise NotJson(f"{_NOT_JSON}: it nests more than {_DEPTH} deep")
+
+
+def _refuse_nul(level: Iterable[Any]) -> None:
+    if any(isinstance(one, str) and "\0" in one for one in level):
+        raise NotJson(f"{_NOT_JSON}: a text holds the character NUL")
 
 
 def _parts(value: Any, *, with_keys: bool) -> Iterable[Any]:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pulpit.domain.tasks import COMPLETE
-from pulpit.ports import Clock, CursorStore, Storage
+from pulpit.ports import Clock, CursorStore, Storage, Transaction
 
 __all__ = ["Keep", "Retention"]
 
 #: Rows deleted in one transaction, so that writers get their turn.
 _ROWS = 2_000
+#: A century; times much longer ago can't be told.
+_LONGEST_DAYS = 36_500.0
+_HOURS_A_DAY = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,22 +70,24 @@ class Retention:
         with self._storage.write() as transaction:
             return transaction.journal.compact(
                 now=self._clock(),
-                status_days=keep.status_days,
+                status_days=min(keep.status_days, _LONGEST_DAYS),
                 status_rows=keep.status_rows,
-                progress_hours=keep.progress_hours,
+                progress_hours=min(keep.progress_hours, _LONGEST_DAYS * _HOURS_A_DAY),
                 progress_rows=keep.progress_rows,
-                keep_after=self._confirmed(transaction.journal.size()),
+                keep_after=self._confirmed(transaction),
                 limit=_ROWS,
             )
 
-    def _confirmed(self, journal_bytes: int) -> int | None:
+    def _confirmed(self, transaction: Transaction) -> int | None:
         """Return the number above which the broker still needs what is there."""
-        if self._publisher_cursor is None or journal_bytes > self._keep.unconfirmed_bytes:
+        if self._publisher_cursor is None:
+            return None
+        if transaction.journal.size() > self._keep.unconfirmed_bytes:
             return None
         return self._cursors.load(self._publisher_cursor)
 
     def purge_tasks(self) -> int:
         """Delete tasks that ended long ago; return how many."""
-        before = self._clock() - timedelta(days=self._keep.task_days)
+        before = self._clock() - timedelta(days=min(self._keep.task_days, _LONGEST_DAYS))
         with self._storage.write() as transaction:
             return transaction.tasks.purge(COMPLETE, before=before)
