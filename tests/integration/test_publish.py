@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import createrepo_c
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pulpit.domain.units import Unit
@@ -385,15 +385,20 @@ _PACKAGES = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(_PACKAGES)
-def test_nothing_is_lost(tmp_path_factory: pytest.TempPathFactory, units: list[Unit]) -> None:
+def test_nothing_is_lost(store: Shelf) -> None:
     """Whatever packages a repository has, all of them are published and no others."""
-    with shelf(tmp_path_factory.mktemp("property")) as store:
-        store.repository("zoo", units)
-        _, folder = store.publish("zoo")
+    numbers = itertools.count()
+
+    @settings(max_examples=25, deadline=None)
+    @given(_PACKAGES)
+    def check(units: list[Unit]) -> None:
+        repo_id = f"zoo{next(numbers)}"
+        store.repository(repo_id, units)
+        _, folder = store.publish(repo_id)
         assert folder is not None
         found = parsed(folder)
         expected = {unit.package.checksum for unit in units if unit.package}
         assert set(found) == expected
         assert len({item.location_href for item in found.values()}) == len(expected)
+
+    check()

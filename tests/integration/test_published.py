@@ -83,6 +83,13 @@ def test_real_server(store: Shelf) -> None:
     asyncio.run(run())
 
 
+def test_how_long_it_may_be_kept(store: Shelf) -> None:
+    """Only what is named by its content may be kept without asking again."""
+    kept = {path: get(store, path).headers["cache-control"] for path in (_BELL, _REPOMD)}
+    assert set(kept.values()) == {"max-age=0, must-revalidate"}
+    assert get(store, published_name(store, "primary")).headers["cache-control"] == "max-age=86400"
+
+
 def test_head(store: Shelf) -> None:
     """HEAD answers as GET does, without the body."""
     whole, head = get(store, _BELL), get(store, _BELL, method="HEAD")
@@ -170,6 +177,7 @@ def test_range_of_the_same_file_only(store: Shelf) -> None:
         "a/zoo/Packages/b/%2e%2e/b/bell-1.0-1.noarch.rpm",
         "a/zoo/repodata/..%2f..%2frepomd.xml",
         "a//zoo/repodata/repomd.xml",
+        "a/zoo//",
         "..%2f..%2fpulpit.db",
         "%00",
         "%ff%fe",

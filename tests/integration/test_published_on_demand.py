@@ -83,6 +83,20 @@ def test_first_reader_fetches(store: Shelf) -> None:
     assert leftovers(store) == 0
 
 
+def test_file_that_somebody_deleted(store: Shelf) -> None:
+    """A package whose file is gone from the store is fetched again."""
+    sources = Sources({_URL: _PIECES})
+
+    async def act() -> None:
+        async with serving(store, sources) as client:
+            await client.get(_BELL)
+            store.files.path(unit(store).artifact or "").unlink()
+            assert (await client.get(_BELL)).content == _RPM
+
+    run(act())
+    assert sources.asked == [_URL] * 2
+
+
 def test_stampede_fetches_once(store: Shelf) -> None:
     """However many ask at once, the package is downloaded once, and all get it while it comes."""
     gate = asyncio.Event()

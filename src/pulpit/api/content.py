@@ -45,7 +45,8 @@ _TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 _RANGES = re.compile(r"bytes *= *([0-9]+-[0-9]*|-[0-9]+)( *, *([0-9]+-[0-9]*|-[0-9]+))*", re.ASCII)
-_MAX_AGE = {True: "max-age=0, must-revalidate", False: "max-age=86400"}
+#: How long a file may be kept without asking again, by whether its name tells its content.
+_MAX_AGE = {False: "max-age=0, must-revalidate", True: "max-age=86400"}
 
 
 class _File(FileResponse):
@@ -120,7 +121,7 @@ def _headers(tag: str | None = None, name: str = "") -> dict[str, str]:
     headers = {"X-Content-Type-Options": "nosniff"}
     if tag is not None:
         headers["ETag"] = f'"{tag}"'
-        headers["Cache-Control"] = _MAX_AGE[name == "repomd.xml"]
+        headers["Cache-Control"] = _MAX_AGE[name == tag]
     return headers
 
 

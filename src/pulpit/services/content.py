@@ -75,7 +75,7 @@ class Content:
         Args:
             path: without a leading slash; a folder with or without its slash.
         """
-        if len(path) > MAX_PATH:
+        if len(path) > MAX_PATH or "//" in f"/{path}":
             return None
         with self._storage.read() as transaction:
             resolved = transaction.publications.resolve(path)
@@ -83,14 +83,13 @@ class Content:
                 names = transaction.publications.listing(path)
                 return None if names is None else Folder(names=names)
         publication, inner, unit = resolved
-        with suppress(FileNotFoundError):
-            return (
-                self._generated(publication, inner)
-                if unit is None
-                else self.package(unit, publication.repo_id)
-            )
-        # removed by the cleaning since it was looked up
-        return None
+        if unit is not None:
+            return self.package(unit, publication.repo_id)
+        try:
+            return self._generated(publication, inner)
+        except FileNotFoundError:
+            # removed by the cleaning since it was looked up
+            return None
 
     def _generated(self, publication: Publication, inner: str) -> Stored:
         """Return a file of metadata."""
@@ -105,10 +104,12 @@ class Content:
         if unit.package is None:
             raise PulpitError(f"Unit {unit.id} is published and is no package.")
         tag = f"{unit.package.checksum_type}-{unit.package.checksum}"
-        if unit.artifact is None:
-            return Absent(unit=unit, package=unit.package, repo_id=repo_id, tag=tag)
-        path = self._files.path(unit.artifact)
-        return Stored(path=path, stat=path.stat(), tag=tag)
+        if unit.artifact is not None:
+            path = self._files.path(unit.artifact)
+            # a file that somebody has deleted is fetched again
+            with suppress(FileNotFoundError):
+                return Stored(path=path, stat=path.stat(), tag=tag)
+        return Absent(unit=unit, package=unit.package, repo_id=repo_id, tag=tag)
 
     def clean_up(self) -> int:
         """Remove publications that were replaced or given up a while ago, and stray files.

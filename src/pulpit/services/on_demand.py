@@ -137,11 +137,8 @@ class OnDemand:
         """Get the package; whatever happens, those who wait are told."""
         unit_id = fetch.absent.unit.id
         try:
-            async with self._slots, self._lease(unit_id) as is_mine:
-                if is_mine:
-                    fetch.stored = await self._download(fetch)
-                else:
-                    fetch.stored = await asyncio.to_thread(self._look, fetch.absent)
+            async with self._slots, self._lease(fetch.absent) as stored:
+                fetch.stored = stored or await self._download(fetch)
         except PulpitError as error:
             fetch.failure = error
         finally:
@@ -151,19 +148,21 @@ class OnDemand:
             fetch.changed.tell()
 
     @asynccontextmanager
-    async def _lease(self, unit_id: int) -> AsyncIterator[bool]:
-        """Wait until the download is ours (True), or another process has done it (False)."""
+    async def _lease(self, absent: Absent) -> AsyncIterator[Stored | None]:
+        """Wait until the download is ours (None), or another process has done it."""
+        unit_id = absent.unit.id
         while not await asyncio.to_thread(self._claim, unit_id):
             await asyncio.sleep(_POLL)
-            if await asyncio.to_thread(self._is_here, unit_id):
-                break
-        if await asyncio.to_thread(self._is_here, unit_id):
+            if stored := await asyncio.to_thread(self._look, absent):
+                yield stored
+                return
+        if stored := await asyncio.to_thread(self._look, absent):
             await asyncio.to_thread(self._release, unit_id)
-            yield False
+            yield stored
             return
         renewal = asyncio.create_task(self._renew(unit_id))
         try:
-            yield True
+            yield None
         finally:
             renewal.cancel()
             await asyncio.gather(renewal, return_exceptions=True)
@@ -210,19 +209,12 @@ class OnDemand:
         with self._storage.write() as transaction:
             transaction.content.release_download(unit_id, self._owner)
 
-    def _is_here(self, unit_id: int) -> bool:
-        """Tell whether the package is stored."""
-        with self._storage.read() as transaction:
-            return transaction.content.unit(unit_id).artifact is not None
-
-    def _look(self, absent: Absent) -> Stored:
-        """Return the package that another process has stored."""
+    def _look(self, absent: Absent) -> Stored | None:
+        """Return the package if it is stored by now."""
         with self._storage.read() as transaction:
             unit = transaction.content.unit(absent.unit.id)
         found = self._content.package(unit, absent.repo_id)
-        if isinstance(found, Absent):
-            raise DownloadFailed(absent.package.filename, "another process has not got it")
-        return found
+        return found if isinstance(found, Stored) else None
 
     def _sources(self, absent: Absent) -> Sequence[tuple[Importer, str]]:
         """Return where the package may be had, with the importer that knows how."""
