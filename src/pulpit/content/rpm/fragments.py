@@ -7,7 +7,7 @@ DTD, and so no entity, ever reaches the parser.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Container, Generator, Iterator
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
@@ -30,11 +30,11 @@ _USUAL = {
 }
 #: The tags that are all there is in the smaller two; counting is far faster than matching.
 _TAGS = {
-    "filelists": ("<version ", "</version>", "<file>", "<file ", "</file>"),
-    "otherdata": ("<version ", "</version>", "<changelog ", "</changelog>"),
+    "filelists": (b"<version ", b"</version>", b"<file>", b"<file ", b"</file>"),
+    "otherdata": (b"<version ", b"</version>", b"<changelog ", b"</changelog>"),
 }
 #: In primary: what is no tag, or has a namespace prefix that is not the usual one.
-_FOREIGN = re.compile(r"<(?:[!?]|/?(?!rpm:)[\w.-]*:)")
+_FOREIGN = re.compile(rb"<(?:[!?]|/?(?!rpm:)[\w.-]*:)")
 _MAX_HEAD = 64 << 10
 #: Bytes of one package's element; a kernel's or a font collection's file list has a few million.
 _MAX_FRAGMENT = 32 << 20
@@ -113,18 +113,18 @@ class Fragments:
                 raise self._refuse("has a package whose entry is far too large")
             *elements, rest = (rest + piece).split(_END)
 
-    def stand_alone(self, count: int, text: str) -> bool:
+    def stand_alone(self, count: int, text: bytes) -> bool:
         """Tell whether each of *count* elements is well-formed if *text*, all of them, is.
 
         Without comments and the like, an element that begins once and ends once is whole.
         """
-        packages = text.count("<package ")
-        if not self.usual or packages != count or text.count("<package>"):
+        packages = text.count(b"<package ")
+        if not self.usual or packages != count or b"<package>" in text:
             return False
         tags = _TAGS.get(self._root)
         if tags is None:
             return not _FOREIGN.search(text)
-        return text.count("<") == sum(map(text.count, tags), packages + text.count("</package>"))
+        return text.count(b"<") == sum(map(text.count, tags), packages + text.count(_END))
 
     def _refuse(self, reason: str) -> Unparsable:
         """Return the error that says why the file is refused."""
@@ -140,10 +140,9 @@ class PairedFragments:
         self._rest = iter(fragments)
         #: Elements of packages that primary lists later, by pkgid.
         self._early: dict[str, bytes] = {}
-        self._seen: set[str] = set()
 
-    def take(self, pkgids: Collection[str]) -> dict[str, bytes]:
-        """Return pkgid to element of these packages.
+    def take(self, pkgids: Collection[str], listed: Container[str]) -> dict[str, bytes]:
+        """Return pkgid to element of these packages; *listed* are those taken before, and these.
 
         Raises:
             Unparsable: one is missing.
@@ -155,29 +154,28 @@ class PairedFragments:
             if pkgid is None:
                 raise Unparsable(f"{self.url} lacks a package that primary lists", url=self.url)
             if pkgid in wanted:
-                found[pkgid] = element
-            else:
-                self._early[pkgid] = element
+                found.setdefault(pkgid, element)
+            elif pkgid not in listed:
+                self._early.setdefault(pkgid, element)
         return found
 
-    def finish(self) -> None:
+    def finish(self, listed: Container[str]) -> None:
         """Read to the end.
 
         Raises:
-            Unparsable: there are packages left that primary does not list.
+            Unparsable: there is a package that is not *listed*.
         """
         pkgid, _ = self._next()
+        while pkgid in listed:
+            pkgid, _ = self._next()
         if pkgid is not None or self._early:
             raise Unparsable(f"{self.url} has a package that primary lacks", url=self.url)
 
     def _next(self) -> tuple[str | None, bytes]:
-        """Return the next element of a package not seen before; None at the end."""
+        """Return the next element with its pkgid; None at the end."""
         for element in self._rest:
             match = _PKGID.search(element)
             if match is None:
                 raise Unparsable(f"{self.url} has a package without pkgid", url=self.url)
-            pkgid = match[1].decode(errors="replace")
-            if pkgid not in self._seen:
-                self._seen.add(pkgid)
-                return pkgid, element
+            return match[1].decode(errors="replace"), element
         return None, b""

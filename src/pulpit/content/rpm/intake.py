@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from pulpit.domain.units import Unit
 from pulpit.errors import DownloadFailed, MalformedRepository, Unparsable
 from pulpit.ports import ContentStore, TaskContext
 
-__all__ = ["Intake", "Offer", "intact"]
+__all__ = ["Intake", "intact"]
 
 #: Batches of the parser that are written in one transaction; the other writers wait for it.
 _TOGETHER = 5
@@ -29,20 +30,6 @@ _TOGETHER = 5
 _FILES = 64
 #: With so many packages failing, nothing is gained by trying the rest.
 _MAX_FAILURES = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A package that the feed offers, which is a unit of the store by now."""
-
-    held: Held
-    #: Of its unit key.
-    digest: bytes
-    url: str
-    size: int
-    checksum: Digest
-    #: Whether its file is in the store.
-    stored: bool
 
 
 def intact(path: Path, digest: str, *, thorough: bool) -> bool:
@@ -59,7 +46,12 @@ class Intake:
     def __init__(self, context: TaskContext, plan: SyncPlan) -> None:
         self._context = context
         self._plan = plan
-        self.offers: list[Offer] = []
+        #: The packages that the feed offers, which are units of the store by now.
+        self.offered: list[Held] = []
+        #: Unit id to URL, of those whose files are not downloaded by the sync itself.
+        self.sources: dict[int, str] = {}
+        #: Of those whose files are missing: what to download, for which units.
+        self._wanted: dict[Wanted, list[int]] = defaultdict(list)
         #: Units that were not in the store before.
         self._added: set[int] = set()
         #: Files that were kept and that no row names yet.
@@ -75,18 +67,17 @@ class Intake:
         while found := list(chain.from_iterable(islice(batches, _TOGETHER))):
             self._store(packages, [one for one in found if one.type_id not in self._plan.skipped])
 
-    def download(self, feed: Feed, chosen: Collection[int], progress: SyncProgress) -> None:
+    def download(self, feed: Feed, chosen: AbstractSet[int], progress: SyncProgress) -> None:
         """Download the files of those chosen units that are not in the store.
 
         Raises:
             DownloadFailed: at least one can't be had, or is not what the metadata say.
         """
-        wanted: dict[Wanted, list[int]] = defaultdict(list)
-        for offer in self.offers:
-            if not offer.stored and offer.held.unit_id in chosen:
-                limit = offer.size
-                one = Wanted(url=offer.url, limit=limit, size=limit, checksum=offer.checksum)
-                wanted[one].append(offer.held.unit_id)
+        wanted = {
+            one: unit_ids
+            for one, unit_ids in self._wanted.items()
+            if not chosen.isdisjoint(unit_ids)
+        }
         progress.expect(items=len(wanted), size=sum(one.limit for one in wanted))
         failures: list[DownloadFailed] = []
         waiting: list[Fetched] = []
@@ -143,12 +134,18 @@ class Intake:
             self._added.update(fresh.values())
             ids = {**ids, **fresh}
         for one in found:
-            held = Held(ids[one.digest], one.type_id, nevra_of(one.columns))
-            checksum = _checksum(one)
-            url = _url(self._plan.access.feed, one)
-            self.offers.append(
-                Offer(held, one.digest, url, one.columns.size, checksum, checksum in stored)
-            )
+            self._offer(one, ids[one.digest], is_stored=_checksum(one) in stored)
+
+    def _offer(self, package: FeedPackage, unit_id: int, *, is_stored: bool) -> None:
+        """Remember what a package is, and where its file comes from."""
+        self.offered.append(Held(unit_id, package.type_id, nevra_of(package.columns)))
+        url = _url(self._plan.access.feed, package)
+        if not self._plan.immediate:
+            self.sources[unit_id] = url
+        elif not is_stored:
+            size = package.columns.size
+            wanted = Wanted(url=url, limit=size, size=size, checksum=_checksum(package))
+            self._wanted[wanted].append(unit_id)
 
     def _stored(self, content: ContentStore, found: Sequence[FeedPackage]) -> dict[Digest, str]:
         """Return checksum to SHA-256 of the packages whose files are in the store."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 from uuid import uuid4
+from xml.parsers.expat import ExpatError, ParserCreate
 from xml.sax.saxutils import escape
 
 import createrepo_c
@@ -87,8 +88,8 @@ class Packages:
         elements = iter(self._primary)
         while batch := list(islice(elements, _BATCH)):
             yield self._batch(batch)
-        self._filelists.finish()
-        self._other.finish()
+        self._filelists.finish(self._nevras)
+        self._other.finish(self._nevras)
 
     def unit(self, package: FeedPackage, *, artifact: str | None) -> Unit:
         """Return the package as a unit, with its three chunks as publishing writes them."""
@@ -104,29 +105,31 @@ class Packages:
 
     def _batch(self, elements: list[bytes]) -> list[FeedPackage]:
         """Parse one batch of primary with what the other two have of it."""
-        text = _decoded(elements, self._primary.url)
+        text = b"".join(elements)
         found = _parse_primary(text, self._primary.url, len(elements))
         packages: dict[str, Any] = {}
         kept: dict[str, list[bytes | None]] = {}
         keep = self._primary.stand_alone(len(elements), text)
         for package, element in zip(found, elements, strict=True):
-            if self._is_new(package):
-                packages[package.pkgId] = package
-                kept[package.pkgId] = [element if keep else None]
+            pkgid = package.pkgId
+            if self._is_new(pkgid, package.nevra()):
+                packages[pkgid] = package
+                kept[pkgid] = [element if keep else None]
         for kind, source in (("filelists", self._filelists), ("other", self._other)):
-            for pkgid, rest in _complete(kind, source, packages).items():
-                kept[pkgid].append(rest)
+            paired = source.take(packages, self._nevras)
+            keep = _complete(kind, source, paired, packages)
+            for pkgid, one in paired.items():
+                kept[pkgid].append(one if keep else None)
         return [self._checked(package, kept[pkgid]) for pkgid, package in packages.items()]
 
-    def _is_new(self, package: Any) -> bool:
+    def _is_new(self, pkgid: str, nevra: str) -> bool:
         """Tell a package from one that is listed twice; one pkgid for two packages is a lie."""
-        nevra = package.nevra()
-        known = self._nevras.get(package.pkgId)
-        if known is None:
-            self._nevras[package.pkgId] = nevra
-        elif known != nevra:
+        known = self._nevras.setdefault(pkgid, nevra)
+        if known is nevra:
+            return True
+        if known != nevra:
             raise self._refuse(f"{known} and {nevra} have the same pkgid")
-        return known is None
+        return False
 
     def _checked(self, parsed: Any, elements: list[bytes | None]) -> FeedPackage:
         """Check what a package says of itself."""
@@ -178,20 +181,12 @@ class Packages:
         return Unparsable(f"{self._primary.url}: {reason}", url=self._primary.url)
 
 
-def _decoded(elements: Iterable[bytes], url: str) -> str:
-    """Return elements as one text."""
-    try:
-        return b"".join(elements).decode()
-    except UnicodeDecodeError as error:
-        raise Unparsable(f"{url} is not encoded in UTF-8", url=url) from error
-
-
-def _parse_primary(text: str, url: str, count: int) -> list[Any]:
+def _parse_primary(text: bytes, url: str, count: int) -> list[Any]:
     """Parse that many elements of primary."""
     found: list[Any] = []
     try:
-        createrepo_c.xml_parse_primary_snippet(text, pkgcb=found.append, do_files=False)
-    except createrepo_c.CreaterepoCError as error:
+        createrepo_c.xml_parse_primary_snippet(text.decode(), pkgcb=found.append, do_files=False)
+    except (createrepo_c.CreaterepoCError, UnicodeDecodeError) as error:
         raise _unparsable(url, error) from error
     if len(found) != count:
         raise Unparsable(f"{url} has elements that are no packages", url=url)
@@ -199,21 +194,32 @@ def _parse_primary(text: str, url: str, count: int) -> list[Any]:
 
 
 def _complete(
-    kind: str, source: PairedFragments, packages: dict[str, Any]
-) -> dict[str, bytes | None]:
-    """Fill the packages with what filelists or other say; return the elements that may be kept."""
-    elements = source.take(packages)
-    text = _decoded(elements.values(), source.url)
+    kind: str, source: PairedFragments, elements: dict[str, bytes], packages: dict[str, Any]
+) -> bool:
+    """Check the packages' elements of filelists or other; return whether they may be kept.
+
+    If not, they are read into the packages, to be written anew.
+    """
+    text = b"".join(elements.values())
+    keep = source.stand_alone(len(elements), text)
     done: list[Any] = []
     parse = getattr(createrepo_c, f"xml_parse_{kind}_snippet")
     try:
-        parse(text, newpkgcb=lambda pkgid, _n, _a: packages.get(pkgid), pkgcb=done.append)
-    except createrepo_c.CreaterepoCError as error:
+        if keep:
+            _check_form(text)
+            return True
+        parse(text.decode(), newpkgcb=lambda pkgid, _n, _a: packages.get(pkgid), pkgcb=done.append)
+    except (createrepo_c.CreaterepoCError, UnicodeDecodeError, ExpatError) as error:
         raise _unparsable(source.url, error) from error
     if len(done) != len(packages):
         raise Unparsable(f"{source.url} has elements that are no packages", url=source.url)
-    keep = source.stand_alone(len(elements), text)
-    return {pkgid: element if keep else None for pkgid, element in elements.items()}
+    return False
+
+
+def _check_form(text: bytes) -> None:
+    """Raise ExpatError unless *text*, which has no entities, is well-formed."""
+    whole = b"<all>%s</all>" % text
+    ParserCreate("utf-8").Parse(whole, True)  # noqa: FBT003 - it takes no keywords
 
 
 def _chunks(package: FeedPackage) -> tuple[bytes, bytes, bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from sys import intern
 
 from pulpit.content.rpm.version import evr_key
 from pulpit.domain.units import PackageColumns
@@ -26,7 +27,14 @@ class Held:
 
 def nevra_of(package: PackageColumns) -> Nevra:
     """Return what tells a package from others of its name."""
-    return (package.name, package.epoch, package.version, package.release, package.arch)
+    # many packages share each of these
+    return (
+        intern(package.name),
+        intern(package.epoch),
+        intern(package.version),
+        intern(package.release),
+        intern(package.arch),
+    )
 
 
 def without_duplicates(held: Iterable[Held], offered: Iterable[Held]) -> dict[int, Held]:

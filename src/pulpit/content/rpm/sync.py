@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,7 +27,7 @@ from pulpit.content.rpm.retention import Held, nevra_of, retained, without_dupli
 from pulpit.domain.clock import new_oid, render_time
 from pulpit.domain.repositories import Importer, Repository
 from pulpit.domain.units import PACKAGE_TYPES, unit_key_digest
-from pulpit.errors import ContentError, Fenced
+from pulpit.errors import ContentError, Fenced, MissingResource
 from pulpit.ports import TaskContext, Transaction
 
 __all__ = ["Counts", "Sync"]
@@ -148,7 +149,7 @@ class Sync:
             for unit in holders
         )
 
-    def _kept_packages(self, modules: Collection[Document]) -> Collection[int]:
+    def _kept_packages(self, modules: Collection[Document]) -> AbstractSet[int]:
         """Return the ids of the packages that the repository is to have."""
         skipped = self._plan.skipped
         with self._context.storage.read() as transaction:
@@ -157,7 +158,7 @@ class Sync:
                 for unit in transaction.content.packages(self._repository.id)
                 if unit.package
             ]
-        offered = [offer.held for offer in self._intake.offers]
+        offered = self._intake.offered
         if self._plan.remove_missing:
             present = [one for one in present if one.type_id in skipped]
         kept = without_duplicates(present, offered)
@@ -222,21 +223,17 @@ class Sync:
             return content.associate(self._repository.id, unit_ids, now=self._context.clock())
         except Exception as error:
             # asked only now: of many units the question takes as long as the rest
-            new = [one for one in self._intake.offers if one.held.unit_id in set(unit_ids)]
-            for type_id in {one.held.type_id for one in new}:
-                digests = {one.digest for one in new if one.held.type_id == type_id}
-                if len(content.known(type_id, digests)) != len(digests):
+            for unit_id in unit_ids:
+                try:
+                    content.unit(unit_id)
+                except MissingResource:
                     reason = "Packages were removed as orphans meanwhile: sync again"
                     raise ContentError(reason) from error
             raise
 
     def _set_sources(self, transaction: Transaction, kept: Collection[int]) -> None:
         """Keep where the files are that were not downloaded."""
-        sources = {
-            offer.held.unit_id: offer.url
-            for offer in self._intake.offers
-            if offer.held.unit_id in kept and not self._plan.immediate
-        }
+        sources = {unit_id: url for unit_id, url in self._intake.sources.items() if unit_id in kept}
         if sources:
             transaction.content.set_sources(self._repository.id, sources)
 
