@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -63,18 +63,27 @@ class ReadyProcess:
         with self._changed:
             return list(self._lines)
 
+    def wait_for(self, wanted: Callable[[Sequence[str]], bool], *, seconds: float) -> bool:
+        """Return whether the lines became what is wanted before the end, and in time."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or wanted(self._lines), seconds)
+            return wanted(self._lines)
+
+    @property
+    def ended(self) -> bool:
+        """Whether all that the process wrote was read, and it has ended."""
+        with self._changed:
+            return self._ended
+
     def wait_ready(self, mark: str, *, seconds: float) -> str:
         """Return what was printed once a line holds *mark*.
 
         Raises:
             RuntimeError: the process has ended, or did not print it in time.
         """
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._ended or any(mark in line for line in self._lines), seconds
-            )
-            output = "".join(self._lines)
-        if mark not in output:
+        ready = self.wait_for(lambda lines: any(mark in line for line in lines), seconds=seconds)
+        output = "".join(self.lines())
+        if not ready:
             self.terminate(seconds=5)
             raise RuntimeError(f"not ready: {output}")
         return output

@@ -6,12 +6,10 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sys
-import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +18,7 @@ import pytest
 
 from pulpit.domain.events import Event
 from pulpit.events.message import EXCHANGE
+from tests.acceptance.server import ReadyProcess
 from tests.door_server import DoorThread, status, task_message
 from tests.services import missing
 from tests.services.rabbitmq import RabbitMQ
@@ -27,7 +26,6 @@ from tests.services.rabbitmq import RabbitMQ
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "consumers"
 NODE_MODULES = Path(__file__).parent / "node" / "node_modules"
 CONSUMERS = sorted(path.name for path in FOLDER.iterdir() if path.suffix in {".py", ".js", ".sh"})
-LOST = "the consumer has ended: "
 
 
 class Source(Protocol):
@@ -93,68 +91,44 @@ def command(name: str) -> list[str]:
 
 
 class Consumer:
-    """An example that runs; its lines are kept as they come."""
+    """An example that runs."""
 
     def __init__(self, name: str, url: str, *arguments: str) -> None:
         environ = {**os.environ, "AMQP_URL": url, "NODE_PATH": str(NODE_MODULES)}
-        self._process = subprocess.Popen(
-            [*command(name), *arguments],
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._lines: list[str] = []
-        self._changed = threading.Condition()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as lines:
-            for line in lines:
-                self._keep(line)
-        self._keep(f"{LOST}{self._process.wait()}")
-
-    def _keep(self, line: str) -> None:
-        with self._changed:
-            self._lines.append(line.strip())
-            self._changed.notify_all()
+        self._running = ReadyProcess([*command(name), *arguments], environ=environ)
 
     def received(self) -> list[tuple[str, str]]:
         """Return routing key and state of what was printed so far."""
-        told = []
-        for line in list(self._lines):
-            if line.startswith("{"):
-                report = json.loads(line)
-                told.append((f"tasks.{report['task_id']}", report["state"]))
-            elif line.startswith("tasks."):
-                key, _, state = line.partition(" ")
-                told.append((key, state))
-        return told
+        return _received(self._running.lines())
 
     def wait_for(self, key: str, state: str, *, seconds: float) -> bool:
         """Return whether this message was printed in time; fail if the example has ended."""
-        with self._changed:
-            found = self._changed.wait_for(
-                lambda: (key, state) in self.received() or self._ended(), seconds
-            )
-        assert (key, state) in self.received() or not self._ended(), "\n".join(self._lines)
+        found = self._running.wait_for(
+            lambda lines: (key, state) in _received(lines), seconds=seconds
+        )
+        assert found or not self._running.ended, "".join(self._running.lines())
         return found
-
-    def _ended(self) -> bool:
-        return bool(self._lines) and self._lines[-1].startswith(LOST)
 
     def exit_code(self) -> int:
         """Wait for the end and return the exit code."""
-        return self._process.wait(20)
+        return self._running.process.wait(20)
 
     def stop(self) -> None:
         """End the example, whatever it does."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        self._process.wait()
-        self._reader.join(10)
+        self._running.kill()
+
+
+def _received(lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Return routing key and state in the lines of an example."""
+    told = []
+    for line in lines:
+        if line.startswith("{"):
+            report = json.loads(line)
+            told.append((f"tasks.{report['task_id']}", report["state"]))
+        elif line.startswith("tasks."):
+            key, _, state = line.strip().partition(" ")
+            told.append((key, state))
+    return told
 
 
 def event(task: str, state: str, revision: int) -> Event:

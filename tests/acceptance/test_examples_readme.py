@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.server import ReadyProcess
-from tests.services import missing
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {"README.md": "## Quick start", "docs/tutorial/index.md": "## Start the server"}
@@ -38,7 +37,7 @@ def refuse_taken_ports() -> None:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
-                missing(f"a free port {port}")
+                pytest.skip(f"port {port} is taken here")
 
 
 @pytest.fixture

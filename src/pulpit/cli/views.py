@@ -148,6 +148,8 @@ class LiveView:
         self._notice = None
         if report.state.is_complete:
             self._reports.pop(report.task_id, None)
+            # first without the task's bars, which would stand below its end until the next frame
+            self._live.refresh()
             self._console.print(_finished(report))
         else:
             self._reports[report.task_id] = report
