@@ -210,6 +210,31 @@ def test_negation_selects_the_rest(
     assert sorted(found + others) == [1]
 
 
+@pytest.mark.parametrize("name", ["text", "size", "flag", "at", "json"])
+def test_every_comparison_of_every_kind(connection: Connection, name: str) -> None:
+    """Each value compares with each operand as in memory, by every operator, for every column."""
+    texts = ["", "a", "ab", "B", "é", "2026-03-01T12:00:00Z", "2026-03-01T12:00:01Z"]
+    numbers = [-1, 0, 1, 2.5, 2**62]
+    halves = [MOMENT + timedelta(milliseconds=500 * half) for half in range(-3, 4)]
+    kinds: dict[str, list[Any]] = {
+        "text": texts,
+        "size": numbers,
+        "flag": [True, False],
+        "at": halves,
+        "json": [*texts, *numbers, True, False, {"a": 1}, [1, "a"], []],
+    }
+    numbered = _fill(
+        connection,
+        [dict.fromkeys(FIELDS) | {name: value} for value in (None, *kinds[name])],
+    )
+    date = {"$date": "2026-03-01T12:00:00Z"}
+    for operand in (*texts, *numbers, date):
+        for operator in ("$eq", "$ne", "$lt", "$lte", "$gt", "$gte"):
+            criteria = parse_criteria({"filters": {name: {operator: operand}}})
+            expected = [row["number"] for row in select(numbered, criteria, lambda row: row)]
+            assert _selected(connection, criteria) == expected, (operator, operand)
+
+
 @pytest.mark.parametrize("operator", ["$and", "$or", "$nor"])
 def test_largest_filters_run(connection: Connection, operator: str) -> None:
     """A filter with as many clauses and values as are allowed is no problem to the database."""
