@@ -185,7 +185,7 @@ class Consumer:
     def __enter__(self) -> Self:
         self._thread.start()
         if not self._ready.wait(10):
-            raise DemoFailed(f"no AMQP consumer could be attached on port {self._url}")
+            raise DemoFailed(f"no AMQP consumer could be attached at {self._url}")
         return self
 
     def __exit__(
