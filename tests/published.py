@@ -29,6 +29,7 @@ __all__ = ["START", "Report", "Shelf", "document", "metadata_file", "package", "
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _OID = "0" * 24
+_DUMPS = ("xml_dump_primary", "xml_dump_filelists", "xml_dump_other")
 
 Report = Mapping[str, Any]
 
@@ -157,40 +158,27 @@ def package(
     """Return a package as a sync keeps it.
 
     Args:
-        name: its name; *version* and *arch* likewise.
-        version: see name.
-        arch: see name.
+        name: its name.
+        version: its version.
+        arch: its architecture.
         content: the bytes of its file, by which it is known.
         artifact: SHA-256 of the stored file.
         filename: another name of the file than usual.
         **told: attributes of createrepo_c's package, such as ``summary``.
     """
     file = content if content is not None else f"{name}-{version}.{arch}".encode()
-    checksum = sha256(file).hexdigest()
-    filename = filename or f"{name}-{version}-1.{arch}.rpm"
-    parsed = createrepo_c.Package()
-    parsed.name, parsed.epoch, parsed.version = name, "0", version
-    parsed.release, parsed.arch = "1", arch
-    parsed.pkgId, parsed.checksum_type, parsed.size_package = checksum, "sha256", len(file)
-    parsed.summary, parsed.description = f"The {name}", f"A {name} & <more>"
-    parsed.rpm_license = "MIT"
-    parsed.location_href = f"Packages/{filename[0].lower()}/{filename}"
-    parsed.files = [(None, "/usr/bin/", name)]
-    parsed.changelogs = [("Somebody <some@body.example> - 1.0-1", 1700000000, "- first")]
-    for key, value in told.items():
-        setattr(parsed, key, value)
-    dumps = ("xml_dump_primary", "xml_dump_filelists", "xml_dump_other")
     columns = PackageColumns(
         name=name,
         epoch="0",
         version=version,
         release="1",
         arch=arch,
-        filename=filename,
+        filename=filename or f"{name}-{version}-1.{arch}.rpm",
         size=len(file),
         checksum_type="sha256",
-        checksum=checksum,
+        checksum=sha256(file).hexdigest(),
     )
+    parsed = _parsed(columns, told)
     values = dataclasses.asdict(columns)
     names = ("name", "epoch", "version", "release", "arch", "checksum")
     return Unit(
@@ -198,9 +186,26 @@ def package(
         type_id="rpm",
         key={**{key: values[key] for key in names}, "checksumtype": "sha256"},
         package=columns,
-        chunks=tuple(_packed(getattr(createrepo_c, dump)(parsed)) for dump in dumps),
+        chunks=tuple(_packed(getattr(createrepo_c, dump)(parsed)) for dump in _DUMPS),
         artifact=artifact,
     )
+
+
+def _parsed(columns: PackageColumns, told: Mapping[str, Any]) -> Any:
+    """Return the package as createrepo_c reads it from a feed."""
+    name = columns.name
+    parsed = createrepo_c.Package()
+    parsed.name, parsed.epoch, parsed.version = name, columns.epoch, columns.version
+    parsed.release, parsed.arch, parsed.pkgId = columns.release, columns.arch, columns.checksum
+    parsed.checksum_type, parsed.size_package = columns.checksum_type, columns.size
+    parsed.summary, parsed.description = f"The {name}", f"A {name} & <more>"
+    parsed.rpm_license = "MIT"
+    parsed.location_href = f"Packages/{columns.filename[0].lower()}/{columns.filename}"
+    parsed.files = [(None, "/usr/bin/", name)]
+    parsed.changelogs = [("Somebody <some@body.example> - 1.0-1", 1700000000, "- first")]
+    for key, value in told.items():
+        setattr(parsed, key, value)
+    return parsed
 
 
 def document(type_id: str, key: Mapping[str, Any], text: str) -> Unit:

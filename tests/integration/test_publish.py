@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pulpit.domain.units import Unit
-from pulpit.errors import InvalidValue, MalformedRepository, MissingValue
+from pulpit.errors import InvalidValue, MalformedRepository
 from tests.published import Shelf, document, metadata_file, package, shelf
 
 _UNCHANGED = "Skipped: Repository content has not changed since last publish."
@@ -323,37 +323,6 @@ def test_url_of_another(store: Shelf, taken: str) -> None:
         store.publish("second", relative_url=taken)
     assert caught.value.names == ("relative_url",)
     assert store.publish("second", relative_url="a/bc")[1] is not None
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["", "/", "/a", "a//b", "a/../b", "..", "a/.", "a\nb", "a\\b", "\ud800", "x" * 1001, 5, ["a"]],
-)
-def test_bad_relative_url(store: Shelf, url: Any) -> None:
-    """A relative URL that could lead elsewhere is refused."""
-    store.repository("zoo")
-    with pytest.raises(InvalidValue) as caught:
-        store.publish("zoo", relative_url=url)
-    assert caught.value.names == ("relative_url",)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("checksum_type", "md5"), ("checksum_type", []), ("compress_type", "rar"), ("http", "maybe")],
-)
-def test_bad_config(store: Shelf, key: str, value: Any) -> None:
-    """A value that can't be used is refused by its name."""
-    store.repository("zoo")
-    with pytest.raises(InvalidValue) as caught:
-        store.publish("zoo", **{key: value})
-    assert caught.value.names == (key,)
-
-
-def test_missing_relative_url(store: Shelf) -> None:
-    """Without a relative URL there is nowhere to publish."""
-    store.repository("zoo")
-    with pytest.raises(MissingValue, match="relative_url"):
-        store.publish("zoo", relative_url=None)
 
 
 def test_failing_database_leaves_nothing(store: Shelf) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -59,23 +59,19 @@ class YumDistributor:
                 protocols=len(config.protocols),
                 progress=lambda report, boundary: context.progress(report, boundary=boundary),
             )
-            publishing = Publishing(
-                context=context,
-                repository=current,
-                publication=publication,
-                content=transaction.content,
-                steps=steps,
-                checksum_type=config.checksum_type,
-                compression=config.compression,
-                protocols=len(config.protocols),
-            )
-            try:
-                publishing.write()
-            except BaseException:
-                _abandon(context, publication)
-                raise
-        result = _results(distributor, started, context.clock(), steps.summary(), steps.documents)
-        return result, publication.id
+            with _abandoned_on_failure(context, publication):
+                Publishing(
+                    context=context,
+                    repository=current,
+                    publication=publication,
+                    content=transaction.content,
+                    steps=steps,
+                    config=config,
+                ).write()
+        ended = context.clock()
+        return _results(
+            distributor, started, ended, steps.summary(), steps.documents
+        ), publication.id
 
 
 def _refuse_conflict(transaction: Transaction, distributor: Distributor, relative_url: str) -> None:
@@ -110,11 +106,16 @@ def _new_publication(
         return transaction.publications.add(publication)
 
 
-def _abandon(context: TaskContext, publication: Publication) -> None:
-    """Remove a publication that came to nothing; what is left goes with the next cleaning."""
-    with suppress(PulpitError), context.write() as transaction:
-        transaction.publications.remove([publication.id])
-    context.files.remove_publication(publication.folder)
+@contextmanager
+def _abandoned_on_failure(context: TaskContext, publication: Publication) -> Iterator[None]:
+    """Remove a publication that comes to nothing; what is left goes with the next cleaning."""
+    try:
+        yield
+    except BaseException:
+        with suppress(PulpitError), context.write() as transaction:
+            transaction.publications.remove([publication.id])
+        context.files.remove_publication(publication.folder)
+        raise
 
 
 def _results(

@@ -11,7 +11,8 @@ import zstandard
 
 from pulpit.content.rpm.layout import PackagePaths
 from pulpit.content.rpm.package_files import write_packages
-from pulpit.content.rpm.repodata import Compression, Repodata
+from pulpit.content.rpm.publish_config import PublishConfig
+from pulpit.content.rpm.repodata import Repodata
 from pulpit.content.rpm.steps import PublishSteps, Step
 from pulpit.domain.repositories import Publication, Repository
 from pulpit.domain.units import Unit
@@ -53,9 +54,7 @@ class Publishing:
     #: That transaction's.
     content: ContentStore
     steps: PublishSteps
-    checksum_type: str
-    compression: Compression
-    protocols: int
+    config: PublishConfig
 
     def write(self) -> None:
         """Write it all; raises what a step raises, after the report says so."""
@@ -63,7 +62,9 @@ class Publishing:
         folder = self._files.publication_folder(self.publication.folder) / "repodata"
         with steps.step("initialize_repo_metadata") as step:
             repodata = Repodata(
-                folder, checksum_type=self.checksum_type, compression=self.compression
+                folder,
+                checksum_type=self.config.checksum_type,
+                compression=self.config.compression,
             )
             step.advance()
         with steps.step("distribution", 0):
@@ -79,7 +80,7 @@ class Publishing:
         # earlier publications are removed once nobody reads them, not here
         steps.skip("remove_old_repodata", "generate sqlite", "repoview")
         steps.act("publish_directory", lambda: self._keep(repodata))
-        for _ in range(self.protocols):
+        for _ in self.config.protocols:
             # the listings themselves are made when somebody asks for one
             steps.act("initialize_repo_metadata", lambda: None)
 
@@ -157,7 +158,7 @@ class Publishing:
             for unit in self.content.units(self.repository.id, [_OTHER]):
                 if unit.artifact is None:
                     raise PulpitError(f"The metadata file {unit.key['data_type']} is not here.")
-                same_type = unit.metadata.get("open_checksum_type") == self.checksum_type
+                same_type = unit.metadata.get("open_checksum_type") == self.config.checksum_type
                 repodata.copy(
                     str(unit.key["data_type"]),
                     _plain_name(str(unit.metadata["filename"]), str(unit.key["data_type"])),
