@@ -14,6 +14,7 @@ __all__ = ["Wire", "method_frame", "raw_frame"]
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 
+Connection = commands.Connection
 Received = tuple[int, frame.FrameTypes]
 
 
@@ -39,7 +40,7 @@ class Wire:
     def __init__(self, host: str, port: int, *, timeout: float = 10) -> None:
         self.socket = socket.create_connection((host, port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.tune = commands.Connection.Tune()
+        self.tune = Connection.Tune()
         self._data = b""
 
     def __enter__(self) -> Self:
@@ -113,11 +114,11 @@ class Wire:
     ) -> None:
         """Send the protocol header and the credentials."""
         self.send(PROTOCOL_HEADER)
-        self.expect(commands.Connection.Start)
+        self.expect(Connection.Start)
         names = ("authentication_failure_close", "consumer_cancel_notify", "basic.nack")
         properties: Any = {"capabilities": dict.fromkeys(names, capabilities)}
         self.send_method(
-            commands.Connection.StartOk(
+            Connection.StartOk(
                 client_properties=properties,
                 mechanism=mechanism,
                 response=f"\0{login}\0{password}",
@@ -137,11 +138,20 @@ class Wire:
     ) -> Self:
         """Go through the whole handshake and open channel 1."""
         self.start(login, password, mechanism=mechanism)
-        self.tune = self.expect(commands.Connection.Tune)
-        self.send_method(commands.Connection.TuneOk(channel_max, frame_max, heartbeat_seconds), 0)
-        self.ask(commands.Connection.Open("/"), commands.Connection.OpenOk, 0)
+        self.tune = self.expect(Connection.Tune)
+        self.send_method(Connection.TuneOk(channel_max, frame_max, heartbeat_seconds), 0)
+        self.ask(Connection.Open("/"), Connection.OpenOk, 0)
         self.ask(commands.Channel.Open(), commands.Channel.OpenOk)
         return self
+
+    def log_out(self) -> None:
+        """Close the connection and wait for the end of all that it had."""
+        self.send_method(Connection.Close(200, "bye", 0, 0), 0)
+        while (received := self.receive()) is not None:
+            if isinstance(received[1], Connection.CloseOk):
+                return
+            if isinstance(received[1], Connection.Close):
+                self.send_method(Connection.CloseOk(), 0)
 
     def queue(self, *patterns: str, name: str = "", exchange: str = "pulp.api.v2") -> str:
         """Declare an exclusive queue, bind it by *patterns* and return its name."""

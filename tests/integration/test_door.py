@@ -322,3 +322,18 @@ def test_order_holds_for_many_consumers_at_once() -> None:
             ]
             assert all(a < b for a, b in itertools.pairwise(revisions))
             wire.socket.close()
+
+
+def test_a_queue_that_is_declared_again_stays_as_it_is() -> None:
+    """What is bound, waits and consumes is not touched by a second declaration."""
+    with DoorThread() as door, door.wire().log_in() as wire:
+        wire.queue("tasks.#", name="mine")
+        door.publish(status("t", 1))
+        again = wire.ask(Queue.Declare(queue="mine", exclusive=True), Queue.DeclareOk)
+        assert again.message_count == 1
+        wire.consume("mine")
+        list(wire.deliveries(1))
+        again = wire.ask(Queue.Declare(queue="mine", exclusive=True), Queue.DeclareOk)
+        assert (again.message_count, again.consumer_count) == (0, 1)
+        door.publish(status("t", 2))
+        list(wire.deliveries(1))

@@ -86,6 +86,7 @@ def play(wire: Wire, steps: list[Step], publish: Callable[[int], None]) -> list[
             mark = (deliver.delivery_tag, deliver.redelivered, deliver.consumer_tag, data)
             seen.append(mark)
     wire.barrier()
+    wire.log_out()
     return seen
 
 

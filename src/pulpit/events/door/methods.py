@@ -76,10 +76,11 @@ def _queue_declare(channel: Channel, method: commands.Queue.Declare) -> None:
             exclusive=method.exclusive,
             arguments=method.arguments or {},
         )
-        found = topology.find_equal(name, traits, owner) if name else None
-        queue = found or owner.new_queue(
-            topology.check_new(name, traits, owner), traits, channel.number
-        )
+        if topology.exists(name):
+            queue = topology.find_equal(name, traits, owner)
+        else:
+            name = topology.check_new(name, traits, owner)
+            queue = owner.new_queue(name, traits, channel.number)
     channel.last_queue = queue.name
     if not method.nowait:
         counts = struct.pack(">II", len(queue), len(queue.consumers))
@@ -97,7 +98,7 @@ def _queue_bind(channel: Channel, method: commands.Queue.Bind) -> None:
 
 
 def _queue_unbind(channel: Channel, method: commands.Queue.Unbind) -> None:
-    name = method.queue or channel.queue_named("").name
+    name = channel.queue_name(method.queue)
     if not method.exchange:
         channel.topology.check_exchange(method.exchange)
     if method.exchange == EXCHANGE:
@@ -112,7 +113,7 @@ def _queue_purge(channel: Channel, method: commands.Queue.Purge) -> None:
 
 
 def _queue_delete(channel: Channel, method: commands.Queue.Delete) -> None:
-    name = method.queue or channel.queue_named("").name
+    name = channel.queue_name(method.queue)
     count = 0
     if channel.topology.exists(name):
         queue = channel.topology.find(name, channel.owner)
@@ -134,12 +135,12 @@ def _basic_qos(channel: Channel, method: commands.Basic.Qos) -> None:
 
 
 def _basic_consume(channel: Channel, method: commands.Basic.Consume) -> None:
-    queue = channel.queue_named(method.queue)
     tag = method.consumer_tag or server_name("ctag")
     if tag in channel.consumers:
         raise ConnectionRefusal(
             ReplyCode.NOT_ALLOWED, f"attempt to reuse consumer tag '{method.consumer_tag}'"
         )
+    queue = channel.queue_named(method.queue)
     if queue.consumers and (method.exclusive or queue.exclusively_consumed):
         raise ChannelRefusal(
             ReplyCode.ACCESS_REFUSED, f"queue '{queue.name}' in exclusive use by a consumer"

@@ -94,8 +94,6 @@ class Session:
 
     def end(self) -> None:
         """Give up all queues; nothing more is delivered."""
-        for channel in self._channels.values():
-            channel.closing, channel.flowing = True, False
         self._shared.topology.forget(self)
         self._touched.clear()
         self.consumers = 0

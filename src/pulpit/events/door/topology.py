@@ -142,10 +142,12 @@ class Topology:
             )
         return queue
 
-    def find_equal(self, name: str, traits: QueueTraits, owner: object) -> Queue | None:
-        """Return the queue *name* if it is there and was declared the same way."""
-        if name not in self._queues:
-            return None
+    def find_equal(self, name: str, traits: QueueTraits, owner: object) -> Queue:
+        """Return the queue *name*, which is declared once more.
+
+        Raises:
+            ChannelRefusal: it was declared in another way, or is another connection's.
+        """
         queue = self.find(name, owner if traits.exclusive else None)
         has = queue.traits
         for argument, given, current in (
