@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import anyio
 import msgspec
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -154,6 +154,9 @@ class Gate:
                 return await run_in_threadpool(handlers[method], call)
             except PulpitError as error:
                 return error_response(request, error)
+            except ClientDisconnect:
+                # nobody is there to read it
+                return Response(status_code=HTTPStatus.BAD_REQUEST)
             except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
                 self._log.exception("request failed", path=request.url.path)
                 return error_response(request, error)
