@@ -185,3 +185,18 @@ class Wire:
             deliver = self.expect(commands.Basic.Deliver)
             head, data = self.content()
             yield deliver, head.properties, data
+
+    def deliveries_so_far(self) -> list[tuple[commands.Basic.Deliver, bytes]]:
+        """Return all that the door delivers before it answers the second of two questions.
+
+        What becomes deliverable in a turn is sent at the end of that turn.
+        """
+        found = []
+        for _ in range(2):
+            self.send_method(commands.Confirm.Select())
+            while (received := self.receive()) is not None:
+                if isinstance(received[1], commands.Confirm.SelectOk):
+                    break
+                assert isinstance(received[1], commands.Basic.Deliver)
+                found.append((received[1], self.content()[1]))
+        return found

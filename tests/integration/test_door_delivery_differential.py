@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 import pytest
@@ -83,8 +84,7 @@ def play(wire: Wire, steps: list[Step], publish: Callable[[int], None]) -> list[
             if step.synchronous:
                 wire.receive()
         for deliver, _, data in wire.deliveries(count):
-            mark = (deliver.delivery_tag, deliver.redelivered, deliver.consumer_tag, data)
-            seen.append(mark)
+            seen.append(_mark(deliver, data))
     wire.barrier()
     wire.log_out()
     return seen
@@ -94,25 +94,113 @@ def play(wire: Wire, steps: list[Step], publish: Callable[[int], None]) -> list[
 def test_deliveries_as_rabbitmq(name: str, rabbitmq: RabbitMQ) -> None:
     """Tags, marks and order are those of RabbitMQ."""
     with DoorThread() as door, door.wire().log_in() as wire:
-        numbers = iter(range(1, 1_000))
+        mine = play(wire, SCENARIOS[name], _publisher_to(door))
+    with _broker_publisher(rabbitmq) as publish, _wire(rabbitmq) as wire:
+        theirs = play(wire, SCENARIOS[name], publish)
+    assert mine == theirs
+
+
+def choose(rng: random.Random, outstanding: list[int]) -> base.Frame | int:
+    """Return something to do: publish a few, or settle some of what is outstanding."""
+    if not outstanding or rng.random() < 0.3:
+        return rng.randint(1, 4)
+    tag, multiple = rng.choice(outstanding), rng.random() < 0.5
+    return rng.choice(
+        [
+            Basic.Ack(tag, multiple=multiple),
+            Basic.Nack(tag, multiple=multiple, requeue=True),
+            Basic.Nack(tag, multiple=multiple, requeue=False),
+            Basic.Reject(tag, requeue=True),
+            Basic.Recover(requeue=True),
+        ]
+    )
+
+
+def left_after(step: base.Frame, outstanding: list[int]) -> list[int]:
+    """Return the tags that are still outstanding."""
+    if isinstance(step, Basic.Recover):
+        return []
+    tag, multiple = getattr(step, "delivery_tag", 0), getattr(step, "multiple", False)
+    return [each for each in outstanding if each > tag or (each < tag and not multiple)]
+
+
+def play_at_random(
+    wire: Wire, rng: random.Random, publish: Callable[[int], None]
+) -> tuple[list[Step], list[object]]:
+    """Return what was done, each with how many deliveries followed, and the deliveries."""
+    wire.queue(KEY, name="q")
+    wire.consume("q")
+    steps = [(Basic.Qos(prefetch_count=rng.randint(0, 4)), 0), *OTHER_CONSUMER]
+    for method, _ in steps:
+        assert isinstance(method, base.Frame)
+        wire.call(method)
+    seen: list[object] = []
+    outstanding: list[int] = []
+    for _ in range(25):
+        step = choose(rng, outstanding)
+        if isinstance(step, int):
+            publish(step)
+        else:
+            outstanding = left_after(step, outstanding)
+            wire.send_method(step)
+            if step.synchronous:
+                wire.receive()
+        delivered = wire.deliveries_so_far()
+        outstanding += [deliver.delivery_tag or 0 for deliver, _ in delivered]
+        seen += [_mark(deliver, data) for deliver, data in delivered]
+        steps.append((step, len(delivered)))
+    wire.log_out()
+    return steps, seen
+
+
+def _mark(deliver: base.Frame, data: bytes) -> tuple[object, ...]:
+    """Return what of a delivery must be the same."""
+    fields = dict(deliver)
+    return (fields["delivery_tag"], fields["redelivered"], fields["consumer_tag"], data)
+
+
+#: A consumer with the prefetch that was set before it, in place of the first one.
+OTHER_CONSUMER: list[Step] = [
+    (Basic.Cancel(consumer_tag="c"), 0),
+    (Basic.Consume(queue="q", consumer_tag="d"), 0),
+]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_random_deliveries_as_rabbitmq(seed: int, rabbitmq: RabbitMQ) -> None:
+    """Acknowledged, given back and dropped in any order, deliveries are those of RabbitMQ."""
+    with DoorThread() as door, door.wire().log_in() as wire:
+        steps, mine = play_at_random(wire, random.Random(seed), _publisher_to(door))
+    with _broker_publisher(rabbitmq) as publish, _wire(rabbitmq) as wire:
+        theirs = play(wire, steps, publish)
+    assert mine == theirs
+
+
+def _publisher_to(door: DoorThread) -> Callable[[int], None]:
+    numbers = iter(range(1, 1_000))
+
+    def publish(count: int) -> None:
+        door.publish(*(status("t", n, b"%d" % n) for n in islice(numbers, count)))
+
+    return publish
+
+
+@contextmanager
+def _broker_publisher(broker: RabbitMQ) -> Iterator[Callable[[int], None]]:
+    """Yield a function that publishes as many messages to RabbitMQ."""
+    numbers = iter(range(1, 1_000))
+    with _wire(broker) as wire:
+        _ready_to_publish(wire)
 
         def publish(count: int) -> None:
-            door.publish(*(status("t", n, b"%d" % n) for n in islice(numbers, count)))
+            for n in islice(numbers, count):
+                _publish(wire, KEY, b"%d" % n)
 
-        mine = play(wire, SCENARIOS[name], publish)
-    with (
-        Wire(rabbitmq.host, rabbitmq.port).log_in() as publisher,
-        Wire(rabbitmq.host, rabbitmq.port).log_in() as wire,
-    ):
-        _ready_to_publish(publisher)
-        theirs_numbers = iter(range(1, 1_000))
+        yield publish
 
-        def publish_there(count: int) -> None:
-            for n in islice(theirs_numbers, count):
-                _publish(publisher, KEY, b"%d" % n)
 
-        theirs = play(wire, SCENARIOS[name], publish_there)
-    assert mine == theirs
+def _wire(broker: RabbitMQ) -> Wire:
+    return Wire(broker.host, broker.port).log_in()
 
 
 WORDS = ["", "*", "#", "a", "b", "tasks"]
