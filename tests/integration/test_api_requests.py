@@ -6,6 +6,7 @@ import base64
 import pkgutil
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from starlette.routing import Route
@@ -13,6 +14,7 @@ from starlette.routing import Route
 import pulpit.api
 from tests.api_site import API, AUTH, Site, assert_error
 
+_DOCS = Path(__file__).resolve().parents[2] / "docs"
 #: Open to everybody.
 _PUBLIC = {f"{API}/status/", "/pulp/repos/{path:path}"}
 
@@ -54,6 +56,23 @@ def test_the_site_has_the_routes_of_every_module(site: Site) -> None:
         "status",
         "tasks",
     }
+
+
+def test_every_route_is_in_the_reference(site: Site) -> None:
+    """The page of the REST API has a row for each route with its methods, and none beside."""
+    page = (_DOCS / "reference" / "rest-api.md").read_text(encoding="utf-8")
+    table = page.partition("## Routes")[2].partition("## ")[0]
+    documented = {}
+    for line in table.splitlines():
+        if line.startswith("| `/"):
+            path, methods = (cell.strip(" `") for cell in line.split("|")[1:3])
+            documented[path] = set(methods.split(", "))
+    offered = {
+        route.path: set(route.methods or ()) - {"HEAD"}
+        for route in site.app.routes
+        if isinstance(route, Route)
+    }
+    assert documented == offered
 
 
 def test_every_route_is_closed_without_credentials(site: Site) -> None:
