@@ -111,6 +111,7 @@ class JournalStore(Protocol):
         progress_hours: float,
         progress_rows: int,
         keep_after: int | None,
+        keep_bytes: int,
         limit: int,
     ) -> int:
         """Delete what is past retention, about *limit* rows at the most; return how many.
@@ -124,12 +125,11 @@ class JournalStore(Protocol):
             status_rows: how many status rows are kept at the most.
             progress_hours: age at which progress of ended tasks goes.
             progress_rows: how many progress rows of one task are kept at the most, the newest.
-            keep_after: status rows with a number above it stay whatever their age (None: none).
+            keep_after: status rows with a number above it stay though they are past retention
+                (None: none)
+            keep_bytes: as long as their bodies take no more bytes than this.
             limit: bounds the time that the transaction takes; call again while rows go.
         """
-
-    def size(self) -> int:
-        """Return the bytes that the journal's bodies take."""
 
 
 class EventSource(Protocol):

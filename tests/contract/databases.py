@@ -95,6 +95,7 @@ FOREVER: dict[str, Any] = {
     "progress_hours": 1_000_000,
     "progress_rows": 1_000_000,
     "keep_after": None,
+    "keep_bytes": 1_000_000,
     "limit": 1_000_000,
 }
 

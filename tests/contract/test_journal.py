@@ -155,13 +155,6 @@ def test_subscribers_are_woken_after_each_commit(database: Database) -> None:
     assert (seen, another) == ([2, 3], [2, 3, 4])
 
 
-def test_the_size_is_that_of_the_bodies(database: Database) -> None:
-    """The size of the journal is the bytes of its bodies."""
-    append(database, new_event(body=b"123"), new_event(body="ü".encode()))
-    with database.read() as transaction:
-        assert transaction.journal.size() == 5
-
-
 def test_nothing_is_compacted_before_its_time(database: Database) -> None:
     """Retention that nothing has reached deletes nothing."""
     submit(database, id="a", state=TaskState.RUNNING)
@@ -211,6 +204,7 @@ def test_too_much_progress_of_one_task_goes(database: Database) -> None:
         ({"status_days": 1, "now": NOW + timedelta(days=1, seconds=2.5)}, [4], 3),
         ({"status_days": 0, "now": NOW + timedelta(days=9)}, [4], 3),
         ({"status_rows": 0, "keep_after": 2}, [3, 4], 2),
+        ({"status_rows": 0, "keep_after": 2, "keep_bytes": 0}, [4], 3),
     ],
 )
 def test_status_goes_and_the_gap_is_told(

@@ -186,6 +186,7 @@ def _write(
                 progress_hours=1_000,
                 progress_rows=1_000,
                 keep_after=None,
+                keep_bytes=0,
                 limit=1_000,
             )
     return numbers[-1]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pulpit.domain.tasks import COMPLETE
-from pulpit.ports import Clock, CursorStore, Storage, Transaction
+from pulpit.ports import Clock, CursorStore, Storage
 
 __all__ = ["Keep", "Retention"]
 
@@ -26,7 +26,7 @@ class Keep:
     progress_hours: float
     progress_rows: int
     task_days: float
-    #: Bytes of the journal past which status rows go even if the broker has not confirmed them.
+    #: Bytes of overdue status rows past which they go even if the broker has not confirmed them.
     unconfirmed_bytes: int
 
 
@@ -74,17 +74,14 @@ class Retention:
                 status_rows=keep.status_rows,
                 progress_hours=min(keep.progress_hours, _LONGEST_DAYS * _HOURS_A_DAY),
                 progress_rows=keep.progress_rows,
-                keep_after=self._confirmed(transaction),
+                keep_after=self._confirmed(),
+                keep_bytes=keep.unconfirmed_bytes,
                 limit=_ROWS,
             )
 
-    def _confirmed(self, transaction: Transaction) -> int | None:
+    def _confirmed(self) -> int | None:
         """Return the number above which the broker still needs what is there."""
-        if self._publisher_cursor is None:
-            return None
-        if transaction.journal.size() > self._keep.unconfirmed_bytes:
-            return None
-        return self._cursors.load(self._publisher_cursor)
+        return self._cursors.load(self._publisher_cursor) if self._publisher_cursor else None
 
     def purge_tasks(self) -> int:
         """Delete tasks that ended long ago; return how many."""

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Protocol
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    Select,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from pulpit.domain.events import Event, EventKind, NewEvent
 from pulpit.domain.tasks import COMPLETE, TaskState
@@ -26,6 +40,9 @@ _FLOOR = "journal.floor"
 _JOURNAL_ID = "journal.id"
 #: The newest row, which retention leaves alone, so that the head never seems to go back.
 _NEWEST = select(func.max(journal.c.sequence)).scalar_subquery()
+#: These must read as the conditions of the partial indexes do, or no index is used.
+_PROGRESS = journal.c.kind == text("'progress'")
+_LASTING = journal.c.kind != text("'progress'")
 
 
 class JournalSignal:
@@ -105,10 +122,6 @@ class SqlJournalStore:
         self._written(last)
         return range(last - len(rows) + 1, last + 1)
 
-    def size(self) -> int:
-        total = select(func.coalesce(func.sum(func.length(journal.c.body)), 0))
-        return int(self._connection.execute(total).scalar_one())
-
     def compact(
         self,
         *,
@@ -118,50 +131,56 @@ class SqlJournalStore:
         progress_hours: float,
         progress_rows: int,
         keep_after: int | None,
+        keep_bytes: int,
         limit: int,
     ) -> int:
         gone = self._compact_progress(now - timedelta(hours=progress_hours), progress_rows, limit)
-        return gone + self._compact_status(
-            now - timedelta(days=status_days),
-            status_rows,
-            keep_after,
-            limit,
-        )
+        overdue = self._overdue(now - timedelta(days=status_days), status_rows)
+        if keep_after is not None and self._bytes_above(overdue, keep_after) <= keep_bytes:
+            overdue = overdue.where(journal.c.sequence <= keep_after)
+        return gone + self._delete_status(overdue.order_by(journal.c.sequence).limit(limit))
 
     def _compact_progress(self, ended_before: datetime, rows: int, limit: int) -> int:
         """Delete progress of tasks that ended long ago, and what is too much of a single task."""
-        newest_first = (
-            func.row_number()
-            .over(partition_by=journal.c.task_id, order_by=journal.c.sequence.desc())
-            .label("place")
-        )
-        ranked = (
-            select(journal.c.sequence, journal.c.task_id, newest_first)
-            .where(journal.c.kind == EventKind.PROGRESS.value)
+        doomed: set[int] = set()
+        task_ids: set[str] = set()
+        for task_id, surplus in self._crowded(ended_before, rows):
+            found = self._connection.execute(
+                select(journal.c.sequence)
+                .where(_PROGRESS, journal.c.task_id == task_id, journal.c.sequence < _NEWEST)
+                .order_by(journal.c.sequence)
+                .limit(min(surplus, limit - len(doomed))),
+            )
+            doomed.update(found.scalars())
+            task_ids.add(task_id)
+            if len(doomed) >= limit:
+                break
+        if doomed:
+            self._tell_compaction(task_ids, doomed)
+            self._delete(doomed)
+        return len(doomed)
+
+    def _crowded(self, ended_before: datetime, rows: int) -> Sequence[tuple[str, int]]:
+        """Return the tasks that have too much progress here, with how much too much."""
+        # an index of progress alone answers this, however long the journal is
+        counted = (
+            select(journal.c.task_id, func.count().label("rows"))
+            .where(_PROGRESS)
+            .group_by(journal.c.task_id)
             .subquery()
         )
         ended = tasks.c.state.in_([state.value for state in COMPLETE]) & (
             tasks.c.finish_time < ended_before
         )
-        doomed = self._connection.execute(
-            select(ranked.c.sequence, ranked.c.task_id)
-            .outerjoin(tasks, tasks.c.id == ranked.c.task_id)
-            .where(
-                ranked.c.sequence < _NEWEST,
-                or_(ranked.c.place > rows, tasks.c.id.is_(None), ended),
-            )
-            .order_by(ranked.c.sequence)
-            .limit(limit),
-        ).all()
-        if not doomed:
-            return 0
-        sequences = {row.sequence for row in doomed}
-        self._tell_compaction({row.task_id for row in doomed}, sequences)
-        self._connection.execute(
-            delete(journal).where(journal.c.sequence == bindparam("of_sequence")),
-            [{"of_sequence": sequence} for sequence in sequences],
+        surplus = case(
+            (or_(tasks.c.id.is_(None), ended), counted.c.rows), else_=counted.c.rows - rows
         )
-        return len(sequences)
+        found = self._connection.execute(
+            select(counted.c.task_id, surplus)
+            .outerjoin(tasks, tasks.c.id == counted.c.task_id)
+            .where(surplus > 0),
+        )
+        return [(row[0], row[1]) for row in found]
 
     def _tell_compaction(self, task_ids: set[str], doomed: set[int]) -> None:
         """Let each event that stays stand for those just before it that go."""
@@ -188,47 +207,43 @@ class SqlJournalStore:
                 changed,
             )
 
-    def _compact_status(
-        self,
-        before: datetime,
-        rows: int,
-        keep_after: int | None,
-        limit: int,
-    ) -> int:
-        """Delete status rows that are too old or too many, and keep the highest number of them."""
-        lasting = journal.c.kind != EventKind.PROGRESS.value
+    def _overdue(self, before: datetime, rows: int) -> Select[tuple[int]]:
+        """Return what selects the lasting rows that are too old or too many; never the newest."""
         surplus = (
             select(journal.c.sequence)
-            .where(lasting)
+            .where(_LASTING)
             .order_by(journal.c.sequence.desc())
             .offset(rows)
             .limit(1)
             .scalar_subquery()
         )
-        old = select(journal.c.sequence).where(
-            lasting,
+        return select(journal.c.sequence).where(
+            _LASTING,
             journal.c.sequence < _NEWEST,
             or_(journal.c.time < before, journal.c.sequence <= surplus),
         )
-        if keep_after is not None:
-            old = old.where(journal.c.sequence <= keep_after)
-        sequences = (
-            self._connection.execute(
-                old.order_by(journal.c.sequence).limit(limit),
-            )
-            .scalars()
-            .all()
-        )
+
+    def _bytes_above(self, overdue: Select[tuple[int]], sequence: int) -> int:
+        """Return the bytes of the overdue bodies with a number above that."""
+        size = overdue.with_only_columns(func.coalesce(func.sum(func.length(journal.c.body)), 0))
+        return int(self._connection.execute(size.where(journal.c.sequence > sequence)).scalar_one())
+
+    def _delete_status(self, overdue: Select[tuple[int]]) -> int:
+        """Delete lasting rows, and keep the highest number of them."""
+        sequences = [row[0] for row in self._connection.execute(overdue)]
         if not sequences:
             return 0
-        self._connection.execute(
-            delete(journal).where(journal.c.sequence == bindparam("of_sequence")),
-            [{"of_sequence": sequence} for sequence in sequences],
-        )
+        self._delete(sequences)
         # times may go back where numbers don't
         floor = max(sequences[-1], int(_setting(self._connection, _FLOOR) or 0))
         upsert(self._connection, settings, [{"name": _FLOOR, "value": str(floor)}])
         return len(sequences)
+
+    def _delete(self, sequences: Collection[int]) -> None:
+        self._connection.execute(
+            delete(journal).where(journal.c.sequence == bindparam("of_sequence")),
+            [{"of_sequence": sequence} for sequence in sequences],
+        )
 
 
 class SqlJournal:

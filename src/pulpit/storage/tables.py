@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import JSON
 
@@ -163,7 +164,21 @@ journal = Table(
     Column("time", UtcTime, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("ix_journal_task_id_sequence", "task_id", "sequence"),
-    Index("ix_journal_kind_time", "kind", "time"),
+    # retention looks for the one and the other, and must not read over the bodies
+    Index(
+        "ix_journal_progress",
+        "task_id",
+        "sequence",
+        sqlite_where=text("kind = 'progress'"),
+        postgresql_where=text("kind = 'progress'"),
+    ),
+    Index(
+        "ix_journal_lasting",
+        "sequence",
+        "time",
+        sqlite_where=text("kind != 'progress'"),
+        postgresql_where=text("kind != 'progress'"),
+    ),
     sqlite_autoincrement=True,
 )
 

@@ -44,9 +44,6 @@ class MemoryJournalStore:
             numbers.append(number)
         return numbers
 
-    def size(self) -> int:
-        return sum(len(event.body) for event in self._state.journal.values())
-
     def compact(
         self,
         *,
@@ -56,13 +53,18 @@ class MemoryJournalStore:
         progress_hours: float,
         progress_rows: int,
         keep_after: int | None,
+        keep_bytes: int,
         limit: int,
     ) -> int:
         progress = self._old_progress(now - timedelta(hours=progress_hours), progress_rows)[:limit]
         for event in progress:
             # it may stand for earlier ones by now
             self._tell_compaction(self._state.journal.pop(event.sequence))
-        lasting = self._old_status(now - timedelta(days=status_days), status_rows, keep_after)
+        lasting = self._old_status(now - timedelta(days=status_days), status_rows)
+        if keep_after is not None:
+            above = [event for event in lasting if event.sequence > keep_after]
+            if sum(len(event.body) for event in above) <= keep_bytes:
+                lasting = [event for event in lasting if event.sequence <= keep_after]
         for event in lasting[:limit]:
             del self._state.journal[event.sequence]
             self._state.floor = max(self._state.floor, event.sequence)
@@ -96,7 +98,7 @@ class MemoryJournalStore:
                 )
                 return
 
-    def _old_status(self, before: datetime, rows: int, keep_after: int | None) -> list[Event]:
+    def _old_status(self, before: datetime, rows: int) -> list[Event]:
         """Return status and repository events that are too old or too many; never the newest."""
         lasting = [
             event for event in self._state.journal.values() if event.kind is not EventKind.PROGRESS
@@ -107,7 +109,6 @@ class MemoryJournalStore:
             for event in lasting
             if (event.sequence in surplus or event.time < before)
             and event.sequence < self._state.last_event
-            and (keep_after is None or event.sequence <= keep_after)
         ]
 
 

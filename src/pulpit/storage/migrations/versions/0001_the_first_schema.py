@@ -45,7 +45,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sequence", name=op.f("pk_journal")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_journal_kind_time", "journal", ["kind", "time"], unique=False)
+    op.create_index(
+        "ix_journal_lasting",
+        "journal",
+        ["sequence", "time"],
+        unique=False,
+        sqlite_where=sa.text("kind != 'progress'"),
+        postgresql_where=sa.text("kind != 'progress'"),
+    )
+    op.create_index(
+        "ix_journal_progress",
+        "journal",
+        ["task_id", "sequence"],
+        unique=False,
+        sqlite_where=sa.text("kind = 'progress'"),
+        postgresql_where=sa.text("kind = 'progress'"),
+    )
     op.create_index("ix_journal_task_id_sequence", "journal", ["task_id", "sequence"], unique=False)
     op.create_table(
         "publications",
@@ -380,7 +395,18 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_publications_relative_url"), table_name="publications")
     op.drop_table("publications")
     op.drop_index("ix_journal_task_id_sequence", table_name="journal")
-    op.drop_index("ix_journal_kind_time", table_name="journal")
+    op.drop_index(
+        "ix_journal_progress",
+        table_name="journal",
+        sqlite_where=sa.text("kind = 'progress'"),
+        postgresql_where=sa.text("kind = 'progress'"),
+    )
+    op.drop_index(
+        "ix_journal_lasting",
+        table_name="journal",
+        sqlite_where=sa.text("kind != 'progress'"),
+        postgresql_where=sa.text("kind != 'progress'"),
+    )
     op.drop_table("journal")
     op.drop_table("cursors")
     op.drop_table("artifacts")
