@@ -246,6 +246,20 @@ class Site:
         url = path if path.startswith("/") else f"{API}/{path}"
         return self._runner.run(self._client.request(method, url, auth=auth, **options))
 
+    def ask_at_once(
+        self, count: int, method: str, path: str, **options: Any
+    ) -> list[httpx.Response]:
+        """Send the same request many times at once and return the answers."""
+
+        async def together() -> list[httpx.Response]:
+            requests = (
+                self._client.request(method, f"{API}/{path}", auth=AUTH, **options)
+                for _ in range(count)
+            )
+            return await asyncio.gather(*requests)
+
+        return self._runner.run(together())
+
     def work(self) -> None:
         """Run the tasks that wait, and those that they hand in, in this process."""
         while tasks := self.lifecycle.claim("here", 10):

@@ -172,6 +172,37 @@ def test_a_duplicate_is_409(site: Site) -> None:
     assert site.ask("GET", "repositories/zoo/").json() == before
 
 
+def test_of_many_at_once_one_creates(site: Site) -> None:
+    """The same id sent many times at once makes one repository, and tells the others."""
+    answers = site.ask_at_once(12, "POST", "repositories/", json=_ZOO)
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 11
+    distributors = site.ask("GET", "repositories/zoo/distributors/").json()
+    assert [one["id"] for one in distributors] == ["yum"]
+
+
+def test_of_many_at_once_one_deletes(site: Site) -> None:
+    """Deletions that were all taken run one after the other: the first does it."""
+    _create(site)
+    answers = site.ask_at_once(6, "DELETE", "repositories/zoo/")
+    reports = [report for answer in answers for report in spawned(site, answer)]
+    assert len({report["task_id"] for report in reports}) == 6
+    site.work()
+    states = [site.ask("GET", report["_href"]).json()["state"] for report in reports]
+    assert sorted(states) == ["error"] * 5 + ["finished"]
+
+
+def test_updates_at_once_follow_each_other(site: Site) -> None:
+    """Each of several updates builds on the one before it, and each has its task."""
+    _create(site)
+    sent = {"distributor_configs": {"yum": {"https": True}}}
+    answers = site.ask_at_once(5, "PUT", "repositories/zoo/", json=sent)
+    assert {answer.status_code for answer in answers} == {202}
+    site.work()
+    assert {report["state"] for answer in answers for report in spawned(site, answer)} == {
+        "finished"
+    }
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
