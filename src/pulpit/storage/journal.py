@@ -145,9 +145,15 @@ class SqlJournalStore:
         doomed: set[int] = set()
         task_ids: set[str] = set()
         for task_id, surplus in self._crowded(ended_before, rows):
+            # a task's newest row stays: what comes after it will not say what it stands for
+            newest = select(func.max(journal.c.sequence)).where(journal.c.task_id == task_id)
             found = self._connection.execute(
                 select(journal.c.sequence)
-                .where(_PROGRESS, journal.c.task_id == task_id, journal.c.sequence < _NEWEST)
+                .where(
+                    _PROGRESS,
+                    journal.c.task_id == task_id,
+                    journal.c.sequence < newest.scalar_subquery(),
+                )
                 .order_by(journal.c.sequence)
                 .limit(min(surplus, limit - len(doomed))),
             )
@@ -186,18 +192,17 @@ class SqlJournalStore:
         """Let each event that stays stand for those just before it that go."""
         changed = []
         for task_id in task_ids:
-            stands_from: int | None = None
+            # revision of the row before, if that goes, and what it stands for
+            gone: dict[int, int] = {}
             for row in self._connection.execute(
-                select(journal.c.sequence, journal.c.previous)
+                select(journal.c.sequence, journal.c.revision, journal.c.previous)
                 .where(journal.c.task_id == task_id)
                 .order_by(journal.c.sequence),
             ):
-                previous = row.previous if stands_from is None else stands_from
-                if row.sequence in doomed:
-                    stands_from = previous
-                    continue
-                stands_from = None
-                if previous != row.previous:
+                # where revisions don't meet, a status row is gone that nobody may stand for
+                previous = gone.get(row.previous, row.previous)
+                gone = {row.revision: previous} if row.sequence in doomed else {}
+                if previous != row.previous and not gone:
                     changed.append({"of_sequence": row.sequence, "stands_from": previous})
         if changed:
             self._connection.execute(
@@ -207,7 +212,7 @@ class SqlJournalStore:
                 changed,
             )
 
-    def _overdue(self, before: datetime, rows: int) -> Select[tuple[int]]:
+    def _overdue(self, before: datetime, rows: int) -> Select[int]:
         """Return what selects the lasting rows that are too old or too many; never the newest."""
         surplus = (
             select(journal.c.sequence)
@@ -223,12 +228,12 @@ class SqlJournalStore:
             or_(journal.c.time < before, journal.c.sequence <= surplus),
         )
 
-    def _bytes_above(self, overdue: Select[tuple[int]], sequence: int) -> int:
+    def _bytes_above(self, overdue: Select[int], sequence: int) -> int:
         """Return the bytes of the overdue bodies with a number above that."""
         size = overdue.with_only_columns(func.coalesce(func.sum(func.length(journal.c.body)), 0))
         return int(self._connection.execute(size.where(journal.c.sequence > sequence)).scalar_one())
 
-    def _delete_status(self, overdue: Select[tuple[int]]) -> int:
+    def _delete_status(self, overdue: Select[int]) -> int:
         """Delete lasting rows, and keep the highest number of them."""
         sequences = [row[0] for row in self._connection.execute(overdue)]
         if not sequences:

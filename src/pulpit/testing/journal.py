@@ -74,8 +74,12 @@ class MemoryJournalStore:
         """Return progress of tasks that ended long ago or are gone, and what is too much of it."""
         tasks = {task.id: task for task in self._state.tasks.values()}
         newer: defaultdict[str | None, int] = defaultdict(int)
+        newest: set[str | None] = set()
         old = []
         for event in reversed(self._state.journal.values()):
+            # what comes after a task's newest event will not say that it stands for it
+            is_newest = event.task_id not in newest
+            newest.add(event.task_id)
             if event.kind is not EventKind.PROGRESS:
                 continue
             newer[event.task_id] += 1
@@ -85,7 +89,7 @@ class MemoryJournalStore:
                 and task.finish_time is not None
                 and task.finish_time < ended_before
             )
-            if (ended or newer[event.task_id] > rows) and event.sequence < self._state.last_event:
+            if (ended or newer[event.task_id] > rows) and not is_newest:
                 old.append(event)
         return old[::-1]
 
@@ -93,9 +97,11 @@ class MemoryJournalStore:
         """Let the next event of the task stand for one that is gone."""
         for event in self._state.journal.values():
             if event.task_id == gone.task_id and event.sequence > gone.sequence:
-                self._state.journal[event.sequence] = dataclasses.replace(
-                    event, previous=gone.previous
-                )
+                # where revisions don't meet, a status event is gone that nobody may stand for
+                if event.previous == gone.revision:
+                    self._state.journal[event.sequence] = dataclasses.replace(
+                        event, previous=gone.previous
+                    )
                 return
 
     def _old_status(self, before: datetime, rows: int) -> list[Event]:
