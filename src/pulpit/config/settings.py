@@ -153,7 +153,10 @@ class Tasks:
 
     workers: int = setting(_WORKERS, integer(1, 1024), "Number of tasks that run at a time.")
     worker_timeout: float = setting(
-        30.0, number(1), "Seconds without a heartbeat after which a worker counts as lost."
+        30.0,
+        number(1),
+        "Seconds without a heartbeat after which a worker on another machine counts as lost; "
+        "not in use yet: all workers are children of the server.",
     )
     max_memory: int = setting(
         2 << 30, SIZE, "Memory that a task's process may take; 0 is no limit."
@@ -177,7 +180,7 @@ class Messaging:
         "port 5672, or the server's own door there if nothing listens.",
     )
     topic_exchange: str = setting(
-        "amq.topic", QUOTED, "Exchange of listeners of type amqp that name none."
+        "amq.topic", QUOTED, "Exchange of listeners of type amqp that name none; not in use yet."
     )
     auth_enabled: bool = setting(
         True, BOOLEAN, "Whether `clientcert` is shown to a broker at amqps://."
@@ -258,10 +261,14 @@ class Feeds:
 
 @dataclass(frozen=True, kw_only=True)
 class Uploads:
-    """Limits of what clients upload."""
+    """Limits of what clients upload; not in use yet."""
 
-    max_size: int = setting(8 << 30, SIZE, "Size of one uploaded file that is accepted.")
-    max_chunk: int = setting(64 << 20, SIZE, "Size of one request of an upload that is accepted.")
+    max_size: int = setting(
+        8 << 30, SIZE, "Size of one uploaded file that is accepted; not in use yet."
+    )
+    max_chunk: int = setting(
+        64 << 20, SIZE, "Size of one request of an upload that is accepted; not in use yet."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,12 +283,14 @@ class DataReaping:
 
 @dataclass(frozen=True, kw_only=True)
 class Email:
-    """The mail server that listeners of type email use."""
+    """The mail server that listeners of type email use; not in use yet."""
 
-    enabled: bool = setting(False, BOOLEAN, "Whether mails are sent at all.")
-    host: str = setting("localhost", HOST, "Mail server.")
-    port: int = setting(25, integer(1, 65535), "Its port.")
-    sender: str = setting("no-reply@localhost", TEXT, "Address that mails come from.", key="from")
+    enabled: bool = setting(False, BOOLEAN, "Whether mails are sent at all; not in use yet.")
+    host: str = setting("localhost", HOST, "Mail server; not in use yet.")
+    port: int = setting(25, integer(1, 65535), "Its port; not in use yet.")
+    sender: str = setting(
+        "no-reply@localhost", TEXT, "Address that mails come from; not in use yet.", key="from"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
