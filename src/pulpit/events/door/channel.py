@@ -93,7 +93,7 @@ class Consumer:
                 head,
                 _TAG.pack(tag, entry.sent),
                 route,
-                content.frames(channel.number, channel.owner.frame_max),
+                content.frames(channel.number, channel.owner.frame_max, entry.previous),
             )
         )
 
@@ -229,7 +229,7 @@ class Channel:
         entry.sent = True
         payload = _GET_OK + _TAG.pack(tag, sent) + content.route + struct.pack(">I", len(queue))
         head = _FRAME.pack(1, self.number, len(payload))
-        frames = content.frames(self.number, self.owner.frame_max)
+        frames = content.frames(self.number, self.owner.frame_max, entry.previous)
         self.owner.reply(b"%b%b\xce%b" % (head, payload, frames))
         return True
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from pulpit.domain.events import Event, EventKind
@@ -45,14 +44,14 @@ def _table(headers: Mapping[str, str | int]) -> bytes:
     return struct.pack(">I", len(table)) + table
 
 
-def _header(message: Message) -> bytes:
+def _header(message: Message, headers: Mapping[str, str | int]) -> bytes:
     """Return the payload of the content header frame."""
     return b"".join(
         (
             struct.pack(">HHQH", _BASIC, 0, len(message.body), _FLAGS),
             short_string(message.content_type),
             short_string(message.content_encoding),
-            _table(message.headers),
+            _table(headers),
             bytes((message.delivery_mode,)),
             short_string(message.message_id),
             struct.pack(">Q", message.timestamp),
@@ -65,7 +64,7 @@ def _header(message: Message) -> bytes:
 class Content:
     """A message, what folding needs to know of its event, and its frames."""
 
-    __slots__ = ("_frames", "_header", "message", "previous", "progress", "route", "size", "task")
+    __slots__ = ("_frames", "message", "previous", "progress", "route", "size", "task")
 
     def __init__(
         self, message: Message, *, task: str | None, progress: bool, previous: int
@@ -74,13 +73,12 @@ class Content:
         self.task = task
         #: May be folded into the next event of its task.
         self.progress = progress
-        #: It stands for the task's revisions after this one.
+        #: It stands for the task's revisions after this one, before anything folded into it.
         self.previous = previous
         self.size = len(message.body)
         #: Exchange and routing key, as basic.deliver and basic.get-ok carry them.
         self.route = short_string(EXCHANGE) + short_string(message.routing_key)
-        self._header: bytes | None = None
-        self._frames: dict[tuple[int, int], bytes] = {}
+        self._frames: dict[tuple[int, int, int], bytes] = {}
 
     @classmethod
     def of(cls, message: Message, event: Event) -> Content:
@@ -92,32 +90,30 @@ class Content:
             previous=event.previous,
         )
 
-    def standing_for(self, previous: int) -> Content:
-        """Return the content with *previous* before it folded into it."""
-        headers = {**self.message.headers, "pulpit-previous": previous}
-        return Content(
-            replace(self.message, headers=headers),
-            task=self.task,
-            progress=self.progress,
-            previous=previous,
-        )
+    def frames(self, channel: int, frame_max: int, previous: int) -> bytes:
+        """Return the content header frame and the body frames for *channel*.
 
-    def frames(self, channel: int, frame_max: int) -> bytes:
-        """Return the content header frame and the body frames for *channel*."""
+        Args:
+            channel: number of the channel.
+            frame_max: size of a whole frame.
+            previous: the revision that the message goes back to, after what folded into it.
+        """
         # whoever has room for the body in one frame gets the same frames
         limit = frame_max if self.size + FRAME_OVERHEAD > frame_max else 0
-        frames = self._frames.get((channel, limit))
+        form = (channel, limit, previous)
+        frames = self._frames.get(form)
         if frames is None:
             if len(self._frames) >= _CACHED_FORMS:
                 self._frames.clear()
-            frames = self._frames[channel, limit] = self._encode(channel, frame_max)
+            frames = self._frames[form] = self._encode(channel, frame_max, previous)
         return frames
 
-    def _encode(self, channel: int, frame_max: int) -> bytes:
-        if self._header is None:
-            self._header = _header(self.message)
-        body, step = self.message.body, frame_max - FRAME_OVERHEAD
-        return encode_frame(FrameType.HEADER, channel, self._header) + b"".join(
-            encode_frame(FrameType.BODY, channel, body[start : start + step])
-            for start in range(0, len(body), step)
+    def _encode(self, channel: int, frame_max: int, previous: int) -> bytes:
+        message, step = self.message, frame_max - FRAME_OVERHEAD
+        headers = message.headers
+        if previous != self.previous:
+            headers = {**headers, "pulpit-previous": previous}
+        return encode_frame(FrameType.HEADER, channel, _header(message, headers)) + b"".join(
+            encode_frame(FrameType.BODY, channel, message.body[start : start + step])
+            for start in range(0, len(message.body), step)
         )

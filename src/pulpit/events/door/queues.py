@@ -26,13 +26,15 @@ class Counts:
 
 
 class Entry:
-    """A place in a queue; once sent it keeps its content for ever."""
+    """A place in a queue; it never changes, so that a resend is the same."""
 
-    __slots__ = ("content", "number", "sent")
+    __slots__ = ("content", "number", "previous", "sent")
 
-    def __init__(self, number: int, content: Content) -> None:
+    def __init__(self, number: int, content: Content, previous: int) -> None:
         self.number = number
         self.content = content
+        #: It stands for the task's revisions after this one.
+        self.previous = previous
         self.sent = False
 
     def __lt__(self, other: Entry) -> bool:
@@ -110,10 +112,11 @@ class Queue:
         """Give *content* to a consumer, or keep it until one is ready."""
         if self._closed:
             return
+        previous = content.previous
         if self._carried or self._progress:
-            content = self._fold(content)
+            previous = self._fold(content)
         self._number += 1
-        entry = Entry(self._number, content)
+        entry = Entry(self._number, content, previous)
         if not self._waiting and not self._returned:
             consumer = self._next_consumer()
             if consumer is not None:
@@ -180,11 +183,11 @@ class Queue:
         consumer.deliver(entry)
         entry.sent = True
 
-    def _fold(self, content: Content) -> Content:
-        """Return *content*, standing for the progress of its task that it replaces."""
+    def _fold(self, content: Content) -> int:
+        """Take out the progress that *content* replaces; return the revision it goes back to."""
         task = content.task
         if task is None:
-            return content
+            return content.previous
         previous = self._carried.pop(task, content.previous)
         number = self._progress.get(task)
         if number is not None and len(self._waiting) >= self._settings.fold_after:
@@ -192,8 +195,8 @@ class Queue:
             self._forget_progress(entry)
             self._count(entry, -1)
             self._counts.folded += 1
-            previous = min(previous, entry.content.previous)
-        return content if previous >= content.previous else content.standing_for(previous)
+            previous = min(previous, entry.previous)
+        return min(previous, content.previous)
 
     def _keep(self, entry: Entry) -> None:
         content = entry.content
@@ -233,6 +236,6 @@ class Queue:
         entry = self._waiting.pop(number)
         self._count(entry, -1)
         self._counts.dropped += 1
-        self._carried[task] = entry.content.previous
+        self._carried[task] = entry.previous
         if len(self._carried) > self._settings.queue_status_limit:
             self._carried.popitem(last=False)
