@@ -237,7 +237,6 @@ async def _frames(
                     if frames or loop.time() - told >= heartbeat:
                         yield b"".join(frames) or _HEARTBEAT
                         told = loop.time()
-                    after = events[-1].sequence if events else after
         except EventsGone as gone:
             yield _stale(gone)
             after = gone.head if gone.since > gone.head else gone.oldest - 1
