@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
-from pulpit.cli import app
 from pulpit.cli.exits import ExitCode
+from pulpit.cli.program import app
 
 __all__ = ["CLI_INTRO", "EXITS_INTRO", "cli_lines", "exits_lines"]
 

@@ -15,8 +15,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from pulpit.cli import main
 from pulpit.cli.exits import ExitCode
+from pulpit.cli.program import main
 from pulpit.cli.session import Outside
 from tests.acceptance.server import PulpitServer
 

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from pulpit.cli import main
 from pulpit.cli.exits import ExitCode
+from pulpit.cli.program import main
 from pulpit.cli.session import Outside
 from tests.unit.fake_api import TASK, FakeApi, error_body, report
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pulpit.cli import main
 from pulpit.cli.credentials import Credentials, Login, credentials_path
 from pulpit.cli.exits import ExitCode
+from pulpit.cli.program import main
 from pulpit.cli.session import Outside
 from pulpit.errors import ConfigurationError
 from tests.unit.fake_api import FakeApi

@@ -62,7 +62,7 @@ def sqlite_engine(path: Path, *, begin: str, connections: int) -> Engine:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute("PRAGMA cache_size = -16000")
+        connection.execute("PRAGMA cache_size = -8000")
         register_functions(connection)
 
     @event.listens_for(engine, "begin")
