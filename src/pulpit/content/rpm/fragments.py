@@ -1,7 +1,7 @@
 """Splitting primary, filelists and other into the elements of single packages.
 
-Each batch is parsed as a snippet of its own, so memory does not grow with the repository, and no
-DTD, and so no entity, ever reaches the parser.
+Each is parsed by itself, so memory does not grow with the repository, what is wrong with one can't
+reach into the next, and no DTD, and so no entity, ever reaches the parser.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _USUAL = {
     "filelists": b'xmlns="http://linux.duke.edu/metadata/filelists"',
     "otherdata": b'xmlns="http://linux.duke.edu/metadata/other"',
 }
+_OPENING = re.compile(rb"<package[\s/>]")
 #: What is no tag, or has a namespace prefix that is not the usual one.
 _FOREIGN = re.compile(rb"<(?:[!?]|/?(?!rpm:)[\w.-]*:)")
 _MAX_HEAD = 64 << 10
@@ -100,6 +101,9 @@ class Fragments:
         while True:
             for element in elements:
                 self.count += 1
+                # the parser of packages does not survive two of them here
+                if len(_OPENING.findall(element)) != 1:
+                    raise self._refuse("has an element that is no package")
                 yield element + _END
             piece = next(self._pieces, b"")
             if not piece:
@@ -108,17 +112,15 @@ class Fragments:
                 raise self._refuse("has a package whose entry is far too large")
             *elements, rest = (rest + piece).split(_END)
 
-    def stand_alone(self, count: int, text: bytes) -> bool:
-        """Tell whether each of *count* elements is well-formed if *text*, all of them, is.
+    def kept(self, element: bytes) -> bytes | None:
+        """Return an element as it may stand in another document, or None if it may not.
 
-        Without comments and the like, an element that begins once and ends once is whole.
+        The element is well-formed by itself, which is for the caller to see.
         """
-        return (
-            self.usual
-            and text.count(b"<package ") == count
-            and b"<package>" not in text
-            and not _FOREIGN.search(text)
-        )
+        start = _OPENING.search(element)
+        if start is None or not self.usual or _FOREIGN.search(element):
+            return None
+        return element[start.start() :] + b"\n"
 
     def _refuse(self, reason: str) -> Unparsable:
         """Return the error that says why the file is refused."""
@@ -130,7 +132,7 @@ class PairedFragments:
 
     def __init__(self, fragments: Fragments) -> None:
         self.url = fragments.url
-        self.stand_alone = fragments.stand_alone
+        self.kept = fragments.kept
         self._rest = iter(fragments)
         #: Elements of packages that primary lists later, by pkgid.
         self._early: dict[str, bytes] = {}

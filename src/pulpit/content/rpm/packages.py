@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 from uuid import uuid4
-from xml.parsers.expat import ExpatError, ParserCreate
 from xml.sax.saxutils import escape
 
 import createrepo_c
@@ -23,9 +22,14 @@ from pulpit.errors import Unparsable
 
 __all__ = ["FeedPackage", "Packages"]
 
-#: So many packages are parsed at a time; the parser repeats a batch that is broken in its log.
+#: So many packages are looked for in filelists and other at a time.
 _BATCH = 100
 _LEVEL = 3
+_PARSERS: Mapping[str, Callable[..., None]] = {
+    "primary": createrepo_c.xml_parse_primary_snippet,
+    "filelists": createrepo_c.xml_parse_filelists_snippet,
+    "other": createrepo_c.xml_parse_other_snippet,
+}
 _NAME = re.compile(r"[^\x00-\x1f\x7f/<>&\"\\]{1,255}")
 #: The element that is written anew even where all others are kept.
 _LOCATION = re.compile(rb"<location\b[^>]*/>")
@@ -105,22 +109,19 @@ class Packages:
 
     def _batch(self, elements: list[bytes]) -> list[FeedPackage]:
         """Parse one batch of primary with what the other two have of it."""
-        text = b"".join(elements)
-        found = _parse_primary(text, self._primary.url, len(elements))
-        packages: dict[str, Any] = {}
-        kept: dict[str, list[bytes | None]] = {}
-        keep = self._primary.stand_alone(len(elements), text)
-        for package, element in zip(found, elements, strict=True):
-            pkgid = package.pkgId
-            if self._is_new(pkgid, package.nevra()):
-                packages[pkgid] = package
-                kept[pkgid] = [element if keep else None]
+        packages: dict[str, FeedPackage] = {}
+        for element in elements:
+            parsed = _parsed("primary", element, self._primary.url, do_files=False)
+            pkgid = parsed.pkgId
+            if self._is_new(pkgid, parsed.nevra()):
+                # checked before the other two can fill in what primary lacks
+                packages[pkgid] = self._checked(parsed, self._primary.kept(element))
         for kind, source in (("filelists", self._filelists), ("other", self._other)):
-            paired = source.take(packages, self._nevras)
-            keep = _complete(kind, source, paired, packages)
-            for pkgid, one in paired.items():
-                kept[pkgid].append(one if keep else None)
-        return [self._checked(package, kept[pkgid]) for pkgid, package in packages.items()]
+            for pkgid, element in source.take(packages, self._nevras).items():
+                parsed = packages[pkgid].parsed
+                _parsed(kind, element, source.url, newpkgcb=lambda *_, known=parsed: known)
+                packages[pkgid].elements.append(source.kept(element))
+        return [*packages.values()]
 
     def _is_new(self, pkgid: str, nevra: str) -> bool:
         """Tell a package from one that is listed twice; one pkgid for two packages is a lie."""
@@ -131,7 +132,7 @@ class Packages:
             raise self._refuse(f"{known} and {nevra} have the same pkgid")
         return False
 
-    def _checked(self, parsed: Any, elements: list[bytes | None]) -> FeedPackage:
+    def _checked(self, parsed: Any, element: bytes | None) -> FeedPackage:
         """Check what a package says of itself."""
         kind = canonical_type(parsed.checksum_type or "")
         name = parsed.name or ""
@@ -165,7 +166,7 @@ class Packages:
             location=location,
             base=parsed.location_base,
             parsed=parsed,
-            elements=elements,
+            elements=[element],
         )
 
     def _check_names(self, columns: PackageColumns) -> None:
@@ -181,45 +182,16 @@ class Packages:
         return Unparsable(f"{self._primary.url}: {reason}", url=self._primary.url)
 
 
-def _parse_primary(text: bytes, url: str, count: int) -> list[Any]:
-    """Parse that many elements of primary."""
+def _parsed(kind: str, element: bytes, url: str, **options: Any) -> Any:
+    """Parse the element of one package; return the parser's object."""
     found: list[Any] = []
     try:
-        createrepo_c.xml_parse_primary_snippet(text.decode(), pkgcb=found.append, do_files=False)
+        _PARSERS[kind](element.decode(), pkgcb=found.append, **options)
     except (createrepo_c.CreaterepoCError, UnicodeDecodeError) as error:
         raise _unparsable(url, error) from error
-    if len(found) != count:
-        raise Unparsable(f"{url} has elements that are no packages", url=url)
-    return found
-
-
-def _complete(
-    kind: str, source: PairedFragments, elements: dict[str, bytes], packages: dict[str, Any]
-) -> bool:
-    """Check the packages' elements of filelists or other; return whether they may be kept.
-
-    If not, they are read into the packages, to be written anew.
-    """
-    text = b"".join(elements.values())
-    keep = source.stand_alone(len(elements), text)
-    done: list[Any] = []
-    parse = getattr(createrepo_c, f"xml_parse_{kind}_snippet")
-    try:
-        if keep:
-            _check_form(text)
-            return True
-        parse(text.decode(), newpkgcb=lambda pkgid, _n, _a: packages.get(pkgid), pkgcb=done.append)
-    except (createrepo_c.CreaterepoCError, UnicodeDecodeError, ExpatError) as error:
-        raise _unparsable(source.url, error) from error
-    if len(done) != len(packages):
-        raise Unparsable(f"{source.url} has elements that are no packages", url=source.url)
-    return False
-
-
-def _check_form(text: bytes) -> None:
-    """Raise ExpatError unless *text*, which has no entities, is well-formed."""
-    whole = b"<all>%s</all>" % text
-    ParserCreate("utf-8").Parse(whole, True)  # noqa: FBT003 - it takes no keywords
+    if len(found) != 1:
+        raise Unparsable(f"{url} has an element that is no package", url=url)
+    return found[0]
 
 
 def _chunks(package: FeedPackage) -> tuple[bytes, bytes, bytes]:
@@ -233,15 +205,10 @@ def _chunks(package: FeedPackage) -> tuple[bytes, bytes, bytes]:
         location = b'<location href="%s"/>' % escape(path, {'"': "&quot;"}).encode()
         located = primary[: place.start()] + location + primary[place.end() :]
     return (
-        _line(located) or createrepo_c.xml_dump_primary(parsed).encode(),
-        _line(filelists) or createrepo_c.xml_dump_filelists(parsed).encode(),
-        _line(other) or createrepo_c.xml_dump_other(parsed).encode(),
+        located or createrepo_c.xml_dump_primary(parsed).encode(),
+        filelists or createrepo_c.xml_dump_filelists(parsed).encode(),
+        other or createrepo_c.xml_dump_other(parsed).encode(),
     )
-
-
-def _line(element: bytes | None) -> bytes | None:
-    """Return an element without what stood before it."""
-    return element.lstrip() + b"\n" if element else None
 
 
 def _unparsable(url: str, error: Exception) -> Unparsable:
