@@ -10,11 +10,12 @@ turns, and a ratio is that of the medians of deliveries a second.
 
 from __future__ import annotations
 
+import socket
 import statistics
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -88,10 +89,10 @@ def _deliveries_a_second(
         assert process.stdout is not None
         if process.stdout.readline().strip() != "ready":
             raise RuntimeError("the consumers ended: see their errors above")
-        publishing = threading.Thread(target=publish)
-        publishing.start()
-        line = process.stdout.readline()
-        publishing.join()
+        with ThreadPoolExecutor(1) as pool:
+            publishing = pool.submit(publish)
+            line = process.stdout.readline()
+            publishing.result()
         if not line:
             raise RuntimeError("the consumers ended: see their errors above")
         return count * consumers / float(line)
@@ -116,7 +117,9 @@ def _publish_to_broker(port: int, count: int) -> None:
         )
         for message, _ in make_messages(count)
     ]
-    with amqp.Connection(f"{_HOST}:{port}") as connection:
+    # a broker that holds a publisher back for a second must not end its connection
+    options = {socket.TCP_USER_TIMEOUT: 0}
+    with amqp.Connection(f"{_HOST}:{port}", socket_settings=options) as connection:
         channel = connection.channel()
         for content, key in contents:
             channel.basic_publish(content, EXCHANGE, key)

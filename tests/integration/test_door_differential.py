@@ -36,8 +36,8 @@ ENDS = {"Channel.Close", "Channel.CloseOk", "Connection.Close", "Connection.Clos
 
 @pytest.fixture(scope="module")
 def door() -> Iterator[DoorThread]:
-    """Yield a door that waits long enough for slow peers."""
-    with DoorThread() as running:
+    """Yield a door that waits a moment only for the answers to its closes."""
+    with DoorThread(close_seconds=0.2) as running:
         yield running
 
 
