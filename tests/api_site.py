@@ -181,12 +181,16 @@ class Site:
             self.storage, clock=self.clock, completions=COMPLETIONS, wake=self.engine.wake
         )
         self.tasks = Tasks(self.storage, clock=self.clock, engine=self.engine)
-        self.app = web_application(self.routes())
-        transport = httpx.ASGITransport(_known(self.app))
+        self._runner = asyncio.Runner()
+        self.serve(web_application(self.routes()))
+
+    def serve(self, app: Starlette) -> None:
+        """Let requests go to the application."""
+        self.app = app
+        transport = httpx.ASGITransport(_known(app))
         self._client = httpx.AsyncClient(
             transport=transport, base_url="http://site", trust_env=False
         )
-        self._runner = asyncio.Runner()
 
     def routes(self) -> list[BaseRoute]:
         """Return all routes, wired as in the server."""

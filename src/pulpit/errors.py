@@ -16,6 +16,7 @@ The tree::
     │   ├── AuthenticationFailed     401 PLP0025
     │   ├── PermissionDenied         403 PLP0042
     │   ├── MethodNotAllowed         405 PLPIT11
+    │   ├── BodyTooSlow              408 PLPIT13
     │   ├── BodyTooLarge             413 PLPIT12
     │   ├── NotImplementedHere       501 PLP0014
     │   ├── Unavailable              503 PLP0011
@@ -46,6 +47,7 @@ from typing import Any, ClassVar
 __all__ = [
     "AuthenticationFailed",
     "BodyTooLarge",
+    "BodyTooSlow",
     "ConfigurationError",
     "ContentError",
     "DataFolderInUse",
@@ -245,6 +247,13 @@ class BodyTooLarge(RequestError):
 
     code = "PLPIT12"
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class BodyTooSlow(RequestError):
+    """The body of the request did not come in time; send it again."""
+
+    code = "PLPIT13"
+    status = HTTPStatus.REQUEST_TIMEOUT
 
 
 class NotImplementedHere(RequestError):

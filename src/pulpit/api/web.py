@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import traceback
 from collections.abc import Callable, Mapping
@@ -19,7 +20,13 @@ from starlette.routing import Route
 
 from pulpit.domain.criteria import Criteria, criteria_from_query, parse_criteria
 from pulpit.domain.users import User
-from pulpit.errors import AuthenticationFailed, BodyTooLarge, MissingValue, PulpitError
+from pulpit.errors import (
+    AuthenticationFailed,
+    BodyTooLarge,
+    BodyTooSlow,
+    MissingValue,
+    PulpitError,
+)
 from pulpit.services.documents import as_object, parse_json, refuse_unknown
 
 __all__ = ["API", "Call", "Gate", "Handler", "error_response", "json_response"]
@@ -28,6 +35,8 @@ __all__ = ["API", "Call", "Gate", "Handler", "error_response", "json_response"]
 API = "/pulp/api/v2"
 #: A longer body of a request is refused; bytes.
 _BODY_LIMIT = 8 << 20
+#: Seconds in which a body must come.
+_BODY_SECONDS = 120.0
 #: Threads for those whose password is still to be verified, so that others never wait for them.
 _STRANGERS = 4
 
@@ -129,11 +138,13 @@ class Gate:
     Args:
         users: who may come in.
         log: where errors of our own are told.
+        body_seconds: in which the body of a request must come.
     """
 
-    def __init__(self, users: _Users, *, log: Any) -> None:
+    def __init__(self, users: _Users, *, log: Any, body_seconds: float = _BODY_SECONDS) -> None:
         self._users = users
         self._log = log
+        self._body_seconds = body_seconds
         self._strangers = anyio.CapacityLimiter(_STRANGERS)
 
     def route(self, path: str, *, public: bool = False, **handlers: Handler) -> Route:
@@ -150,7 +161,8 @@ class Gate:
             try:
                 # before the body: a stranger's is not read
                 user = None if public else await self.user(request)
-                call = Call(request=request, user=user, body=await _body(request))
+                body = await _body(request, self._body_seconds)
+                call = Call(request=request, user=user, body=body)
                 return await run_in_threadpool(handlers[method], call)
             except PulpitError as error:
                 return error_response(request, error)
@@ -188,16 +200,20 @@ def _credentials(request: Request) -> tuple[str, str]:
     return login, password
 
 
-async def _body(request: Request) -> bytes:
-    """Return the body of the request, or refuse one that is too long."""
+async def _body(request: Request, seconds: float) -> bytes:
+    """Return the body of the request, or refuse one that is too long or too slow."""
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > _BODY_LIMIT:
         raise BodyTooLarge
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > _BODY_LIMIT:
-            raise BodyTooLarge
-        parts.append(part)
+    try:
+        async with asyncio.timeout(seconds):
+            async for part in request.stream():
+                size += len(part)
+                if size > _BODY_LIMIT:
+                    raise BodyTooLarge
+                parts.append(part)
+    except TimeoutError as error:
+        raise BodyTooSlow from error
     return b"".join(parts)

@@ -25,6 +25,7 @@ from pulpit.api import plugins as plugins_api
 from pulpit.api import repositories as repositories_api
 from pulpit.api import status as status_api
 from pulpit.api import tasks as tasks_api
+from pulpit.api.protocol import BoundedHttp
 from pulpit.api.server import web_application
 from pulpit.api.web import Gate
 from pulpit.app.child import clean_up, run_task
@@ -262,7 +263,7 @@ class _Server:
                 access_log=False,
                 lifespan="off",
                 ws="none",
-                http="httptools",
+                http=BoundedHttp,
                 server_header=False,
                 date_header=True,
                 timeout_graceful_shutdown=int(_LAST_WORDS),
