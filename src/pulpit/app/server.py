@@ -28,6 +28,7 @@ from pulpit.api import tasks as tasks_api
 from pulpit.api.protocol import BoundedHttp
 from pulpit.api.server import web_application
 from pulpit.api.web import Gate
+from pulpit.app import CHILD
 from pulpit.app.child import clean_up, run_task
 from pulpit.app.content import content_types
 from pulpit.app.logs import configure_logs
@@ -193,7 +194,7 @@ class _Server:
                 progress_burst=settings.events.progress_burst,
                 progress_per_second=settings.events.progress_rate,
             ),
-            preload=["pulpit.app.child"],
+            preload=[CHILD],
             clean_up=lambda task: clean_up(task, settings, self._files),
             failed=self._fail,
             log=self._log,

@@ -38,7 +38,12 @@ def serve(  # noqa: PLR0917 - typer makes flags of them
 
     Example: pulpit serve --data ./data --events
     """
-    # here, so that the other commands need not wait for the server's libraries
+    # here, so that the other commands need not wait for the server's libraries; first the fork
+    # server, which imports those of the tasks on another processor meanwhile
+    from pulpit.app import CHILD  # noqa: PLC0415
+    from pulpit.engine.forking import start_fork_server  # noqa: PLC0415
+
+    start_fork_server(CHILD)
     from pulpit.app.server import Ready  # noqa: PLC0415
     from pulpit.app.server import serve as run  # noqa: PLC0415
 

@@ -6,14 +6,12 @@ All that children tell within a few milliseconds is written in one transaction.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import selectors
 import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from time import monotonic
 from typing import Any, Protocol
@@ -21,6 +19,7 @@ from typing import Any, Protocol
 from pulpit.domain.outcomes import Lost, Progress, Update
 from pulpit.domain.tasks import Task
 from pulpit.engine.child import ChildLimits, Entry, run_child
+from pulpit.engine.forking import start_fork_server
 from pulpit.engine.frames import FrameReader, Told
 from pulpit.ports import TaskLifecycle
 
@@ -97,8 +96,7 @@ class EmbeddedEngine:
         self._clean_up = clean_up
         self._failed = failed
         self._log = log
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["__main__", *preload])
+        self._context = start_fork_server(*preload)
         self._children: dict[str, _Child] = {}
         self._pending: list[Update] = []
         self._canceled: set[str] = set()
@@ -118,8 +116,6 @@ class EmbeddedEngine:
         """Cancel what a former server left running, then run what waits."""
         for task in self._lifecycle.recover():
             self._log.info("task canceled: its server is gone", task_id=task.id)
-        # its imports take a second, which the first task should not wait for
-        forkserver.ensure_running()
         self._thread.start()
 
     def wake(self) -> None:
