@@ -335,8 +335,12 @@ def test_a_stranger_cant_fill_the_memory(server: PulpitServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
         with pytest.raises(ConnectionError):
-            for _ in range(1_000):
-                connection.sendall(b"x: y\r\n" * 10_000)
+            _flood(connection)
+
+
+def _flood(connection: socket.socket) -> None:
+    for _ in range(1_000):
+        connection.sendall(b"x: y\r\n" * 10_000)
 
 
 def test_guessing_holds_nobody_up(server: PulpitServer, http: httpx.Client) -> None:
