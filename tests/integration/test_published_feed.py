@@ -14,7 +14,7 @@ import createrepo_c
 import httpx
 import pytest
 
-from pulpit.content.download import Limits
+from pulpit.content.limits import Limits
 from pulpit.content.sources import SourceDownloads
 from tests.feeds import SAMPLE
 from tests.integration.serving import serving

@@ -17,7 +17,8 @@ import pytest
 import trustme
 
 from pulpit.content.access import Access
-from pulpit.content.download import Downloads, Fetched, Limits, Wanted
+from pulpit.content.download import Downloads, Fetched, Wanted
+from pulpit.content.limits import Limits
 from pulpit.errors import DownloadFailed
 from tests.services.http import Answer, FeedServer
 

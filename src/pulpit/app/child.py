@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+# what importers and distributors import when they work, so that the fork server has it
+import pulpit.content.rpm.publish
+import pulpit.content.rpm.sync  # noqa: F401
 from pulpit.app.content import content_types
 from pulpit.config import Settings
 from pulpit.domain.clock import utc_now
@@ -19,7 +21,7 @@ from pulpit.services.operations import BODIES
 from pulpit.storage.database import DATABASE, SqlStorage
 from pulpit.storage.files import FolderFileStore
 
-__all__ = ["clean_up", "run_task"]
+__all__ = ["run"]
 
 
 class _Context:
@@ -43,7 +45,7 @@ class _Context:
         self._reporter.progress(report, boundary=boundary)
 
 
-def run_task(task: Task, reporter: Reporter, settings: Settings) -> tuple[Any, Mapping[str, Any]]:
+def run(task: Task, reporter: Reporter, settings: Settings) -> tuple[Any, Mapping[str, Any]]:
     """Run the body of *task* in this process; return its result and effects.
 
     Raises:
@@ -55,9 +57,3 @@ def run_task(task: Task, reporter: Reporter, settings: Settings) -> tuple[Any, M
     folder.mkdir(parents=True, exist_ok=True)
     tempfile.tempdir = str(folder)
     return BODIES[task.operation](_Context(task, reporter, settings), content_types())
-
-
-def clean_up(task: Task, settings: Settings, files: FolderFileStore) -> None:
-    """Delete what the process of a task that is gone has left half-written."""
-    shutil.rmtree(settings.work_folder / task.id, ignore_errors=True)
-    files.remove_temporary_of(task.id)

@@ -29,12 +29,12 @@ from pulpit.api.protocol import BoundedHttp
 from pulpit.api.server import web_application
 from pulpit.api.web import Gate
 from pulpit.app import CHILD
-from pulpit.app.child import clean_up, run_task
 from pulpit.app.content import content_types
+from pulpit.app.entry import clean_up, run_task
 from pulpit.app.logs import configure_logs
 from pulpit.app.notifications import Notifications, plan
 from pulpit.config import Settings
-from pulpit.content.rpm.feed import limits_of
+from pulpit.content.limits import limits_of
 from pulpit.content.sources import SourceDownloads
 from pulpit.domain.clock import render_time, utc_now
 from pulpit.engine.child import ChildLimits

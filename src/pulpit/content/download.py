@@ -31,29 +31,14 @@ from pulpit.content.answers import (
 )
 from pulpit.content.checksums import hasher
 from pulpit.content.feeds import shown_url
+from pulpit.content.limits import Limits
 from pulpit.content.pace import Pace, Throttle
 from pulpit.errors import DownloadFailed
 
-__all__ = ["Downloads", "Fetched", "Limits", "Wanted"]
+__all__ = ["Downloads", "Fetched", "Wanted"]
 
 _PIECE = 64 << 10
 _MAX_REDIRECTS = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How patient downloads are."""
-
-    #: Downloads at a time.
-    concurrency: int = 10
-    #: Seconds to wait for a connection.
-    connect_timeout: float = 30.0
-    #: Seconds to wait for the next bytes.
-    read_timeout: float = 60.0
-    #: How often a download is tried in all.
-    attempts: int = 3
-    #: Seconds before the second attempt; doubled for each further one.
-    backoff: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

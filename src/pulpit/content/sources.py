@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pulpit.content.download import Downloads, Limits
+from pulpit.content.limits import Limits
 from pulpit.content.rpm.plan import access_of
 from pulpit.domain.repositories import Importer
 from pulpit.errors import DownloadFailed, PulpitError
+
+if TYPE_CHECKING:
+    from pulpit.content.download import Downloads
 
 __all__ = ["SourceDownloads"]
 
@@ -22,6 +25,9 @@ class _Session:
 
     def __init__(self, config: Mapping[str, Any], limits: Limits) -> None:
         self.config = config
+        # here, since a server without packages on demand never needs an HTTP client
+        from pulpit.content.download import Downloads  # noqa: PLC0415
+
         self._downloads = Downloads(access_of(config), limits)
         self._users = 0
         self._is_open = False

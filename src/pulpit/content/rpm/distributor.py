@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from pulpit.content.rpm.publish import Publishing
 from pulpit.content.rpm.publish_config import PublishConfig
 from pulpit.content.rpm.steps import PublishSteps
 from pulpit.domain.clock import new_oid, render_time
@@ -40,6 +39,9 @@ class YumDistributor:
         distributor: Distributor,
         override: Mapping[str, Any],
     ) -> tuple[Mapping[str, Any], int | None]:
+        # here, since the server only checks configurations; the processes of tasks publish
+        from pulpit.content.rpm.publish import Publishing  # noqa: PLC0415
+
         config = PublishConfig.read({**distributor.config, **override})
         started = context.clock()
         # one snapshot for all that is read, however long the publish takes

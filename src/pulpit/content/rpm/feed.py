@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -11,27 +12,21 @@ from typing import Any, Self, TypeVar
 import uvloop
 
 from pulpit.config.settings import Feeds
-from pulpit.content.download import Downloads, Fetched, Limits, Wanted
+from pulpit.content.download import Downloads, Fetched, Wanted
 from pulpit.content.feeds import join_feed, shown_url
+from pulpit.content.limits import limits_of
 from pulpit.content.rpm.plan import SyncPlan
 from pulpit.content.rpm.repomd import REPOMD, Record, Repomd, parse_repomd
 from pulpit.errors import DownloadFailed, InvalidValue, MetadataUnavailable, Unparsable
 from pulpit.ports import FileStore
 
-__all__ = ["Feed", "limits_of"]
+__all__ = ["Feed"]
 
 T = TypeVar("T")
+Outcome = Fetched | DownloadFailed
+Work = Callable[[], None]
 
 _MAX_REPOMD = 16 << 20
-
-
-def limits_of(settings: Feeds, *, concurrency: int | None = None) -> Limits:
-    """Return how patient downloads are by the settings; *concurrency* may lower theirs."""
-    return Limits(
-        concurrency=min(settings.concurrency, concurrency or settings.concurrency),
-        connect_timeout=settings.connect_timeout,
-        read_timeout=settings.read_timeout,
-    )
 
 
 class Feed:
@@ -103,27 +98,46 @@ class Feed:
         fetched = {one.wanted: one for one in self._metadata(wanted)}
         return {record.type: fetched[one] for record, one in zip(records, wanted, strict=True)}
 
-    def packages(self, wanted: Iterable[Wanted]) -> Iterator[Fetched | DownloadFailed]:
-        """Download package files, several at a time; yield each as it ends, in no order."""
-        outcomes = self._downloads.fetch_all(wanted, self._new_path)
-        try:
-            while (outcome := self._run(anext(outcomes, None))) is not None:
-                yield outcome
-        finally:
-            self._run(outcomes.aclose())
+    def packages(self, wanted: Iterable[Wanted], take: Callable[[Outcome], Work | None]) -> None:
+        """Download package files, several at a time.
 
-    def keep(self, files: Mapping[str, Path]) -> None:
-        """Move files to the store, SHA-256 to path, while downloads go on."""
-        self._run(asyncio.to_thread(self._files.keep_many, files))
+        Args:
+            wanted: the files.
+            take: receives each outcome as it comes, in no order. What it returns, if anything, is
+                done in a thread of its own while downloads go on, one after another.
+        """
+        self._run(self._packages(wanted, take))
+
+    async def _packages(
+        self, wanted: Iterable[Wanted], take: Callable[[Outcome], Work | None]
+    ) -> None:
+        """Do what packages says, in one go: entering and leaving the loop takes its time."""
+        working: asyncio.Future[None] | None = None
+        try:
+            async with aclosing(self._downloads.fetch_all(wanted, self._new_path)) as outcomes:
+                async for outcome in outcomes:
+                    work = take(outcome)
+                    if work is None:
+                        continue
+                    if working:
+                        await working
+                    working = asyncio.ensure_future(asyncio.to_thread(work))
+        finally:
+            if working:
+                await working
 
     def _metadata(self, wanted: Collection[Wanted]) -> list[Fetched]:
         """Download all or raise for the first that failed."""
-        outcomes = list(self.packages(wanted))
-        for outcome in outcomes:
+        fetched: list[Fetched] = []
+
+        def take(outcome: Outcome) -> None:
             if isinstance(outcome, DownloadFailed):
                 reason = f"{outcome.url}: {outcome.reason}"
                 raise MetadataUnavailable(reason, url=outcome.url) from outcome
-        return [outcome for outcome in outcomes if isinstance(outcome, Fetched)]
+            fetched.append(outcome)
+
+        self.packages(wanted, take)
+        return fetched
 
     def _check_type(self, record: Record) -> None:
         """Refuse a metadata file whose checksum proves too little."""

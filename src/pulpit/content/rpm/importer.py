@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from pulpit.content.rpm.plan import normalized, plan_of
-from pulpit.content.rpm.sync import Sync
 from pulpit.domain.repositories import Importer, Repository
 from pulpit.domain.units import UNIT_KEYS
 from pulpit.errors import PulpitError
@@ -41,6 +40,9 @@ class YumImporter:
         importer: Importer,
         override: Mapping[str, Any],
     ) -> Mapping[str, Any]:
+        # here, since the server only checks configurations; the processes of tasks sync
+        from pulpit.content.rpm.sync import Sync  # noqa: PLC0415
+
         plan = plan_of(importer.config, override)
         sync = Sync(context, repository=repository, importer=importer, plan=plan)
         try:
