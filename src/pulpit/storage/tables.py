@@ -164,20 +164,19 @@ journal = Table(
     Column("time", UtcTime, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("ix_journal_task_id_sequence", "task_id", "sequence"),
-    # retention looks for the one and the other, and must not read over the bodies
+    # retention looks for the one and the other, and must not read over the bodies; naming
+    # PostgreSQL here would load its dialect into every process
     Index(
         "ix_journal_progress",
         "task_id",
         "sequence",
         sqlite_where=text("kind = 'progress'"),
-        postgresql_where=text("kind = 'progress'"),
     ),
     Index(
         "ix_journal_lasting",
         "sequence",
         "time",
         sqlite_where=text("kind != 'progress'"),
-        postgresql_where=text("kind != 'progress'"),
     ),
     sqlite_autoincrement=True,
 )

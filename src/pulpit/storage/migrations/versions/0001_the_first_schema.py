@@ -51,7 +51,6 @@ def upgrade() -> None:
         ["sequence", "time"],
         unique=False,
         sqlite_where=sa.text("kind != 'progress'"),
-        postgresql_where=sa.text("kind != 'progress'"),
     )
     op.create_index(
         "ix_journal_progress",
@@ -59,7 +58,6 @@ def upgrade() -> None:
         ["task_id", "sequence"],
         unique=False,
         sqlite_where=sa.text("kind = 'progress'"),
-        postgresql_where=sa.text("kind = 'progress'"),
     )
     op.create_index("ix_journal_task_id_sequence", "journal", ["task_id", "sequence"], unique=False)
     op.create_table(
@@ -396,16 +394,10 @@ def downgrade() -> None:
     op.drop_table("publications")
     op.drop_index("ix_journal_task_id_sequence", table_name="journal")
     op.drop_index(
-        "ix_journal_progress",
-        table_name="journal",
-        sqlite_where=sa.text("kind = 'progress'"),
-        postgresql_where=sa.text("kind = 'progress'"),
+        "ix_journal_progress", table_name="journal", sqlite_where=sa.text("kind = 'progress'")
     )
     op.drop_index(
-        "ix_journal_lasting",
-        table_name="journal",
-        sqlite_where=sa.text("kind != 'progress'"),
-        postgresql_where=sa.text("kind != 'progress'"),
+        "ix_journal_lasting", table_name="journal", sqlite_where=sa.text("kind != 'progress'")
     )
     op.drop_table("journal")
     op.drop_table("cursors")
