@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import chain, islice
@@ -81,26 +81,31 @@ class Intake:
         progress.expect(items=len(wanted), size=sum(one.limit for one in wanted))
         failures: list[DownloadFailed] = []
         waiting: list[Fetched] = []
-        for outcome in feed.packages(wanted):
+
+        def take(outcome: Fetched | DownloadFailed) -> Callable[[], None] | None:
             if isinstance(outcome, DownloadFailed):
                 failures.append(outcome)
                 progress.failed(_details(outcome))
                 if len(failures) >= _MAX_FAILURES:
-                    break
-                continue
+                    raise _failed(failures, len(wanted))
+                return None
             waiting.append(outcome)
             progress.downloaded(outcome.size)
-            if len(waiting) >= _FILES and not failures:
-                self._keep(feed, waiting, wanted)
-                waiting = []
+            if len(waiting) < _FILES or failures:
+                return None
+            batch = waiting.copy()
+            waiting.clear()
+            return lambda: self._keep(batch, wanted)
+
+        feed.packages(wanted, take)
         if failures:
             raise _failed(failures, len(wanted))
-        self._keep(feed, waiting, wanted)
+        self._keep(waiting, wanted)
 
-    def keep_file(self, feed: Feed, fetched: Fetched) -> None:
+    def keep_file(self, fetched: Fetched) -> None:
         """Keep a file that the last transaction will name."""
         self._unnamed.add(fetched.digest)
-        feed.keep({fetched.digest: fetched.path})
+        self._context.files.keep_many({fetched.digest: fetched.path})
 
     def clean(self, used: Collection[int] = ()) -> None:
         """Take out of the store what was added and is not used."""
@@ -157,15 +162,13 @@ class Intake:
             if intact(path(digest), digest, thorough=self._plan.validate)
         }
 
-    def _keep(
-        self, feed: Feed, fetched: Sequence[Fetched], wanted: dict[Wanted, list[int]]
-    ) -> None:
+    def _keep(self, fetched: Sequence[Fetched], wanted: dict[Wanted, list[int]]) -> None:
         """Keep files, then name them."""
         files = {one.digest: one.path for one in fetched}
         if not files:
             return
         self._unnamed.update(files)
-        feed.keep(files)
+        self._context.files.keep_many(files)
         with self._context.write() as transaction:
             for one in fetched:
                 if not self._context.files.path(one.digest).exists():

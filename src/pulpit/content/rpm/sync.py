@@ -107,7 +107,7 @@ class Sync:
             errata = self._changes({"erratum"}, found.errata)
         with progress.stage(Stage.COMPS, skipped=skipped >= COMPS):
             comps = self._changes(COMPS, found.comps)
-            extras = self._extra_changes(feed, found.extras)
+            extras = self._extra_changes(found.extras)
         with progress.stage(Stage.PURGE_DUPLICATES):
             counts = self._commit(repomd, kept, [modules, errata, comps, extras])
             self._intake.clean(kept)
@@ -176,7 +176,7 @@ class Sync:
             present = transaction.content.units(self._repository.id, types)
             return changes(present, [one for one in found if one.type_id in types])
 
-    def _extra_changes(self, feed: Feed, extras: Mapping[str, tuple[Record, Fetched]]) -> Changes:
+    def _extra_changes(self, extras: Mapping[str, tuple[Record, Fetched]]) -> Changes:
         """Compare the metadata files that are kept as they are, and keep the new ones."""
         if EXTRA in self._plan.skipped:
             return Changes()
@@ -189,7 +189,7 @@ class Sync:
             result = extra_changes(transaction.content.units(repo_id, {EXTRA}), found)
         for _, fetched in extras.values():
             if fetched.digest in result.files:
-                self._intake.keep_file(feed, fetched)
+                self._intake.keep_file(fetched)
         return result
 
     def _commit(self, repomd: Repomd, kept: Collection[int], documents: list[Changes]) -> Counts:
