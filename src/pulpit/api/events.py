@@ -7,9 +7,10 @@ them. A number that is past retention is told, never passed over.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import anyio
@@ -24,7 +25,7 @@ from pulpit.domain.clock import render_time
 from pulpit.domain.events import Event, EventKind
 from pulpit.domain.tasks import TaskState, repository_tag
 from pulpit.errors import EventsGone, InvalidValue, PulpitError
-from pulpit.events.live import follow
+from pulpit.events.live import SharedReads, follow
 from pulpit.ports import EventSource
 
 __all__ = ["EVENTS", "EventFilter", "Streams", "routes"]
@@ -38,6 +39,9 @@ _PAGE_MOST, _PAGE = 1_000, 100
 #: Events looked at for one page, so that a filter that nothing passes ends; and those at once.
 _SCAN, _BATCH = 10_000, 500
 _LARGEST = 2**63 - 1
+
+#: Yields batches of the events after a number, without end.
+_BatchesAfter = Callable[[int], AsyncGenerator[Sequence[Event], None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +156,7 @@ def routes(
         streams: ends the streams at the end of the server.
         heartbeat: seconds without events after which a sign of life is sent.
     """
+    shared = SharedReads(source)
 
     def page(call: Call) -> Response:
         query = call.request.query_params
@@ -177,7 +182,8 @@ def routes(
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         if request.method == "HEAD":
             return Response(headers=headers, media_type="text/event-stream")
-        parts = _frames(source, source.head() if after is None else after, wanted, heartbeat)
+        batches = partial(follow, source, idle=heartbeat, read=shared.read)
+        parts = _frames(batches, source.head() if after is None else after, wanted, heartbeat)
         return StreamingResponse(
             streams.until_closed(parts), headers=headers, media_type="text/event-stream"
         )
@@ -221,7 +227,7 @@ def _document(event: Event) -> dict[str, Any]:
 
 
 async def _frames(
-    source: EventSource, after: int, wanted: EventFilter, heartbeat: float
+    batches_after: _BatchesAfter, after: int, wanted: EventFilter, heartbeat: float
 ) -> AsyncGenerator[bytes, None]:
     """Yield server-sent events without end."""
     loop = asyncio.get_running_loop()
@@ -230,7 +236,7 @@ async def _frames(
     told = loop.time()
     while True:
         try:
-            async with aclosing(follow(source, after, idle=heartbeat)) as batches:
+            async with aclosing(batches_after(after)) as batches:
                 async for events in batches:
                     frames = [_frame(event) for event in events if wanted.passes(event)]
                     # what others want is no sign of life for this reader
