@@ -480,6 +480,21 @@ def test_streams_end_when_the_server_stops(site: Site) -> None:
     asyncio.run(run())
 
 
+def test_what_was_written_last_is_still_told(site: Site) -> None:
+    """A server that stops tells its readers how its tasks ended."""
+
+    async def run() -> None:
+        async with _serving(site) as server, _reading(server) as frames:
+            _write(site, "canceled")
+            _write(site, "canceled", task="u")
+            server.streams.close()
+            async with asyncio.timeout(_PATIENCE):
+                found = [frame.id async for frame in frames if frame.comment is None]
+            assert found == [1, 2]
+
+    asyncio.run(run())
+
+
 def _page(site: Site, query: str) -> tuple[list[int], int]:
     """Return the numbers on a page and the one to go on after."""
     answer = site.ask("GET", f"{EVENTS}?{query}")

@@ -34,6 +34,8 @@ EVENTS = "/pulpit/v1/events/"
 #: Where the present state can be read when events are gone.
 _SNAPSHOT = f"{API}/tasks/"
 _HEARTBEAT = b": alive\n\n"
+#: Batches that a reader still gets when the server stops, and seconds to wait for each.
+_LAST_WORDS, _LAST_WAIT = 5, 0.2
 #: Events on one page, at the most and unless asked for otherwise.
 _PAGE_MOST, _PAGE = 1_000, 100
 #: Events looked at for one page, so that a filter that nothing passes ends; and those at once.
@@ -127,10 +129,15 @@ class Streams:
         self.readers += 1
         closing = asyncio.create_task(self._closing.wait())
         coming: asyncio.Future[bytes] | None = None
+        last_words = 0
         try:
-            while not self._closing.is_set():
+            while last_words < _LAST_WORDS:
                 coming = asyncio.ensure_future(anext(parts))
                 await asyncio.wait({coming, closing}, return_when=asyncio.FIRST_COMPLETED)
+                if self._closing.is_set():
+                    # the ends of the tasks that ran, say
+                    last_words += 1
+                    await asyncio.wait({coming}, timeout=_LAST_WAIT)
                 if not coming.done():
                     return
                 yield coming.result()
