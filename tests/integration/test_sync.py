@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from pulpit.errors import DownloadFailed, InvalidValue, NoFeed, PulpitError, Unparsable
+from pulpit.errors import (
+    ContentError,
+    DownloadFailed,
+    InvalidValue,
+    NoFeed,
+    PulpitError,
+    Unparsable,
+)
 from tests.feeds import SAMPLE, Draft, variants
 from tests.services.http import FeedServer
 from tests.synced import Site, site
@@ -359,6 +366,29 @@ def test_failure_takes_out_what_came_in(store: Site, server: FeedServer) -> None
     assert store.reports[-1][0]["purge_duplicates"]["state"] == "FAILED"
     assert not any(store.rows().values())
     assert not store.stored()
+
+
+@pytest.mark.parametrize("when", [2, 3])
+def test_orphans_removed_meanwhile(store: Site, server: FeedServer, when: int) -> None:
+    """Units that somebody removes as orphans do not come back by halves: the sync says so."""
+    store.repository("zoo", server.url)
+    writes = 0
+
+    def remove() -> None:
+        nonlocal writes
+        writes += 1
+        if writes == when:
+            with store.storage.write() as transaction:
+                _, digests = transaction.content.remove_orphans()
+                store.files.remove(digests)
+
+    store.before_write = remove
+    with pytest.raises(ContentError, match="removed as orphans"):
+        store.sync("zoo")
+    assert not any(store.rows().values())
+    assert not store.stored()
+    assert store.counts("zoo") == (_TOTAL, 0, 0)
+    assert all(len(unit.chunks) == 3 for unit in store.units("zoo", "rpm"))
 
 
 def test_one_missing_package_of_many(tmp_path: Path, store: Site) -> None:

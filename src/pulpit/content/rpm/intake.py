@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import chain, islice
@@ -18,7 +18,7 @@ from pulpit.content.rpm.packages import FeedPackage, Packages
 from pulpit.content.rpm.plan import SyncPlan
 from pulpit.content.rpm.progress import SyncProgress
 from pulpit.content.rpm.retention import Held, nevra_of
-from pulpit.domain.units import Unit
+from pulpit.domain.units import Unit, unit_key_digest
 from pulpit.errors import DownloadFailed, MalformedRepository, Unparsable
 from pulpit.ports import ContentStore, TaskContext
 
@@ -27,7 +27,7 @@ __all__ = ["Intake", "intact"]
 #: Batches of the parser that are written in one transaction; the other writers wait for it.
 _TOGETHER = 5
 #: Files that are made durable and named in one transaction.
-_FILES = 64
+_FILES = 256
 #: With so many packages failing, nothing is gained by trying the rest.
 _MAX_FAILURES = 50
 
@@ -51,7 +51,7 @@ class Intake:
         #: Unit id to URL, of those whose files are not downloaded by the sync itself.
         self.sources: dict[int, str] = {}
         #: Of those whose files are missing: what to download, for which units.
-        self._wanted: dict[Wanted, list[int]] = defaultdict(list)
+        self._wanted: dict[Wanted, list[Unit]] = defaultdict(list)
         #: Units that were not in the store before.
         self._added: set[int] = set()
         #: Files that were kept and that no row names yet.
@@ -74,9 +74,9 @@ class Intake:
             DownloadFailed: at least one can't be had, or is not what the metadata say.
         """
         wanted = {
-            one: unit_ids
-            for one, unit_ids in self._wanted.items()
-            if not chosen.isdisjoint(unit_ids)
+            one: units
+            for one, units in self._wanted.items()
+            if not chosen.isdisjoint(unit.id for unit in units)
         }
         progress.expect(items=len(wanted), size=sum(one.limit for one in wanted))
         failures: list[DownloadFailed] = []
@@ -129,11 +129,15 @@ class Intake:
             for one in found
             if one.digest not in ids
         ]
-        linked = [_link(one, stored) for one in found if one.digest in ids] if stored else []
-        linked = [unit for unit in linked if unit.artifact]
+        linked = [
+            _link(one, unit_id=ids[one.digest], artifact=stored[_checksum(one)])
+            for one in found
+            if one.digest in ids and _checksum(one) in stored
+        ]
         if new or linked:
             with self._context.write() as transaction:
                 content = transaction.content
+                linked = _still_units(content, linked)
                 added = content.add(_still_stored(content, [*new, *linked]))
             fresh = {digest: unit_id for digest, unit_id in added.items() if digest not in ids}
             self._added.update(fresh.values())
@@ -150,7 +154,7 @@ class Intake:
         elif not is_stored:
             size = package.columns.size
             wanted = Wanted(url=url, limit=size, size=size, checksum=_checksum(package))
-            self._wanted[wanted].append(unit_id)
+            self._wanted[wanted].append(_link(package, unit_id=unit_id))
 
     def _stored(self, content: ContentStore, found: Sequence[FeedPackage]) -> dict[Digest, str]:
         """Return checksum to SHA-256 of the packages whose files are in the store."""
@@ -162,21 +166,28 @@ class Intake:
             if intact(path(digest), digest, thorough=self._plan.validate)
         }
 
-    def _keep(self, fetched: Sequence[Fetched], wanted: dict[Wanted, list[int]]) -> None:
+    def _keep(self, fetched: Sequence[Fetched], wanted: Mapping[Wanted, Sequence[Unit]]) -> None:
         """Keep files, then name them."""
         files = {one.digest: one.path for one in fetched}
         if not files:
             return
         self._unnamed.update(files)
         self._context.files.keep_many(files)
+        units = [
+            replace(unit, artifact=one.digest) for one in fetched for unit in wanted[one.wanted]
+        ]
         with self._context.write() as transaction:
             for one in fetched:
                 if not self._context.files.path(one.digest).exists():
                     reason = "its file was removed from the store meanwhile; sync again"
                     raise DownloadFailed(one.wanted.url, reason)
-                for unit_id in wanted[one.wanted]:
-                    transaction.content.set_artifact(unit_id, one.digest, one.size)
-        self._unnamed.difference_update(files)
+            # far fewer statements than to set them one by one
+            links = _still_units(transaction.content, units)
+            named = {link.artifact for link in links}
+            sizes = {one.digest: one.size for one in fetched if one.digest in named}
+            transaction.content.add_artifacts(sizes)
+            transaction.content.add(links)
+        self._unnamed.difference_update(sizes)
 
 
 def _known(content: ContentStore, found: Sequence[FeedPackage]) -> dict[bytes, int]:
@@ -193,15 +204,26 @@ def _checksum(package: FeedPackage) -> Digest:
     return (package.columns.checksum_type, package.columns.checksum)
 
 
-def _link(package: FeedPackage, stored: dict[Digest, str]) -> Unit:
+def _link(package: FeedPackage, *, unit_id: int, artifact: str | None = None) -> Unit:
     """Return a unit that is stored already, to give it the file that is stored too."""
     return Unit(
+        id=unit_id,
         uid="",
         type_id=package.type_id,
         key=package.key(),
         package=package.columns,
-        artifact=stored.get(_checksum(package)),
+        artifact=artifact,
     )
+
+
+def _still_units(content: ContentStore, links: Sequence[Unit]) -> list[Unit]:
+    """Return the links, without those to units that were removed since: they must not come back."""
+    present: dict[bytes, int] = {}
+    digests = [unit_key_digest(link.type_id, link.key) for link in links]
+    for type_id in {link.type_id for link in links}:
+        present.update(content.known(type_id, digests))
+    pairs = zip(links, digests, strict=True)
+    return [link for link, digest in pairs if present.get(digest) == link.id]
 
 
 def _still_stored(content: ContentStore, units: Sequence[Unit]) -> list[Unit]:
