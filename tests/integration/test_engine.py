@@ -146,8 +146,8 @@ def test_cancel_ends_a_busy_task_within_a_second(bench: Bench, tmp_path: Path) -
     """The state changes at once, the process ends, and its resource is free again."""
     mark = tmp_path / "mark"
     busy = bench.submit("spin", "repository:zoo", mark=str(mark))
-    bench.wait(busy, TaskState.RUNNING)
-    _until(mark.exists)
+    _until(lambda: mark.exists() and mark.read_text())
+    _until(lambda: bench.tasks.get(busy.id).progress)
     pid = int(mark.read_text())
     behind = bench.submit("count", "repository:zoo", times=1)
     began = time.monotonic()
@@ -229,8 +229,7 @@ def test_stop_cancels_what_runs_and_keeps_what_waits(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     running = bench.submit("spin", mark=str(mark))
     waiting = bench.submit("count", times=1)
-    bench.wait(running, TaskState.RUNNING)
-    _until(mark.exists)
+    _until(lambda: mark.exists() and mark.read_text())
     pid = int(mark.read_text())
     bench.engine.stop()
     assert bench.tasks.get(running.id).state is TaskState.CANCELED
