@@ -63,6 +63,7 @@ def test_any_bytes_load_or_are_refused(content: bytes) -> None:
 
 @settings(deadline=None, max_examples=300)
 @given(st.sampled_from(sorted(_ROWS)), _values | st.text(max_size=40))
+@example(("messaging", "cacert"), "~nobody-of-that-name")
 def test_what_is_read_is_written_so_that_it_reads_the_same(
     place: tuple[str, str], text: str
 ) -> None:

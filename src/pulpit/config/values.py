@@ -169,7 +169,12 @@ def _address(text: str) -> Address:
 
 def _path(text: str) -> Path:
     """Read the absolute path of a file or folder."""
-    path = Path(_line(text)).expanduser()
+    try:
+        path = Path(_line(text)).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"{text!r} begins with the home folder of a user who is not known"
+        ) from None
     if not path.is_absolute():
         raise ValueError(f"{text!r} is not an absolute path")
     return path
