@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import errno
+import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -225,6 +226,9 @@ class _Server:
         await asyncio.to_thread(self._engine.start)
         try:
             async with self._web(listener, notifications), self._housekeeping(notifications):
+                # what is there now stays: a full collection need not stop all threads for it
+                gc.collect()
+                gc.freeze()
                 host, port = listener.getsockname()[:2]
                 ready(
                     Ready(
