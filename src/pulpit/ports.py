@@ -314,7 +314,11 @@ class PublicationStore(Protocol):
         """Return the live publication of the distributor."""
 
     def switch(self, publication_id: int, *, now: datetime) -> None:
-        """Make it the live one of its distributor; the one before is superseded."""
+        """Make it the live one of its distributor; the one before is superseded.
+
+        Raises:
+            InvalidValue: another distributor has come to publish where this one wants to.
+        """
 
     def conflicting(self, relative_url: str) -> Sequence[tuple[str, str]]:
         """Return (repo_id, distributor_id) whose live relative_url is, contains or lies in it."""
@@ -409,8 +413,11 @@ class FileStore(Protocol):
     def keep_many(self, temporaries: Mapping[str, Path]) -> None:
         """Keep many files, digest to path, in far less time than one by one."""
 
-    def remove(self, digests: Collection[str]) -> None:
-        """Delete files that no row names."""
+    def remove(self, digests: Collection[str], *, before: datetime | None = None) -> int:
+        """Delete files that no row names, of those kept before the time; return how many."""
+
+    def kept(self, *, before: datetime) -> Iterator[str]:
+        """Yield the digests of files kept before the time, so that strays can be found."""
 
     def remove_temporary(self, *, before: datetime | None = None) -> int:
         """Delete temporary files last written before the time (None: all); return how many."""

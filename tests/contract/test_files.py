@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -67,6 +68,19 @@ def test_files_are_removed(files: FileStore) -> None:
     files.keep_many({digest: temporary for temporary, digest in kept})
     files.remove([kept[0][1], "ab" * 32])
     assert not files.path(kept[0][1]).exists()
+    assert files.path(kept[1][1]).exists()
+
+
+def test_files_are_found_and_removed_by_age(files: FileStore) -> None:
+    """Those kept before a time are told, and only those are removed."""
+    kept = [_write(files, content) for content in (b"a", b"b")]
+    files.keep_many({digest: temporary for temporary, digest in kept})
+    old = kept[0][1]
+    os.utime(files.path(old), (0, 0))
+    hour_ago = datetime.now(tz=UTC) - timedelta(hours=1)
+    assert list(files.kept(before=hour_ago)) == [old]
+    assert files.remove([digest for _, digest in kept], before=hour_ago) == 1
+    assert not files.path(old).exists()
     assert files.path(kept[1][1]).exists()
 
 

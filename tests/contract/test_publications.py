@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from pulpit.domain.repositories import Publication
-from pulpit.errors import MissingResource
+from pulpit.errors import InvalidValue, MissingResource
 from pulpit.ports import Transaction
 from tests.contract.databases import (
     NOW,
@@ -66,6 +66,18 @@ def test_switching_to_nothing_is_refused(transaction: Transaction) -> None:
     """A publication that is not there can't go live."""
     with pytest.raises(MissingResource):
         transaction.publications.switch(99, now=NOW)
+
+
+def test_a_switch_to_where_another_publishes_is_refused(transaction: Transaction) -> None:
+    """Of two distributors that published to one URL at a time, only the first goes live."""
+    publications = transaction.publications
+    first = publications.add(new_publication("zoo", "a/b"))
+    rival = publications.add(new_publication("zoo", "a", distributor_id="rival"))
+    publications.switch(first.id, now=NOW)
+    with pytest.raises(InvalidValue, match="distributor yum"):
+        publications.switch(rival.id, now=NOW)
+    assert publications.live("zoo", "rival") is None
+    assert publications.live("zoo", "yum") == replace(first, live=True)
 
 
 def test_a_switch_replaces_the_one_before(transaction: Transaction) -> None:

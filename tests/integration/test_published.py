@@ -247,6 +247,20 @@ def test_newest_of_older_publications(store: Shelf) -> None:
     assert listing is None
 
 
+def test_files_that_no_row_names_are_removed(store: Shelf) -> None:
+    """What a killed process left goes after some hours; what is young or named stays."""
+    young = store.files.temporary()
+    young.write_bytes(b"young")
+    path = store.files.keep(young, "ab" * 32)
+    content = content_of(store)
+    assert content.remove_strays() == 0
+    # the time of the file is the machine's
+    store.later(days=36500)
+    assert content.remove_strays() == 1
+    assert not path.exists()
+    assert get(store, _BELL).content == _RPM
+
+
 def test_cleaning_removes_what_came_to_nothing(store: Shelf) -> None:
     """Folders without a publication go at once, stray files after a while."""
     stray = store.files.publication_folder("stray")

@@ -45,6 +45,7 @@ def test_credentials_are_taken_apart() -> None:
         ("max_downloads", 1.5),
         ("proxy_port", [1]),
         ("proxy_host", "ftp://h"),
+        ("proxy_host", "http://user:password@h"),
         ("remove_missing", "perhaps"),
         ("type_skip_list", "rpm"),
         ("type_skip_list", [1]),

@@ -341,6 +341,7 @@ class _Server:
         jobs = [
             asyncio.create_task(self._every(_COMPACT_EVERY, retention.compact_journal)),
             asyncio.create_task(self._every(_CLEAN_EVERY, self._content.clean_up)),
+            asyncio.create_task(self._every(reaping, self._content.remove_strays)),
             asyncio.create_task(self._every(reaping, retention.purge_tasks)),
         ]
         try:

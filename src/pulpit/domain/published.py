@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-__all__ = ["MAX_PARTS", "MAX_PATH", "checked_relative_url", "leading_paths"]
+from pulpit.errors import InvalidValue
+
+__all__ = ["MAX_PARTS", "MAX_PATH", "checked_relative_url", "leading_paths", "refuse_rivals"]
 
 #: Parts that a relative URL may have; a longer path is no publication's.
 MAX_PARTS = 50
@@ -38,3 +40,25 @@ def leading_paths(path: str) -> Sequence[str]:
     """Return ``a``, ``a/b``, ``a/b/c`` of ``a/b/c``: what a publication with it may be called."""
     parts = path.split("/", MAX_PARTS)
     return ["/".join(parts[:end]) for end in range(1, min(len(parts), MAX_PARTS) + 1)]
+
+
+def refuse_rivals(
+    relative_url: str, owner: tuple[str, str], publishers: Iterable[tuple[str, str]]
+) -> None:
+    """Refuse a URL at which, above which or below which another distributor publishes.
+
+    Args:
+        relative_url: where the owner wants to publish.
+        owner: its repository and distributor id.
+        publishers: (repository id, distributor id) of those who publish there.
+
+    Raises:
+        InvalidValue: one of them is not the owner.
+    """
+    for repo_id, distributor_id in publishers:
+        if (repo_id, distributor_id) != owner:
+            raise InvalidValue(
+                "relative_url",
+                why=f"{relative_url} collides with that of distributor {distributor_id} "
+                f"of repository {repo_id}",
+            )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from os import stat_result
 from pathlib import Path
 
@@ -17,6 +18,11 @@ from pulpit.errors import PulpitError
 from pulpit.ports import Clock, FileStore, Storage
 
 __all__ = ["Absent", "Content", "Folder", "Found", "Stored"]
+
+#: A younger file may be one whose row is about to be committed.
+_STRAY_AGE = timedelta(hours=6)
+#: Files that are looked up in one transaction.
+_STRAYS_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +116,20 @@ class Content:
             with suppress(FileNotFoundError):
                 return Stored(path=path, stat=path.stat(), tag=tag)
         return Absent(unit=unit, package=unit.package, repo_id=repo_id, tag=tag)
+
+    def remove_strays(self) -> int:
+        """Delete files of the store that no row names; return how many.
+
+        A process that was killed between keeping a file and committing its row leaves one.
+        """
+        before = self._clock() - _STRAY_AGE
+        removed = 0
+        kept = self._files.kept(before=before)
+        while digests := set(islice(kept, _STRAYS_AT_ONCE)):
+            with self._storage.read() as transaction:
+                named = transaction.content.has_artifacts(digests)
+            removed += self._files.remove(digests.difference(named), before=before)
+        return removed
 
     def clean_up(self) -> int:
         """Remove publications that were replaced or given up a while ago, and stray files.

@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -68,16 +68,29 @@ class FolderFileStore:
         if fresh:
             _sync(self._content)
 
-    def remove(self, digests: Collection[str]) -> None:
+    def remove(self, digests: Collection[str], *, before: datetime | None = None) -> int:
+        removed = 0
         for digest in digests:
-            self.path(digest).unlink(missing_ok=True)
+            path = self.path(digest)
+            with contextlib.suppress(FileNotFoundError):
+                if _is_older(path, before):
+                    path.unlink()
+                    removed += 1
+        return removed
+
+    def kept(self, *, before: datetime) -> Iterator[str]:
+        for folder in self._content.iterdir():
+            for path in folder.iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    if _is_older(path, before):
+                        yield f"{folder.name}{path.name}"
 
     def remove_temporary(self, *, before: datetime | None = None) -> int:
         removed = 0
         for path in self._temporary.iterdir():
             # whoever wrote it may be moving it to its place right now
             with contextlib.suppress(FileNotFoundError):
-                if before is None or path.stat().st_mtime < before.timestamp():
+                if _is_older(path, before):
                     path.unlink()
                     removed += 1
         return removed
@@ -101,6 +114,11 @@ class FolderFileStore:
     def remove_publication(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._publications / name)
+
+
+def _is_older(path: Path, moment: datetime | None) -> bool:
+    """Tell whether a file was last written before the time (None: it was)."""
+    return moment is None or path.stat().st_mtime < moment.timestamp()
 
 
 def _sync(path: Path) -> None:

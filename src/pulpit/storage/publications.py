@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from pulpit.domain.published import leading_paths
+from pulpit.domain.published import leading_paths, refuse_rivals
 from pulpit.domain.repositories import Publication
 from pulpit.domain.units import Unit
 from pulpit.errors import MissingResource
@@ -72,6 +72,11 @@ class SqlPublicationStore:
         if row is None:
             raise MissingResource(publication_id=str(publication_id))
         publication = _publication(row)
+        refuse_rivals(
+            publication.relative_url,
+            (publication.repo_id, publication.distributor_id),
+            self.conflicting(publication.relative_url),
+        )
         before = (
             update(publications)
             .where(

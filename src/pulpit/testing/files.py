@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -42,16 +42,18 @@ class MemoryFileStore:
         for digest, temporary in temporaries.items():
             self.keep(temporary, digest)
 
-    def remove(self, digests: Collection[str]) -> None:
-        for digest in digests:
-            self.path(digest).unlink(missing_ok=True)
+    def remove(self, digests: Collection[str], *, before: datetime | None = None) -> int:
+        there = {self.path(digest) for digest in digests}
+        old = [path for path in _old(self._kept, before) if path in there]
+        for path in old:
+            path.unlink()
+        return len(old)
+
+    def kept(self, *, before: datetime) -> Iterator[str]:
+        yield from (path.name for path in _old(self._kept, before))
 
     def remove_temporary(self, *, before: datetime | None = None) -> int:
-        old = [
-            path
-            for path in self._new.iterdir()
-            if before is None or path.stat().st_mtime < before.timestamp()
-        ]
+        old = _old(self._new, before)
         for path in old:
             path.unlink()
         return len(old)
@@ -82,3 +84,12 @@ class MemoryFileStore:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _old(folder: Path, before: datetime | None) -> list[Path]:
+    """Return the files of a folder that were last written before the time (None: all)."""
+    return [
+        path
+        for path in folder.iterdir()
+        if before is None or path.stat().st_mtime < before.timestamp()
+    ]

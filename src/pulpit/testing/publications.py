@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from pulpit.domain.published import refuse_rivals
 from pulpit.domain.repositories import Publication
 from pulpit.domain.units import Unit
 from pulpit.errors import MissingResource
@@ -52,6 +53,11 @@ class MemoryPublicationStore:
         if publication_id not in self._state.publications:
             raise MissingResource(publication_id=str(publication_id))
         chosen = self._state.publications[publication_id]
+        refuse_rivals(
+            chosen.relative_url,
+            (chosen.repo_id, chosen.distributor_id),
+            self.conflicting(chosen.relative_url),
+        )
         for publication in self._of(chosen.repo_id, chosen.distributor_id):
             if publication.live and publication.id != publication_id:
                 self._state.publications[publication.id] = replace(

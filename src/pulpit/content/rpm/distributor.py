@@ -11,10 +11,11 @@ from uuid import uuid4
 from pulpit.content.rpm.publish_config import PublishConfig
 from pulpit.content.rpm.steps import PublishSteps
 from pulpit.domain.clock import new_oid, render_time
+from pulpit.domain.published import refuse_rivals
 from pulpit.domain.repositories import Distributor, Publication, Repository
 from pulpit.domain.units import UNIT_KEYS
-from pulpit.errors import InvalidValue, PulpitError
-from pulpit.ports import TaskContext, Transaction
+from pulpit.errors import PulpitError
+from pulpit.ports import TaskContext
 
 __all__ = ["YumDistributor"]
 
@@ -48,7 +49,11 @@ class YumDistributor:
         with context.storage.read() as transaction:
             current = transaction.repositories.get(repository.id)
             fingerprint = config.fingerprint(current.content_revision)
-            _refuse_conflict(transaction, distributor, config.relative_url)
+            refuse_rivals(
+                config.relative_url,
+                (distributor.repo_id, distributor.id),
+                transaction.publications.conflicting(config.relative_url),
+            )
             live = transaction.publications.live(repository.id, distributor.id)
             if live and live.fingerprint == fingerprint and not config.force_full:
                 ended = context.clock()
@@ -74,17 +79,6 @@ class YumDistributor:
         return _results(
             distributor, started, ended, steps.summary(), steps.documents
         ), publication.id
-
-
-def _refuse_conflict(transaction: Transaction, distributor: Distributor, relative_url: str) -> None:
-    """Refuse a URL at which, above which or below which another distributor publishes."""
-    for repo_id, distributor_id in transaction.publications.conflicting(relative_url):
-        if (repo_id, distributor_id) != (distributor.repo_id, distributor.id):
-            raise InvalidValue(
-                "relative_url",
-                why=f"{relative_url} collides with that of distributor {distributor_id} "
-                f"of repository {repo_id}",
-            )
 
 
 def _new_publication(

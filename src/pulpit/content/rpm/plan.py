@@ -138,6 +138,8 @@ def normalized(config: Mapping[str, Any]) -> dict[str, Any]:
         if feed.username is not None:
             kept["basic_auth_username"] = feed.username
             kept["basic_auth_password"] = feed.password or ""
+    if "@" in (kept.get("proxy_host") or ""):
+        raise InvalidValue("proxy_host", why="name the login in proxy_username, proxy_password")
     if ":" in (kept.get("basic_auth_username") or ""):
         raise InvalidValue("basic_auth_username", why="must not have a colon in it")
     return kept
