@@ -196,7 +196,7 @@ class Site:
         """Return all routes, wired as in the server."""
         parts: dict[str, Any] = {
             "clock": self.clock,
-            "engine": self.engine,
+            "tasks": Tasks(self.storage, clock=self.clock, engine=self.engine),
             "types": self.types,
         }
         repositories = Repositories(self.storage, **parts)

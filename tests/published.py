@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,66 +15,35 @@ from uuid import uuid4
 import createrepo_c
 import zstandard
 
-from pulpit.config.settings import Settings
 from pulpit.content.rpm.distributor import YumDistributor
 from pulpit.domain.repositories import Distributor, Repository
-from pulpit.domain.tasks import Task, TaskState
 from pulpit.domain.units import PackageColumns, Unit
-from pulpit.ports import Storage, Transaction
 from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
 from pulpit.storage.schema import upgrade
+from tests.task_context import OID, LooseContext
 
-__all__ = ["START", "Report", "Shelf", "document", "metadata_file", "package", "shelf"]
+__all__ = ["Report", "Shelf", "document", "metadata_file", "package", "shelf"]
 
-START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-_OID = "0" * 24
 _DUMPS = ("xml_dump_primary", "xml_dump_filelists", "xml_dump_other")
 
 Report = Mapping[str, Any]
 
 
-@dataclass
-class Shelf:
+@dataclass(kw_only=True)
+class Shelf(LooseContext):
     """Storage and files with a clock that stands still until it is moved.
 
     As a ``TaskContext`` it is that of a publish which was never given to an engine.
     """
 
-    storage: Storage
-    files: FolderFileStore
-    now: datetime = START
     #: Every report that was told, with whether it was a boundary.
     reports: list[tuple[Report, bool]] = field(default_factory=list)
-    settings: Settings = field(default_factory=Settings)
-    #: Called before each writing transaction of a publish.
-    before_write: Callable[[], None] | None = None
-
-    @property
-    def task(self) -> Task:
-        """A task that runs."""
-        return Task(
-            id=str(uuid4()),
-            oid=_OID,
-            task_type="publish",
-            operation="publish",
-            state=TaskState.RUNNING,
-            created=self.now,
-        )
-
-    def clock(self) -> datetime:
-        """Return the time."""
-        return self.now
 
     def later(self, **amount: float) -> datetime:
         """Move the clock on; return the time."""
         self.now += timedelta(**amount)
         return self.now
-
-    def write(self) -> AbstractContextManager[Transaction]:
-        if self.before_write:
-            self.before_write()
-        return self.storage.write()
 
     def progress(self, report: Report, *, boundary: bool = False) -> None:
         copied = {key: [dict(step) for step in steps] for key, steps in report.items()}
@@ -84,7 +53,7 @@ class Shelf:
         """Make a repository that holds the units; return unit id by file or document name."""
         with self.storage.write() as transaction:
             transaction.repositories.add(
-                Repository(id=repo_id, oid=_OID, display_name=repo_id, created=self.now)
+                Repository(id=repo_id, oid=OID, display_name=repo_id, created=self.now)
             )
         return self.add(repo_id, units)
 
@@ -119,7 +88,7 @@ class Shelf:
             repository = transaction.repositories.get(repo_id)
         distributor = Distributor(
             repo_id=repo_id,
-            oid=_OID,
+            oid=OID,
             id=distributor_id,
             distributor_type_id="yum_distributor",
             config={"relative_url": repo_id, **config},

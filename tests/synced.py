@@ -3,64 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-from pulpit.config.settings import Feeds, Settings
+from pulpit.config.settings import Feeds
 from pulpit.content.rpm.importer import YumImporter
 from pulpit.domain.repositories import Importer, Repository
-from pulpit.domain.tasks import Task, TaskState
 from pulpit.domain.units import UNIT_KEYS, Unit
-from pulpit.ports import Transaction
 from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
 from pulpit.storage.schema import upgrade
+from tests.task_context import OID, LooseContext
 
 __all__ = ["Site", "site"]
 
-_START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-_OID = "0" * 24
 
-
-@dataclass
-class Site:
+@dataclass(kw_only=True)
+class Site(LooseContext):
     """Storage and files; as a ``TaskContext`` that of a sync which no engine runs."""
 
     data: Path
-    storage: SqlStorage
-    files: FolderFileStore
-    settings: Settings
-    now: datetime = _START
     #: Every progress report of yum_importer that was told, with whether it was a boundary.
     reports: list[tuple[dict[str, Any], bool]] = field(default_factory=list)
-    #: Called before each writing transaction.
-    before_write: Callable[[], None] | None = None
-
-    @property
-    def task(self) -> Task:
-        """A task that runs."""
-        return Task(
-            id=str(uuid4()),
-            oid=_OID,
-            task_type="sync",
-            operation="sync",
-            state=TaskState.RUNNING,
-            created=self.now,
-        )
-
-    def clock(self) -> datetime:
-        """Return the time."""
-        return self.now
-
-    def write(self) -> AbstractContextManager[Transaction]:
-        if self.before_write:
-            self.before_write()
-        return self.storage.write()
 
     def progress(self, report: Mapping[str, Any], *, boundary: bool = False) -> None:
         self.reports.append((json.loads(json.dumps(report))["yum_importer"], boundary))
@@ -74,14 +42,14 @@ class Site:
         kept = YumImporter().normalize({"feed": feed, **config})
         importer = Importer(
             repo_id=repo_id,
-            oid=_OID,
+            oid=OID,
             importer_type_id="yum_importer",
             config=kept,
             last_updated=self.now,
         )
         with self.storage.write() as transaction:
             transaction.repositories.add(
-                Repository(id=repo_id, oid=_OID, display_name=repo_id, created=self.now)
+                Repository(id=repo_id, oid=OID, display_name=repo_id, created=self.now)
             )
             transaction.repositories.set_importer(importer)
 
@@ -139,4 +107,4 @@ def site(folder: Path) -> Iterator[Site]:
     """Open an empty store in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with SqlStorage(upgrade(folder)) as storage:
-        yield Site(folder, storage, FolderFileStore(folder), Settings())
+        yield Site(data=folder, storage=storage, files=FolderFileStore(folder))

@@ -13,6 +13,7 @@ from pulpit.domain.repositories import (
     MASK,
     REPOSITORY_ID,
     masked,
+    merged,
     unmasked,
 )
 
@@ -78,3 +79,14 @@ def test_new_secrets_are_taken() -> None:
     assert unmasked({"proxy_password": "new"}, kept) == {"proxy_password": "new"}
     assert unmasked({"proxy_password": MASK}, {}) == {"proxy_password": MASK}
     assert unmasked({"feed": MASK}, kept) == {"feed": MASK}
+
+
+def test_configurations_merge() -> None:
+    """Sent keys win, null takes one away, and a masked secret stays as it is kept."""
+    kept = {"feed": "http://a/", "proxy_password": "secret", "validate": True}
+    sent = {"feed": "http://b/", "proxy_password": MASK, "validate": None, "max_speed": 5}
+    assert merged(kept, sent) == {
+        "feed": "http://b/",
+        "proxy_password": "secret",
+        "max_speed": 5,
+    }

@@ -22,6 +22,7 @@ __all__ = [
     "distributor_document",
     "importer_document",
     "masked",
+    "merged",
     "repository_document",
     "unmasked",
 ]
@@ -130,6 +131,12 @@ def unmasked(sent: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]
         key: kept[key] if value == MASK and _is_secret(key, kept.get(key)) else value
         for key, value in sent.items()
     }
+
+
+def merged(kept: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with what a client sent: keys merge, and null takes one away."""
+    both = {**kept, **unmasked(sent, kept)}
+    return {key: value for key, value in both.items() if value is not None}
 
 
 def repository_document(repository: Repository) -> dict[str, Any]:

@@ -18,12 +18,15 @@ __all__ = [
     "COMPLETE",
     "INCOMPLETE",
     "PURGEABLE",
+    "TASKS_HREF",
     "Task",
     "TaskState",
+    "action_tag",
     "call_report",
     "canceled_progress",
     "repository_resource",
     "repository_tag",
+    "task_reference",
     "task_report",
 ]
 

@@ -15,14 +15,14 @@ from pulpit.domain.repositories import (
     DISTRIBUTOR_ID,
     Distributor,
     distributor_document,
-    unmasked,
+    merged,
 )
-from pulpit.domain.tasks import Task, action_tag, repository_resource, repository_tag
+from pulpit.domain.tasks import Task, action_tag
 from pulpit.errors import DuplicateResource, InvalidValue, MissingResource, MissingValue
-from pulpit.ports import Clock, ContentTypes, Engine, Storage, TaskContext, Transaction
-from pulpit.services.changes import Changes, changes_in
+from pulpit.ports import Clock, ContentTypes, Storage, TaskContext, Transaction
+from pulpit.services.changes import Changes
 from pulpit.services.documents import as_object, checked_id, optional, refuse_unknown, required
-from pulpit.services.tasks import new_task
+from pulpit.services.tasks import Tasks, repository_task
 
 __all__ = [
     "PUBLISH",
@@ -109,8 +109,7 @@ def _changed(
 ) -> Distributor:
     """Return the distributor with the delta: keys merge, and null takes one away."""
     config = optional(delta, "distributor_config", dict) or {}
-    merged = {**distributor.config, **unmasked(config, distributor.config)}
-    present = {key: value for key, value in merged.items() if value is not None}
+    present = merged(distributor.config, config)
     types.distributors[distributor.distributor_type_id].validate(present)
     rest = optional(delta, "delta", dict) or {}
     refuse_unknown(rest, ("auto_publish",))
@@ -135,17 +134,13 @@ def update_task(
     """Return the task that changes a distributor; raises what the change would raise."""
     distributor = distributor_of(transaction, repo_id, distributor_id)
     _changed(distributor, delta, types=types, now=now)
-    return new_task(
+    return repository_task(
+        repo_id,
         now=now,
         task_type="pulp.server.controllers.distributor.update",
         operation=UPDATE,
-        arguments={"repo_id": repo_id, "distributor_id": distributor_id, "delta": delta},
-        tags=[
-            repository_tag(repo_id),
-            f"pulp:repository_distributor:{distributor_id}",
-            action_tag("update_distributor"),
-        ],
-        resources=[repository_resource(repo_id)],
+        tags=[f"pulp:repository_distributor:{distributor_id}", action_tag("update_distributor")],
+        arguments={"distributor_id": distributor_id, "delta": delta},
     )
 
 
@@ -153,17 +148,13 @@ def publish_task(
     *, repo_id: str, distributor_id: str, override: Mapping[str, Any], now: datetime
 ) -> Task:
     """Return the task that publishes a repository."""
-    return new_task(
+    return repository_task(
+        repo_id,
         now=now,
         task_type="pulp.server.managers.repo.publish.publish",
         operation=PUBLISH,
-        arguments={
-            "repo_id": repo_id,
-            "distributor_id": distributor_id,
-            "override_config": override,
-        },
-        tags=[repository_tag(repo_id), action_tag("publish")],
-        resources=[repository_resource(repo_id)],
+        tags=[action_tag("publish")],
+        arguments={"distributor_id": distributor_id, "override_config": override},
     )
 
 
@@ -171,11 +162,11 @@ class Distributors:
     """What users do with distributors."""
 
     def __init__(
-        self, storage: Storage, *, clock: Clock, engine: Engine, types: ContentTypes
+        self, storage: Storage, *, clock: Clock, tasks: Tasks, types: ContentTypes
     ) -> None:
         self._storage = storage
         self._clock = clock
-        self._engine = engine
+        self._tasks = tasks
         self._types = types
 
     def list(self, repo_id: str) -> Sequence[Distributor]:
@@ -228,25 +219,23 @@ class Distributors:
                 types=self._types,
                 now=now,
             )
-        return self._submit(task)
+        return self._tasks.submit(task, repo_id=repo_id)
 
     def remove(self, repo_id: str, distributor_id: str) -> Task:
         """Hand in the task that takes the distributor and what it published away."""
         self.get(repo_id, distributor_id)
-        return self._submit(
-            new_task(
-                now=self._clock(),
-                task_type="pulp.server.controllers.distributor.delete",
-                operation=REMOVE,
-                arguments={"repo_id": repo_id, "distributor_id": distributor_id},
-                tags=[
-                    repository_tag(repo_id),
-                    f"pulp:repository_distributor:{distributor_id}",
-                    action_tag("remove_distributor"),
-                ],
-                resources=[repository_resource(repo_id)],
-            ),
+        task = repository_task(
+            repo_id,
+            now=self._clock(),
+            task_type="pulp.server.controllers.distributor.delete",
+            operation=REMOVE,
+            tags=[
+                f"pulp:repository_distributor:{distributor_id}",
+                action_tag("remove_distributor"),
+            ],
+            arguments={"distributor_id": distributor_id},
         )
+        return self._tasks.submit(task, repo_id=repo_id)
 
     def publish(self, repo_id: str, document: Any) -> Task:
         """Hand in the task that publishes the repository.
@@ -267,23 +256,10 @@ class Distributors:
         self._types.distributors[distributor.distributor_type_id].validate(
             {**distributor.config, **override},
         )
-        return self._submit(
-            publish_task(
-                repo_id=repo_id,
-                distributor_id=distributor.id,
-                override=override,
-                now=self._clock(),
-            ),
+        task = publish_task(
+            repo_id=repo_id, distributor_id=distributor.id, override=override, now=self._clock()
         )
-
-    def _submit(self, task: Task) -> Task:
-        """Hand in a task on a repository that exists."""
-        with self._storage.write() as transaction:
-            transaction.repositories.get(task.arguments["repo_id"])
-            with changes_in(transaction, now=task.created) as changes:
-                added = changes.add(task)
-            transaction.after_commit(self._engine.wake)
-        return added
+        return self._tasks.submit(task, repo_id=repo_id)
 
 
 def update_body(context: TaskContext, types: ContentTypes) -> tuple[Any, Mapping[str, Any]]:

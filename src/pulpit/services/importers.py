@@ -9,14 +9,14 @@ from typing import Any
 
 from pulpit.domain.clock import new_oid
 from pulpit.domain.outcomes import Finished, Outcome
-from pulpit.domain.repositories import Importer, unmasked
-from pulpit.domain.tasks import Task, action_tag, repository_resource, repository_tag
+from pulpit.domain.repositories import Importer, merged
+from pulpit.domain.tasks import Task, action_tag
 from pulpit.errors import InvalidValue, MissingResource
-from pulpit.ports import Clock, ContentTypes, Engine, Storage, TaskContext, Transaction
+from pulpit.ports import Clock, ContentTypes, Storage, TaskContext, Transaction
 from pulpit.services import distributors
-from pulpit.services.changes import Changes, changes_in
+from pulpit.services.changes import Changes
 from pulpit.services.documents import as_object, optional, refuse_unknown, required
-from pulpit.services.tasks import new_task
+from pulpit.services.tasks import Tasks, repository_task
 
 __all__ = [
     "REMOVE",
@@ -96,11 +96,10 @@ def reconfigure(
 ) -> Importer:
     """Change the importer's configuration: keys merge, and null takes one away."""
     importer = importer_of(transaction, repo_id, type_id)
-    merged = {**importer.config, **unmasked(config, importer.config)}
-    present = {key: value for key, value in merged.items() if value is not None}
+    importer_type = types.importers[importer.importer_type_id]
     changed = dataclasses.replace(
         importer,
-        config=types.importers[importer.importer_type_id].normalize(present),
+        config=importer_type.normalize(merged(importer.config, config)),
         last_updated=now,
     )
     transaction.repositories.set_importer(changed)
@@ -111,11 +110,11 @@ class Importers:
     """What users do with importers."""
 
     def __init__(
-        self, storage: Storage, *, clock: Clock, engine: Engine, types: ContentTypes
+        self, storage: Storage, *, clock: Clock, tasks: Tasks, types: ContentTypes
     ) -> None:
         self._storage = storage
         self._clock = clock
-        self._engine = engine
+        self._tasks = tasks
         self._types = types
 
     def list(self, repo_id: str) -> Sequence[Importer]:
@@ -148,10 +147,7 @@ class Importers:
         refuse_unknown(sent, ("importer_config",))
         config = required(sent, "importer_config", dict)
         importer = self.get(repo_id, type_id)
-        merged = {**importer.config, **unmasked(config, importer.config)}
-        self._types.importers[type_id].normalize(
-            {key: value for key, value in merged.items() if value is not None},
-        )
+        self._types.importers[type_id].normalize(merged(importer.config, config))
         return self._submit(
             UPDATE, repo_id, {"importer_type_id": type_id, "importer_config": config}, type_id
         )
@@ -188,25 +184,18 @@ class Importers:
         type_id: str | None = None,
     ) -> Task:
         """Hand in a task on the repository's importer."""
-        now = self._clock()
-        tags = [repository_tag(repo_id), action_tag(_ACTIONS[operation])]
+        tags = [action_tag(_ACTIONS[operation])]
         if type_id:
             tags.append(f"pulp:repository_importer:{type_id}")
-        with self._storage.write() as transaction:
-            transaction.repositories.get(repo_id)
-            with changes_in(transaction, now=now) as changes:
-                task = changes.add(
-                    new_task(
-                        now=now,
-                        task_type=_TASK_TYPES[operation],
-                        operation=operation,
-                        arguments={"repo_id": repo_id, **arguments},
-                        tags=tags,
-                        resources=[repository_resource(repo_id)],
-                    ),
-                )
-            transaction.after_commit(self._engine.wake)
-        return task
+        task = repository_task(
+            repo_id,
+            now=self._clock(),
+            task_type=_TASK_TYPES[operation],
+            operation=operation,
+            tags=tags,
+            arguments=arguments,
+        )
+        return self._tasks.submit(task, repo_id=repo_id)
 
 
 def set_body(context: TaskContext, types: ContentTypes) -> tuple[Any, Mapping[str, Any]]:

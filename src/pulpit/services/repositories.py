@@ -17,13 +17,12 @@ from pulpit.domain.repositories import (
     Repository,
     repository_document,
 )
-from pulpit.domain.tasks import Task, action_tag, call_report, repository_resource, repository_tag
+from pulpit.domain.tasks import Task, action_tag, call_report
 from pulpit.errors import InvalidValue, MissingValue
-from pulpit.ports import Clock, ContentTypes, Engine, Storage, TaskContext, Transaction
+from pulpit.ports import Clock, ContentTypes, Storage, TaskContext, Transaction
 from pulpit.services import distributors, importers
-from pulpit.services.changes import changes_in
 from pulpit.services.documents import as_object, checked_id, optional, refuse_unknown, required
-from pulpit.services.tasks import new_task
+from pulpit.services.tasks import Tasks, repository_task
 
 __all__ = ["DELETE", "Repositories", "RepositoryView", "Updated", "delete_body"]
 
@@ -71,12 +70,12 @@ class Repositories:
         storage: Storage,
         *,
         clock: Clock,
-        engine: Engine,
+        tasks: Tasks,
         types: ContentTypes,
     ) -> None:
         self._storage = storage
         self._clock = clock
-        self._engine = engine
+        self._tasks = tasks
         self._types = types
 
     def create(self, document: Any) -> RepositoryView:
@@ -164,42 +163,31 @@ class Repositories:
                     transaction, repo_id=repo_id, config=config, types=self._types, now=now
                 )
             configs = optional(sent, "distributor_configs", dict) or {}
-            with changes_in(transaction, now=now) as changes:
-                tasks = [
-                    changes.add(
-                        distributors.update_task(
-                            transaction,
-                            repo_id=repo_id,
-                            distributor_id=distributor_id,
-                            delta={"distributor_config": config},
-                            types=self._types,
-                            now=now,
-                        ),
-                    )
-                    for distributor_id, config in configs.items()
-                ]
-            transaction.after_commit(self._engine.wake)
+            updates = [
+                distributors.update_task(
+                    transaction,
+                    repo_id=repo_id,
+                    distributor_id=distributor_id,
+                    delta={"distributor_config": config},
+                    types=self._types,
+                    now=now,
+                )
+                for distributor_id, config in configs.items()
+            ]
+            tasks = self._tasks.submit_in(transaction, updates)
         report = call_report(*(task.id for task in tasks), result=repository_document(repository))
         return Updated(report=report, postponed=bool(tasks))
 
     def delete(self, repo_id: str) -> Task:
         """Hand in the task that deletes the repository, or raise MissingResource."""
-        now = self._clock()
-        with self._storage.write() as transaction:
-            transaction.repositories.get(repo_id)
-            with changes_in(transaction, now=now) as changes:
-                task = changes.add(
-                    new_task(
-                        now=now,
-                        task_type="pulp.server.tasks.repository.delete",
-                        operation=DELETE,
-                        arguments={"repo_id": repo_id},
-                        tags=[repository_tag(repo_id), action_tag("delete")],
-                        resources=[repository_resource(repo_id)],
-                    ),
-                )
-            transaction.after_commit(self._engine.wake)
-        return task
+        task = repository_task(
+            repo_id,
+            now=self._clock(),
+            task_type="pulp.server.tasks.repository.delete",
+            operation=DELETE,
+            tags=[action_tag("delete")],
+        )
+        return self._tasks.submit(task, repo_id=repo_id)
 
 
 def delete_body(context: TaskContext, _types: ContentTypes) -> tuple[Any, Mapping[str, Any]]:

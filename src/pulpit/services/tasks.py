@@ -11,12 +11,12 @@ from pulpit.domain.clock import new_oid
 from pulpit.domain.criteria import Criteria
 from pulpit.domain.events import EventKind
 from pulpit.domain.outcomes import Failed, Finished, Lost, Outcome, Progress, Update
-from pulpit.domain.tasks import PURGEABLE, Task, TaskState
+from pulpit.domain.tasks import PURGEABLE, Task, TaskState, repository_resource, repository_tag
 from pulpit.errors import InvalidValue, PulpitError, PurgeOfState, PurgeWithoutState, TaskLost
-from pulpit.ports import Clock, Engine, Storage
+from pulpit.ports import Clock, Engine, Storage, Transaction
 from pulpit.services.changes import Changes, changes_in
 
-__all__ = ["Completion", "Completions", "Lifecycle", "Tasks", "new_task"]
+__all__ = ["Completion", "Completions", "Lifecycle", "Tasks", "new_task", "repository_task"]
 
 
 def new_task(
@@ -41,20 +41,64 @@ def new_task(
     )
 
 
+def repository_task(
+    repo_id: str,
+    *,
+    now: datetime,
+    task_type: str,
+    operation: str,
+    tags: Sequence[str],
+    arguments: Mapping[str, Any] | None = None,
+) -> Task:
+    """Return a task that works on one repository, and reserves it.
+
+    Args:
+        repo_id: which; becomes a tag, and ``repo_id`` of the arguments.
+        now: the present time.
+        task_type: the dotted name of Pulp 2.
+        operation: which of our bodies does it.
+        tags: beside that of the repository.
+        arguments: beside the repository.
+    """
+    return new_task(
+        now=now,
+        task_type=task_type,
+        operation=operation,
+        arguments={"repo_id": repo_id, **(arguments or {})},
+        tags=[repository_tag(repo_id), *tags],
+        resources=[repository_resource(repo_id)],
+    )
+
+
 class Tasks:
-    """What users do with tasks."""
+    """What users do with tasks, and how other services hand them in."""
 
     def __init__(self, storage: Storage, *, clock: Clock, engine: Engine) -> None:
         self._storage = storage
         self._clock = clock
         self._engine = engine
 
-    def submit(self, task: Task) -> Task:
-        """Hand in a task; return it with its number."""
+    def submit(self, task: Task, *, repo_id: str | None = None) -> Task:
+        """Hand in a task; return it with its number.
+
+        Args:
+            task: which.
+            repo_id: a repository that must still be there.
+
+        Raises:
+            MissingResource: it is not.
+        """
         with self._storage.write() as transaction:
-            with changes_in(transaction, now=self._clock()) as changes:
-                added = changes.add(task)
-            transaction.after_commit(self._engine.wake)
+            if repo_id is not None:
+                transaction.repositories.get(repo_id)
+            (added,) = self.submit_in(transaction, [task])
+        return added
+
+    def submit_in(self, transaction: Transaction, tasks: Sequence[Task]) -> Sequence[Task]:
+        """Hand in tasks as the last act of a transaction; return them with their numbers."""
+        with changes_in(transaction, now=self._clock()) as changes:
+            added = [changes.add(task) for task in tasks]
+        transaction.after_commit(self._engine.wake)
         return added
 
     def get(self, task_id: str) -> Task:

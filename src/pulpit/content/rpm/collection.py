@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -104,8 +104,3 @@ def extra_changes(present: Iterable[Unit], found: Mapping[str, tuple[Unit, int]]
         missing=frozenset(unit.id for kind, unit in before.items() if kind not in found),
         files={unit.artifact: found[unit.key["data_type"]][1] for unit in written if unit.artifact},
     )
-
-
-def of_types(documents: Iterable[Document], skipped: frozenset[str]) -> Iterator[Document]:
-    """Yield documents of types that are not skipped."""
-    return (document for document in documents if document.type_id not in skipped)
