@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sqlite3
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pika
 import pytest
 
 from tests.acceptance.server import PulpitServer
@@ -152,22 +154,46 @@ def test_password_is_made_up_and_shown_once(tmp_path: Path) -> None:
     assert "password" not in _start_and_stop(data, port, check=("admin", password))
 
 
-def _start_and_stop(data: Path, port: int, *, check: tuple[str, str] | None = None) -> str:
-    """Start a server without any configuration, stop it, and return what it printed."""
+def test_failed_first_start_keeps_no_password_to_itself(tmp_path: Path) -> None:
+    """A password is made up only when it is shown: a start that fails leaves no user behind."""
+    data = tmp_path / "data"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        refusal(run_serve("--data", str(data), "--port", "0", "--events", "--door", where))
+    assert "password " in _start_and_stop(data, free_ports(1)[0])
+
+
+def test_events_name_the_port_that_a_free_one_became(tmp_path: Path) -> None:
+    """With port 0 the source of events is where the server really listens."""
+    config = tmp_path / "server.conf"
+    config.write_text("[server]\nserver_name: localhost\ndefault_password: secret\n")
+    (door,) = free_ports(1)
+    arguments = ["--config", str(config), "--data", str(tmp_path / "data"), "--port", "0"]
+    with serving(*arguments, "--events", "--door", f"127.0.0.1:{door}") as lines:
+        url = lines[-1].split()[-1].rstrip("/")
+        connection = pika.BlockingConnection(
+            pika.URLParameters(f"amqp://admin:secret@127.0.0.1:{door}")
+        )
+        with contextlib.closing(connection):
+            channel = connection.channel()
+            queue = channel.queue_declare("", exclusive=True).method.queue
+            channel.queue_bind(queue, "pulp.api.v2", "tasks.#")
+            with httpx.Client(base_url=f"{url}/pulp/api/v2/repositories/", auth=_ADMIN) as client:
+                client.post("", json={"id": "zoo"}).raise_for_status()
+                client.delete("zoo/").raise_for_status()
+            _, properties, _ = next(channel.consume(queue, auto_ack=True, inactivity_timeout=30))
+    assert properties.headers["cloudEvents:source"] == url.replace("127.0.0.1", "localhost")
+
+
+_ADMIN = ("admin", "secret")
+
+
+@contextlib.contextmanager
+def serving(*arguments: str) -> Iterator[list[str]]:
+    """Run `pulpit serve` and yield the lines that it prints until it is ready; stop it well."""
     command = [sys.executable, "-c", "import sys, pulpit.cli; sys.exit(pulpit.cli.main())"]
-    config = data.with_suffix(".conf")
-    config.touch()
     process = subprocess.Popen(
-        [
-            *command,
-            "serve",
-            "--config",
-            str(config),
-            "--data",
-            str(data),
-            "--port",
-            str(port),
-        ],
+        [*command, "serve", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -179,13 +205,24 @@ def _start_and_stop(data: Path, port: int, *, check: tuple[str, str] | None = No
         lines.append(line)
         if "ready" in line:
             break
-    if check:
-        answer = httpx.get(f"http://127.0.0.1:{port}/pulp/api/v2/tasks/", auth=check)
-        assert answer.status_code == 200
-    process.terminate()
-    rest, _ = process.communicate(timeout=30)
+    try:
+        yield lines
+    finally:
+        process.terminate()
+        rest, _ = process.communicate(timeout=30)
+        lines.append(rest)
     assert process.returncode == 0
-    return "".join(lines) + rest
+
+
+def _start_and_stop(data: Path, port: int, *, check: tuple[str, str] | None = None) -> str:
+    """Start a server without any configuration, stop it, and return what it printed."""
+    config = data.with_suffix(".conf")
+    config.touch()
+    with serving("--config", str(config), "--data", str(data), "--port", str(port)) as lines:
+        if check:
+            answer = httpx.get(f"http://127.0.0.1:{port}/pulp/api/v2/tasks/", auth=check)
+            assert answer.status_code == 200
+    return "".join(lines)
 
 
 def test_pulp2_configuration_file_is_read(tmp_path: Path) -> None:

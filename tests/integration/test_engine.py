@@ -46,7 +46,6 @@ class Bench:
             log=structlog.get_logger(),
         )
         self.tasks = Tasks(self.storage, clock=utc_now, engine=self.engine)
-        self._position = 0
 
     def _wake(self) -> None:
         self.engine.wake()

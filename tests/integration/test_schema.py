@@ -85,6 +85,17 @@ def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         upgrade(tmp_path)
 
 
+def test_database_that_goes_away_does_not_answer(tmp_path: Path) -> None:
+    """What the status says of the database is asked of it."""
+    with SqlStorage(upgrade(tmp_path)) as storage:
+        assert storage.answers()
+        storage.path.write_bytes(b"no database" * 1_000)
+        for left in tmp_path.glob("pulpit.db-*"):
+            left.unlink()
+    with SqlStorage(storage.path) as broken:
+        assert not broken.answers()
+
+
 def test_data_folder_has_one_holder(tmp_path: Path) -> None:
     """The second one is told who holds it; afterwards it is free again."""
     with (

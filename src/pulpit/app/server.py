@@ -95,13 +95,20 @@ def serve(settings: Settings, *, ready: Callable[[Ready], None]) -> None:
         log.info("setting of Pulp 2 without a use here", setting=key)
     for note in settings.notes:
         log.warning(note)
-    with data_folder(settings.storage.data) as folder, SqlStorage(upgrade(folder)) as storage:
-        server = _Server(settings, storage, log)
-        with (
-            contextlib.closing(_listening_socket(settings)) as listener,
-            asyncio.Runner(loop_factory=_loop_factory()) as runner,
-        ):
-            runner.run(server.run(listener, ready))
+    with (
+        data_folder(settings.storage.data) as folder,
+        SqlStorage(upgrade(folder)) as storage,
+        contextlib.closing(_listening_socket(settings)) as listener,
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
+        server = _Server(_with_port(settings, listener), storage, log)
+        runner.run(server.run(listener, ready))
+
+
+def _with_port(settings: Settings, listener: socket.socket) -> Settings:
+    """Return the settings with the port that 0 has become, which stands in events."""
+    port = listener.getsockname()[1]
+    return dataclasses.replace(settings, server=dataclasses.replace(settings.server, port=port))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -210,10 +217,6 @@ class _Server:
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
-        login = self._settings.server.default_login
-        password = await asyncio.to_thread(
-            self._users.ensure_first, login, self._settings.server.default_password
-        )
         notifications = Notifications(
             await plan(self._settings),
             self._settings,
@@ -221,35 +224,66 @@ class _Server:
             users=self._users,
             log=self._log,
         )
+        # what is opened last is closed first, so that every channel tells what the end writes
+        async with (
+            self._told(notifications),
+            self._downloading(),
+            self._web(listener, notifications),
+            self._housekeeping(notifications),
+            self._working(),
+        ):
+            # what is there now stays: a full collection need not stop all threads for it
+            gc.collect()
+            gc.freeze()
+            ready(await self._ready(notifications))
+            await self._stop.wait()
+            self._log.info("stopping: tasks that run are canceled")
+        if self._failure:
+            raise StartError(self._failure)
+
+    async def _ready(self, notifications: Notifications) -> Ready:
+        """Return what the operator is told; the first user is made when it surely is told."""
+        server = self._settings.server
+        password = await asyncio.to_thread(
+            self._users.ensure_first, server.default_login, server.default_password
+        )
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        return Ready(
+            url=f"http://{host}:{server.port}",
+            door=notifications.door_address,
+            login=server.default_login,
+            password=password,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _told(self, notifications: Notifications) -> AsyncIterator[None]:
+        """Keep the AMQP channels open while the block runs."""
         await notifications.start()
+        try:
+            yield
+        finally:
+            await notifications.stop(_LAST_WORDS)
+
+    @contextlib.asynccontextmanager
+    async def _downloading(self) -> AsyncIterator[None]:
+        """Let on-demand downloads have their sessions while the block runs."""
+        try:
+            yield
+        finally:
+            await self._downloads.close()
+
+    @contextlib.asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
+        """Run tasks while the block runs; then cancel those that run, and let readers go."""
         self._files.remove_temporary()
         await asyncio.to_thread(self._engine.start)
         try:
-            async with self._web(listener, notifications), self._housekeeping(notifications):
-                # what is there now stays: a full collection need not stop all threads for it
-                gc.collect()
-                gc.freeze()
-                host, port = listener.getsockname()[:2]
-                ready(
-                    Ready(
-                        url=f"http://{host}:{port}",
-                        door=notifications.door_address,
-                        login=login,
-                        password=password,
-                    ),
-                )
-                await self._stop.wait()
-                self._log.info("stopping: tasks that run are canceled")
-                await asyncio.to_thread(self._engine.stop)
-                self._streams.close()
-                # answers that wait for a download would hold up the web server's end
-                await self._on_demand.close()
+            yield
         finally:
+            await asyncio.to_thread(self._engine.stop)
+            self._streams.close()
+            # answers that wait for a download would hold up the web server's end
             await self._on_demand.close()
-            await self._downloads.close()
-            await notifications.stop(_LAST_WORDS)
-        if self._failure:
-            raise StartError(self._failure)
 
     def _fail(self) -> None:
         """Stop the server, since its engine can't go on; called from the engine's thread."""
@@ -286,9 +320,9 @@ class _Server:
         storage, engine, types = self._storage, self._engine, self._types
         gate = Gate(self._users, log=self._log)
         tasks = Tasks(storage, clock=utc_now, engine=engine)
-        repositories = Repositories(storage, clock=utc_now, engine=engine, types=types)
-        importers = Importers(storage, clock=utc_now, engine=engine, types=types)
-        distributors = Distributors(storage, clock=utc_now, engine=engine, types=types)
+        repositories = Repositories(storage, clock=utc_now, tasks=tasks, types=types)
+        importers = Importers(storage, clock=utc_now, tasks=tasks, types=types)
+        distributors = Distributors(storage, clock=utc_now, tasks=tasks, types=types)
         return web_application(
             [
                 *status_api.routes(gate, lambda: self._status(notifications)),
@@ -304,18 +338,17 @@ class _Server:
 
     def _status(self, notifications: Notifications) -> Mapping[str, Any]:
         """Return the document of ``GET /pulp/api/v2/status/``."""
-        now = render_time(utc_now())
+        # there is one worker, this process itself: while its engine lives, its heart beats now
+        worker = {"_id": self._worker, "_ns": "workers", "last_heartbeat": render_time(utc_now())}
         return {
             "versions": {
                 "platform_version": _PLATFORM_VERSION,
                 "pulpit_version": version("pulpit"),
             },
             "api_version": "2",
-            "database_connection": {"connected": True},
+            "database_connection": {"connected": self._storage.answers()},
             "messaging_connection": {"connected": notifications.connected},
-            "known_workers": [
-                {"_id": self._worker, "_ns": "workers", "last_heartbeat": now},
-            ],
+            "known_workers": [worker] if self._engine.alive else [],
             "events": notifications.status(),
         }
 
@@ -341,7 +374,8 @@ class _Server:
         jobs = [
             asyncio.create_task(self._every(_COMPACT_EVERY, retention.compact_journal)),
             asyncio.create_task(self._every(_CLEAN_EVERY, self._content.clean_up)),
-            asyncio.create_task(self._every(reaping, self._content.remove_strays)),
+            # it reads the names of all files, which a start has better things to do than
+            asyncio.create_task(self._every(reaping, self._content.remove_strays, at_once=False)),
             asyncio.create_task(self._every(reaping, retention.purge_tasks)),
         ]
         try:
@@ -351,8 +385,10 @@ class _Server:
                 job.cancel()
             await asyncio.wait(jobs)
 
-    async def _every(self, seconds: float, job: Callable[[], Any]) -> None:
+    async def _every(self, seconds: float, job: Callable[[], Any], *, at_once: bool = True) -> None:
         """Run a job now and then; one that fails is told, and tried again."""
+        if not at_once:
+            await asyncio.sleep(seconds)
         while True:
             try:
                 await asyncio.to_thread(job)

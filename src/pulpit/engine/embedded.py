@@ -135,9 +135,10 @@ class EmbeddedEngine:
         self._nudge()
         self._thread.join()
 
-    def running(self) -> int:
-        """Return how many tasks run now."""
-        return len(self._children)
+    @property
+    def alive(self) -> bool:
+        """Whether tasks are looked after."""
+        return self._thread.is_alive()
 
     def _nudge(self) -> None:
         """Let the thread look at what changed."""

@@ -12,10 +12,10 @@ from typing import Self
 
 import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event, select
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from pulpit.errors import DataFolderUnusable
+from pulpit.errors import DataFolderUnusable, PulpitError
 from pulpit.storage import tables
 from pulpit.storage.content import SqlContentStore
 from pulpit.storage.criteria import register_functions
@@ -174,6 +174,14 @@ class SqlStorage:
     def set_setting(self, name: str, value: str) -> None:
         with self.write() as transaction:
             upsert(transaction.connection, tables.settings, [{"name": name, "value": value}])
+
+    def answers(self) -> bool:
+        """Tell whether the database can be read now."""
+        try:
+            self.get_setting("")
+        except (SQLAlchemyError, PulpitError):
+            return False
+        return True
 
     def close(self) -> None:
         """Let go of the file and wake everybody who waits for events."""
