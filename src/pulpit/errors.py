@@ -284,8 +284,15 @@ class EventsGone(RequestError):
     def __init__(self, *, since: int, oldest: int, head: int) -> None:
         super().__init__(
             f"No events can be read after {since}: the journal holds {oldest} to {head}; "
-            "read /pulp/api/v2/tasks/ for the present state and go on from there.",
-            data={"since": since, "oldest": oldest, "head": head},
+            "read /pulpit/v1/snapshot/ for the present state and go on from its sequence.",
+            data={
+                "since": since,
+                "oldest": oldest,
+                "head": head,
+                # a number ahead of the head is of another journal: what was missed is not known
+                "missed": oldest - 1 - since if since < oldest else None,
+                "snapshot": "/pulpit/v1/snapshot/",
+            },
         )
         self.since, self.oldest, self.head = since, oldest, head
 

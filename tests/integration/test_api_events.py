@@ -333,7 +333,13 @@ def test_events_that_are_gone_are_told(site: Site) -> None:
                 stale, *rest = await _next(frames, 3)
                 assert stale == _Frame(
                     event="stale",
-                    data={"since": 1, "oldest": 4, "head": 5, "snapshot": "/pulp/api/v2/tasks/"},
+                    data={
+                        "since": 1,
+                        "oldest": 4,
+                        "head": 5,
+                        "missed": 2,
+                        "snapshot": "/pulpit/v1/snapshot/",
+                    },
                 )
                 assert [frame.id for frame in rest] == [4, 5]
             async with _reading(server, "?since=3") as frames:

@@ -58,6 +58,7 @@ def test_a_consumer_gets_the_documented_message(
             "cloudEvents:sequence": "00000000000000000003",
             "pulpit-revision": 3,
             "pulpit-previous": 2,
+            "pulpit-folded": 0,
         },
         "delivery_mode": 2,
         "message_id": event.id,

@@ -39,6 +39,7 @@ def test_a_status_event_in_full() -> None:
         "cloudEvents:sequence": "00000000000000000012",
         "pulpit-revision": 2,
         "pulpit-previous": 1,
+        "pulpit-folded": 0,
     }
 
 

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from pulpit.api.web import API, Call, Gate, error_response, json_response
+from pulpit.api.web import Call, Gate, error_response, json_response
 from pulpit.domain.clock import render_time
 from pulpit.domain.events import Event, EventKind
 from pulpit.domain.tasks import TaskState, repository_tag
@@ -31,8 +31,6 @@ from pulpit.ports import EventSource
 __all__ = ["EVENTS", "EventFilter", "Streams", "routes"]
 
 EVENTS = "/pulpit/v1/events/"
-#: Where the present state can be read when events are gone.
-_SNAPSHOT = f"{API}/tasks/"
 _HEARTBEAT = b": alive\n\n"
 #: Batches that a reader still gets when the server stops, and seconds to wait for each.
 _LAST_WORDS, _LAST_WAIT = 5, 0.2
@@ -266,5 +264,4 @@ def _frame(event: Event) -> bytes:
 
 def _stale(gone: EventsGone) -> bytes:
     """Return the word that events are gone; without an id, which would move the cursor."""
-    data = msgspec.json.encode({**gone.data, "snapshot": _SNAPSHOT})
-    return b"event: stale\ndata: %s\n\n" % data
+    return b"event: stale\ndata: %s\n\n" % msgspec.json.encode(gone.data)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pulpit.domain.clock import render_time
 from pulpit.domain.events import Event, EventKind
+from pulpit.events.cloudevents import attributes
 
 __all__ = ["EXCHANGE", "Message", "message_of"]
 
@@ -31,7 +31,8 @@ class Message:
     timestamp: int
     type: str
     app_id: str = "pulpit"
-    #: CloudEvents 1.0 attributes under the AMQP binding's prefix, and the two revisions.
+    #: CloudEvents 1.0 attributes under the AMQP binding's prefix, the two revisions and how
+    #: many events were folded into this one.
     headers: Mapping[str, str | int]
 
 
@@ -42,25 +43,18 @@ def message_of(event: Event, *, source: str) -> Message:
         event: of a task; only these go to the exchange.
         source: URI reference of this server, CloudEvents' ``source``.
     """
-    subject = event.task_id or ""
-    time = render_time(event.time) or ""
+    told = attributes(event, source=source)
     return Message(
-        routing_key=f"tasks.{subject}",
+        routing_key=f"tasks.{told['subject']}",
         body=event.body,
         delivery_mode=_PERSISTENT if event.kind is EventKind.STATUS else _TRANSIENT,
         message_id=event.id,
         timestamp=int(event.time.timestamp()),
         type=event.type,
         headers={
-            "cloudEvents:specversion": "1.0",
-            "cloudEvents:id": event.id,
-            "cloudEvents:source": source,
-            "cloudEvents:type": event.type,
-            "cloudEvents:subject": subject,
-            "cloudEvents:time": time,
-            "cloudEvents:dataschema": f"{source.rstrip('/')}/pulpit/v1/schemas/{event.type}.json",
-            "cloudEvents:sequence": f"{event.sequence:020d}",
+            **{f"cloudEvents:{name}": value for name, value in told.items()},
             "pulpit-revision": event.revision,
             "pulpit-previous": event.previous,
+            "pulpit-folded": event.folded,
         },
     )

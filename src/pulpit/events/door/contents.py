@@ -112,7 +112,8 @@ class Content:
         message, step = self.message, frame_max - FRAME_OVERHEAD
         headers = message.headers
         if previous != self.previous:
-            headers = {**headers, "pulpit-previous": previous}
+            folded = int(headers["pulpit-revision"]) - previous - 1
+            headers = {**headers, "pulpit-previous": previous, "pulpit-folded": folded}
         return encode_frame(FrameType.HEADER, channel, _header(message, headers)) + b"".join(
             encode_frame(FrameType.BODY, channel, message.body[start : start + step])
             for start in range(0, len(message.body), step)
