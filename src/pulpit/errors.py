@@ -30,6 +30,7 @@ The tree::
     │   └── DownloadFailed           RPM1004
     ├── TaskLost                     500 PLP0049, the child process died
     ├── Fenced                       a write of an attempt that is no longer the task's
+    ├── DatabaseFailed               the database, not what was to be written, is at fault
     └── StartError                   the server or a command can't start; one clear line
         ├── ConfigurationError       names file, section, key and the nearest known key
         ├── DataFolderInUse
@@ -52,6 +53,7 @@ __all__ = [
     "ContentError",
     "DataFolderInUse",
     "DataFolderUnusable",
+    "DatabaseFailed",
     "DownloadFailed",
     "DuplicateResource",
     "EventsGone",
@@ -378,6 +380,10 @@ class TaskLost(PulpitError):
 
 class Fenced(PulpitError):
     """This attempt of the task is over (canceled, or given to another worker)."""
+
+
+class DatabaseFailed(PulpitError):
+    """The database can't be used for now; the same may be written later."""
 
 
 class StartError(PulpitError):

@@ -375,6 +375,15 @@ class Transaction(Protocol):
     def after_commit(self, act: Callable[[], None]) -> None:
         """Call *act* once the transaction is committed (never after a rollback)."""
 
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Undo what the block has done if it raises; the transaction may go on all the same.
+
+        Acts that the block wanted after the commit are forgotten with it.
+
+        Raises:
+            DatabaseFailed: the database is at fault, not the block; let the transaction end.
+        """
+
 
 class Storage(Protocol):
     """The database."""

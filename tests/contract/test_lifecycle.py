@@ -24,11 +24,11 @@ from hypothesis.stateful import (
 from pulpit.domain.events import Event, EventKind
 from pulpit.domain.outcomes import Failed, Finished, Lost, Outcome, Progress, Update
 from pulpit.domain.tasks import PURGEABLE, Task, TaskState, task_report
-from pulpit.errors import Fenced, MissingResource
+from pulpit.errors import DatabaseFailed, Fenced, MissingResource
 from pulpit.services.changes import Changes, changes_in
 from pulpit.services.tasks import Lifecycle, Tasks, new_task
 from pulpit.testing import FrozenClock, RecordingEngine, expect_events
-from tests.contract.databases import NOW, Database, MakeDatabase
+from tests.contract.databases import NOW, Database, MakeDatabase, new_repository
 
 OUTCOMES: list[Outcome] = [
     Finished(result={"added_count": 3}, report={"done": True}),
@@ -50,6 +50,11 @@ def _task(*resources: str, operation: str = "sync") -> Task:
     )
 
 
+def _update(task: Task, news: Progress | Outcome) -> Update:
+    """Return what an attempt tells."""
+    return Update(task_id=task.id, attempt=task.attempt, news=news)
+
+
 class _House:
     """The services of tasks on a database."""
 
@@ -57,11 +62,13 @@ class _House:
         self.database = database
         self.clock = FrozenClock(NOW)
         self.engine = RecordingEngine()
+        #: Whether the database has room for the end of an unlucky task.
+        self.room = False
         self.tasks = Tasks(database, clock=self.clock, engine=self.engine)
         self.lifecycle = Lifecycle(
             database,
             clock=self.clock,
-            completions={"refusing": self._refuse},
+            completions={"refusing": self._refuse, "broken": self._break, "unlucky": self._fail},
             wake=self.engine.wake,
         )
 
@@ -72,13 +79,31 @@ class _House:
             raise MissingResource(repo_id=task.id)
         return []
 
+    def _break(self, changes: Changes, task: Task, outcome: Outcome) -> list[str]:
+        """Write half of an end, then fail as only a defect does."""
+        changes.transaction.repositories.add(new_repository(task.id))
+        changes.transaction.after_commit(self.engine.wake)
+        changes.add(_task("half"))
+        if isinstance(outcome, Finished):
+            return [task.arguments["no such key"]]
+        changes.transaction.repositories.remove(task.id)
+        raise ZeroDivisionError
+
+    def _fail(self, changes: Changes, task: Task, outcome: Outcome) -> list[str]:
+        """Write an end for which the database has no room, once."""
+        del changes, task, outcome
+        if self.room:
+            return []
+        self.room = True
+        raise DatabaseFailed
+
     def submit(self, *resources: str, operation: str = "sync") -> Task:
         """Hand in a task."""
         return self.tasks.submit(_task(*resources, operation=operation))
 
     def tell(self, task: Task, news: Progress | Outcome) -> None:
         """Let an attempt tell something."""
-        self.lifecycle.record([Update(task_id=task.id, attempt=task.attempt, news=news)])
+        self.lifecycle.record([_update(task, news)])
 
     def events(self) -> list[Event]:
         """Return all events there are."""
@@ -116,6 +141,71 @@ def test_an_end_that_cannot_be_written_is_an_error(house: _House) -> None:
     assert ended.state is TaskState.ERROR
     assert ended.error is not None
     assert ended.error["code"] == "PLP0009"
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_a_defect_ends_its_own_task_alone(house: _House, outcome: Outcome) -> None:
+    """A completion that breaks undoes itself and ends its task; others of the batch go on."""
+    for name in ("zoo", "farm", "park"):
+        house.submit(name, operation="broken" if name == "farm" else "sync")
+    before, broken, after = house.lifecycle.claim("w1", 5)
+    wakes = house.engine.wakes
+    with expect_events(house.database.events, "progress", "finished", "error", "progress"):
+        house.lifecycle.record(
+            [
+                _update(before, Progress(report={"n": 1})),
+                _update(before, Finished()),
+                _update(broken, outcome),
+                _update(after, Progress(report={"n": 2})),
+            ]
+        )
+    ended = house.tasks.get(broken.id)
+    assert ended.state is TaskState.ERROR
+    assert ended.error is not None
+    assert ended.error["code"] == "PLP0001"
+    assert "Error" in ended.error["description"]
+    assert "Traceback" in (ended.traceback or "")
+    with house.database.read() as transaction:
+        assert transaction.repositories.list() == []
+    assert len(house.tasks.tagged([])) == 3
+    # for the freed resources, and not for what was undone
+    assert house.engine.wakes == wakes + 1
+    assert house.tasks.get(after.id).progress == {"n": 2}
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        Progress(report={"stage": {None: 1}}),
+        Finished(result={(1, 2): 3}, report={"n": 1}),
+        Finished(result=1, report={"stage": {(1,): 1}}),
+    ],
+)
+def test_what_can_not_be_told_is_an_error(house: _House, news: Progress | Outcome) -> None:
+    """A report that is no JSON ends its task, whose resource is free once its process is gone."""
+    house.submit("zoo")
+    other = house.submit("farm")
+    second = house.submit("zoo")
+    bad, _ = house.lifecycle.claim("w1", 5)
+    with expect_events(house.database.events, "error", "progress"):
+        house.lifecycle.record(
+            [_update(bad, news), _update(replace(other, attempt=1), Progress(report={"n": 1}))]
+        )
+    if isinstance(news, Progress):
+        assert house.lifecycle.claim("w1", 5) == []
+        house.tell(bad, Finished())
+    assert [task.id for task in house.lifecycle.claim("w1", 5)] == [second.id]
+    assert house.tasks.get(bad.id).state is TaskState.ERROR
+
+
+def test_a_database_that_fails_is_no_defect_of_a_task(house: _House) -> None:
+    """Nothing of the batch is kept, and the same batch can be written later."""
+    house.submit("zoo", operation="unlucky")
+    [running] = house.lifecycle.claim("w1", 5)
+    with expect_events(house.database.events), pytest.raises(DatabaseFailed):
+        house.tell(running, Finished())
+    with expect_events(house.database.events, "finished"):
+        house.tell(running, Finished())
 
 
 def test_a_canceled_task_holds_until_its_process_is_gone(house: _House) -> None:
@@ -193,7 +283,7 @@ class Life(RuleBasedStateMachine):
         assert all(task.state.is_complete for task in self.house.tasks.tagged([]))
         self.every_change_is_told()
 
-    @rule(resources=RESOURCES, operation=st.sampled_from(["sync", "refusing"]))
+    @rule(resources=RESOURCES, operation=st.sampled_from(["sync", "refusing", "broken"]))
     def submit(self, resources: list[str], operation: str) -> None:
         """A user hands in a task."""
         self.house.submit(*resources, operation=operation)

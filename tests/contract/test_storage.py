@@ -11,6 +11,7 @@ import pytest
 
 from pulpit.domain.users import User
 from pulpit.errors import MissingResource
+from pulpit.ports import Transaction
 from tests.contract.databases import (
     NOW,
     OID,
@@ -44,6 +45,37 @@ def test_an_exception_leaves_nothing_behind(database: Database) -> None:
         assert transaction.users.count() == 0
     assert database.events.head() == 0
     assert append(database, new_event()) == [database.events.head()]
+
+
+def _fail(transaction: Transaction) -> None:
+    """Change something, want something, and fail."""
+    with transaction.savepoint():
+        transaction.repositories.add(new_repository("undone"))
+        transaction.tasks.add(new_task(id="undone", resources=("r",), tags=("t",)))
+        transaction.after_commit(lambda: pytest.fail("undone"))
+        raise RuntimeError("undone")
+
+
+def test_a_savepoint_undoes_its_block_alone(database: Database) -> None:
+    """What came before a block that failed is kept, nothing of the block is, and it goes on."""
+    told: list[str] = []
+    with database.write() as transaction:
+        transaction.repositories.add(new_repository("before"))
+        transaction.after_commit(lambda: told.append("before"))
+        with pytest.raises(RuntimeError, match="undone"):
+            _fail(transaction)
+        with transaction.savepoint():
+            transaction.repositories.add(new_repository("kept"))
+            transaction.after_commit(lambda: told.append("kept"))
+        added = transaction.tasks.add(new_task(id="after", resources=("r",)))
+        assert transaction.tasks.grantable(5) == [added]
+    assert told == ["before", "kept"]
+    with database.read() as transaction:
+        assert [repository.id for repository in transaction.repositories.list()] == [
+            "before",
+            "kept",
+        ]
+        assert [task.id for task in transaction.tasks.with_tags([])] == ["after"]
 
 
 def test_after_commit_sees_what_was_written(database: Database) -> None:

@@ -32,9 +32,27 @@ class Changes:
     def tell(self, task: Task, kind: EventKind) -> Task:
         """Keep the task as it is now, and tell of it; return it with its new revision."""
         told = dataclasses.replace(task, revision=task.revision + 1)
+        # a task that can't be told must not be kept either
+        event = task_event(told, kind, now=self.now)
         self._tasks[told.id] = told
-        self._events.append(task_event(told, kind, now=self.now))
+        self._events.append(event)
         return told
+
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Undo what the block has collected or written if it raises.
+
+        Raises:
+            DatabaseFailed: see ``Transaction.savepoint``.
+        """
+        tasks, events = dict(self._tasks), len(self._events)
+        try:
+            with self.transaction.savepoint():
+                yield
+        except BaseException:
+            self._tasks = tasks
+            del self._events[events:]
+            raise
 
     def flush(self) -> None:
         """Write all; the journal comes last, as its port wants."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from traceback import format_exc
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -12,7 +13,14 @@ from pulpit.domain.criteria import Criteria
 from pulpit.domain.events import EventKind
 from pulpit.domain.outcomes import Failed, Finished, Lost, Outcome, Progress, Update
 from pulpit.domain.tasks import PURGEABLE, Task, TaskState, repository_resource, repository_tag
-from pulpit.errors import InvalidValue, PulpitError, PurgeOfState, PurgeWithoutState, TaskLost
+from pulpit.errors import (
+    DatabaseFailed,
+    InvalidValue,
+    PulpitError,
+    PurgeOfState,
+    PurgeWithoutState,
+    TaskLost,
+)
 from pulpit.ports import Clock, Engine, Storage, Transaction
 from pulpit.services.changes import Changes, changes_in
 
@@ -162,8 +170,7 @@ class Completion(Protocol):
     def __call__(self, changes: Changes, task: Task, outcome: Outcome) -> Sequence[str]:
         """Write it, and return the ids of the tasks that it handed in.
 
-        Raises:
-            PulpitError: before anything is written; it becomes the error of the task.
+        Whatever it raises undoes what it has written, and becomes the error of the task.
         """
 
 
@@ -248,17 +255,30 @@ class Lifecycle:
                     transaction.after_commit(self._wake)
 
     def _apply(self, changes: Changes, task: Task, news: Progress | Outcome) -> Task:
-        """Let a running task be as the news say."""
-        if isinstance(news, Progress):
-            return changes.tell(_with_progress(task, news.report), EventKind.PROGRESS)
-        spawned: Sequence[str] = ()
-        if completion := self._completions.get(task.operation):
-            try:
-                spawned = completion(changes, task, news)
-            except PulpitError as error:
-                report = None if isinstance(news, Lost) else news.report
-                news = Failed(error=error.to_dict(), report=report)
-        return changes.tell(self._ended(changes, task, news, spawned), EventKind.STATUS)
+        """Let a running task be as the news say; if that can't be, let it end in error."""
+        try:
+            if isinstance(news, Progress):
+                return changes.tell(_with_progress(task, news.report), EventKind.PROGRESS)
+            return self._end(changes, task, news)
+        except DatabaseFailed:
+            # no task's fault: the engine tries again
+            raise
+        except PulpitError as error:
+            report = None if isinstance(news, Lost) else news.report
+            failed = Failed(error=error.to_dict(), report=report)
+        except Exception as error:  # noqa: BLE001 - one task's defect must not hold up the others
+            told = PulpitError(f"{type(error).__name__}: {error}")
+            failed = Failed(error=told.to_dict(), traceback=format_exc())
+        return changes.tell(self._ended(changes, task, failed, ()), EventKind.STATUS)
+
+    def _end(self, changes: Changes, task: Task, outcome: Outcome) -> Task:
+        """Let the task end, with all that becomes true then, or with nothing of it."""
+        completion = self._completions.get(task.operation)
+        if completion is None:
+            return changes.tell(self._ended(changes, task, outcome, ()), EventKind.STATUS)
+        with changes.attempt():
+            spawned = completion(changes, task, outcome)
+            return changes.tell(self._ended(changes, task, outcome, spawned), EventKind.STATUS)
 
     def _ended(
         self, changes: Changes, task: Task, outcome: Outcome, spawned: Sequence[str]

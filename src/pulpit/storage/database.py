@@ -12,10 +12,10 @@ from typing import Self
 
 import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event, select
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from pulpit.errors import DataFolderUnusable, PulpitError
+from pulpit.errors import DatabaseFailed, DataFolderUnusable, PulpitError
 from pulpit.storage import tables
 from pulpit.storage.content import SqlContentStore
 from pulpit.storage.criteria import register_functions
@@ -107,6 +107,21 @@ class SqlTransaction:
     def after_commit(self, act: Callable[[], None]) -> None:
         self._acts.append(act)
 
+    @contextlib.contextmanager
+    def savepoint(self) -> Iterator[None]:
+        acts = len(self._acts)
+        try:
+            savepoint = self.connection.begin_nested()
+            yield
+            savepoint.commit()
+        except OperationalError as error:
+            # a full disk may have ended the whole transaction, and the savepoint with it
+            raise DatabaseFailed(f"The database failed: {_first_of(error)}") from error
+        except BaseException:
+            del self._acts[acts:]
+            savepoint.rollback()
+            raise
+
     def _written(self, sequence: int) -> None:
         self.after_commit(lambda: self._signal.advance(sequence))
 
@@ -114,6 +129,14 @@ class SqlTransaction:
         """Do what was to be done after the commit."""
         for act in self._acts:
             act()
+
+
+def _first_of(error: BaseException) -> BaseException:
+    """Return what the database said first, before errors in the handling of that."""
+    first, earlier = error, error.__context__
+    while earlier is not None:
+        first, earlier = earlier, earlier.__context__
+    return first
 
 
 class SqlStorage:

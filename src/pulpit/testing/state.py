@@ -68,5 +68,10 @@ class State:
             self, **{item.name: copy.copy(getattr(self, item.name)) for item in _FIELDS}
         )
 
+    def restore(self, earlier: Self) -> None:
+        """Become what *earlier*, a copy, is."""
+        for item in _FIELDS:
+            setattr(self, item.name, getattr(earlier, item.name))
+
 
 _FIELDS = dataclasses.fields(State)

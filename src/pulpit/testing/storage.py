@@ -51,6 +51,16 @@ class MemoryTransaction:
     def after_commit(self, act: Callable[[], None]) -> None:
         self._acts.append(act)
 
+    @contextlib.contextmanager
+    def savepoint(self) -> Iterator[None]:
+        before, acts = self.state.copied(), len(self._acts)
+        try:
+            yield
+        except BaseException:
+            self.state.restore(before)
+            del self._acts[acts:]
+            raise
+
     def committed(self) -> None:
         """Do what was to be done after the commit."""
         for act in self._acts:
