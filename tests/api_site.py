@@ -22,6 +22,7 @@ from pulpit.api import events as events_api
 from pulpit.api import importers as importers_api
 from pulpit.api import plugins as plugins_api
 from pulpit.api import repositories as repositories_api
+from pulpit.api import snapshot as snapshot_api
 from pulpit.api import status as status_api
 from pulpit.api import tasks as tasks_api
 from pulpit.api.server import web_application
@@ -40,6 +41,7 @@ from pulpit.services.importers import Importers
 from pulpit.services.on_demand import OnDemand
 from pulpit.services.operations import BODIES, COMPLETIONS
 from pulpit.services.repositories import Repositories
+from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Lifecycle, Tasks
 from pulpit.services.users import Users
 from pulpit.storage.database import SqlStorage
@@ -49,6 +51,7 @@ from pulpit.testing import FrozenClock, RecordingEngine
 __all__ = [
     "API",
     "AUTH",
+    "EVENT_SOURCE_URI",
     "QUICK_HASHER",
     "Log",
     "QuietDistributor",
@@ -64,6 +67,8 @@ AUTH = ("admin", "secret: of the site")
 #: Hashes that take no time.
 QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 API = "/pulp/api/v2"
+#: CloudEvents' ``source`` of the site.
+EVENT_SOURCE_URI = "http://site/"
 
 
 class QuietImporter(YumImporter):
@@ -219,7 +224,10 @@ class Site:
             *repositories_api.routes(self.gate, repositories, importers, distributors),
             *importers_api.routes(self.gate, importers),
             *distributors_api.routes(self.gate, distributors),
-            *events_api.routes(self.gate, self.storage.events, self.streams),
+            *events_api.routes(
+                self.gate, self.storage.events, self.streams, event_source_uri=EVENT_SOURCE_URI
+            ),
+            *snapshot_api.routes(self.gate, Snapshots(self.storage)),
             *content_api.routes(content, on_demand, log=self.log),
         ]
 

@@ -89,6 +89,25 @@ class TaskStore(Protocol):
     def with_tags(self, tags: Collection[str]) -> Sequence[Task]:
         """Return the tasks that have all of the tags (all tasks for none), as submitted."""
 
+    def page(
+        self,
+        *,
+        task_ids: Collection[str],
+        tags: Collection[str],
+        states: Collection[TaskState],
+        after: int,
+        limit: int,
+    ) -> Sequence[Task]:
+        """Return at most *limit* tasks with a number above *after*, in order of submission.
+
+        Args:
+            task_ids: those of these ids; any for none.
+            tags: those that have all of these tags.
+            states: those in one of these states.
+            after: the number of the last task of the page before, or 0.
+            limit: at least 1.
+        """
+
     def search(self, criteria: Criteria) -> Sequence[Task]:
         """Return what the criteria select, sorted, skipped and limited as they say."""
 
@@ -101,6 +120,12 @@ class JournalStore(Protocol):
 
     def append(self, events: Sequence[NewEvent]) -> Sequence[int]:
         """Write the events in order; return their sequence numbers, which only grow."""
+
+    def head(self) -> int:
+        """Return the newest number that this transaction sees (0 for an empty journal).
+
+        All that the transaction reads is as it was after that event and before the next.
+        """
 
     def compact(
         self,

@@ -51,6 +51,25 @@ def test_events_come_back_whole_and_in_order(database: Database) -> None:
     assert database.events.read(0, 10) == events
 
 
+def test_a_transaction_sees_its_own_head(database: Database) -> None:
+    """The head is of the transaction's snapshot, whatever is committed meanwhile."""
+    with database.read() as transaction:
+        assert transaction.journal.head() == 0
+    append(database, new_event(), new_event())
+    with database.read() as transaction:
+        assert transaction.journal.head() == 2
+        append(database, new_event())
+        submit(database)
+        assert transaction.journal.head() == 2
+        assert transaction.tasks.with_tags(()) == []
+    with database.write() as transaction:
+        transaction.journal.append([new_event()])
+        assert transaction.journal.head() == 4
+    compact(database, status_rows=0)
+    with database.read() as transaction:
+        assert transaction.journal.head() == 4
+
+
 def test_nothing_written_is_nothing(database: Database) -> None:
     """Writing no events gives no numbers; an empty journal reads as empty."""
     assert append(database) == []

@@ -201,6 +201,31 @@ def test_purge_deletes_by_state_and_time(database: Database) -> None:
 RESOURCES = ["a", "b", "c"]
 
 
+def test_pages_of_tasks(database: Database) -> None:
+    """By id, tags and states, after a number, in order of submission."""
+    submit(database, id="a", tags=("x", "y"))
+    submit(database, id="b", tags=("x",), state=TaskState.RUNNING)
+    submit(database, id="c", tags=("y",), state=TaskState.FINISHED)
+    last = submit(database, id="d", tags=("x", "y"), state=TaskState.FINISHED)
+
+    def page(after: int = 0, limit: int = 10, **wanted: Any) -> list[str]:
+        asked = {"task_ids": (), "tags": (), "states": set(TaskState)} | wanted
+        with database.read() as transaction:
+            return _ids(transaction.tasks.page(after=after, limit=limit, **asked))
+
+    assert page() == ["a", "b", "c", "d"]
+    assert page(limit=2) == ["a", "b"]
+    assert page(after=last.number - 2) == ["c", "d"]
+    assert page(after=last.number) == []
+    assert page(after=2**63 - 1) == []
+    assert page(task_ids=("d", "b", "none")) == ["b", "d"]
+    assert page(tags=("x",), limit=2) == ["a", "b"]
+    assert page(tags={"x", "y"}) == ["a", "d"]
+    assert page(tags={"x", "none"}) == []
+    assert page(states={TaskState.FINISHED}, tags={"x"}) == ["d"]
+    assert page(states=set()) == []
+
+
 class ReservationQueue(RuleBasedStateMachine):
     """Tasks come, run and end in any order; a model in plain lists says who may run."""
 

@@ -19,7 +19,7 @@ from pulpit.api.server import web_application
 from pulpit.domain.events import Event, EventKind, NewEvent
 from pulpit.domain.tasks import TaskState
 from pulpit.ports import EventSource
-from tests.api_site import AUTH, Site, assert_error
+from tests.api_site import AUTH, EVENT_SOURCE_URI, Site, assert_error
 
 _SSE = {"Accept": "text/event-stream"}
 #: Seconds in which what must come comes, on a busy machine.
@@ -77,7 +77,9 @@ class _Server:
 async def _serving(site: Site, *, heartbeat: float = 15.0) -> AsyncIterator[_Server]:
     """Serve the event stream of the site's journal."""
     source, streams = _Source(site.storage.events), Streams()
-    app = web_application(routes(site.gate, source, streams, heartbeat=heartbeat))
+    app = web_application(
+        routes(site.gate, source, streams, event_source_uri=EVENT_SOURCE_URI, heartbeat=heartbeat)
+    )
     config = uvicorn.Config(app, log_config=None, lifespan="off", http="httptools")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -253,6 +255,10 @@ _FILTERS = {
     "state=finished": [5, 6],
     "state=running&kind=status": [2],
     "type=pulpit.task.progress.v1": [3],
+    "task=t&task=u&state=finished&state=waiting": [1, 4, 5, 6],
+    "task=t&task=none": [1, 2, 3, 6],
+    "kind=status&kind=progress": [1, 2, 3, 4, 5, 6],
+    "type=pulpit.task.progress.v1&type=pulpit.task.status.v1&task=t": [1, 2, 3, 6],
     "task=t&state=finished": [6],
     "": [1, 2, 3, 4, 5, 6],
 }
@@ -288,6 +294,13 @@ def test_streams_are_filtered(site: Site) -> None:
         ("?kind=none", ["kind"]),
         ("?state=none", ["state"]),
         ("?state=", ["state"]),
+        ("?state=running&state=none", ["state"]),
+        ("?kind=status&kind=", ["kind"]),
+        ("?since=1&since=2", ["since"]),
+        ("?repository=a&repository=b", ["repository"]),
+        ("?format=xml", ["format"]),
+        ("?format=", ["format"]),
+        ("?format=cloudevents&format=cloudevents", ["format"]),
         ("?since=x", ["since"]),
         ("?since=-1", ["since"]),
         ("?since=", ["since"]),
@@ -571,8 +584,73 @@ def test_a_page_that_is_gone_is_410(site: Site) -> None:
     """The body says what can be read and where the present state is."""
     _write(site, *["running"] * 5, keep=2)
     body = assert_error(site.ask("GET", f"{EVENTS}?since=0"), 410, "PLPIT10")
-    assert body["error"]["data"] == {"since": 0, "oldest": 4, "head": 5}  # type: ignore[index]
-    assert "/pulp/api/v2/tasks/" in str(body["error_message"])
+    assert body["error"]["data"] == {  # type: ignore[index]
+        "since": 0,
+        "oldest": 4,
+        "head": 5,
+        "missed": 3,
+        "snapshot": "/pulpit/v1/snapshot/",
+    }
+    assert "/pulpit/v1/snapshot/" in str(body["error_message"])
     assert _page(site, "since=3") == ([4, 5], 5)
     for since in (6, 2**63 - 1, 9_999_999_999_999_999_999):
-        assert_error(site.ask("GET", f"{EVENTS}?since={since}"), 410, "PLPIT10")
+        body = assert_error(site.ask("GET", f"{EVENTS}?since={since}"), 410, "PLPIT10")
+        assert body["error"]["data"]["missed"] is None  # type: ignore[index]
+
+
+#: Ways to ask for CloudEvents: query and media type beside the usual one.
+_CLOUDEVENTS = [
+    ("&format=cloudevents", None),
+    ("", "application/cloudevents+json"),
+    ("", "Application/CloudEvents-Batch+JSON;q=0.5"),
+]
+
+
+def _expected_cloudevent(site: Site) -> dict[str, Any]:
+    """Write two events, and return the second one as it is to be told."""
+    _write(site, "waiting", "progress", body=b'{"state":"running"}', tag="zoo")
+    (event,) = site.storage.events.read(1, 1)
+    return {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": EVENT_SOURCE_URI,
+        "type": "pulpit.task.progress.v1",
+        "subject": "t",
+        "time": "2026-01-01T00:00:00Z",
+        "dataschema": "http://site/pulpit/v1/schemas/pulpit.task.progress.v1.json",
+        "sequence": "00000000000000000002",
+        "datacontenttype": "application/json",
+        "pulpitkind": "progress",
+        "pulpitrevision": 2,
+        "pulpitprevious": 1,
+        "pulpitfolded": 0,
+        "data": {"state": "running"},
+    }
+
+
+@pytest.mark.parametrize(("query", "accept"), _CLOUDEVENTS)
+def test_pages_hold_cloudevents_when_asked(site: Site, query: str, accept: str | None) -> None:
+    """Each element is an event in the structured JSON form."""
+    expected = _expected_cloudevent(site)
+    headers = {"Accept": f"application/json, {accept}" if accept else "*/*"}
+    answer = site.ask("GET", f"{EVENTS}?since=1{query}", headers=headers)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == {"events": [expected], "next": 2}
+
+
+@pytest.mark.parametrize(("query", "accept"), _CLOUDEVENTS)
+def test_streams_hold_cloudevents_when_asked(site: Site, query: str, accept: str | None) -> None:
+    """Each data line is one in the structured JSON form; id and event are as ever."""
+    expected = _expected_cloudevent(site)
+
+    async def run() -> None:
+        sent = {"Accept": f"text/event-stream, {accept}"} if accept else {}
+        async with (
+            _serving(site) as server,
+            _reading(server, f"?since=1{query}", **sent) as frames,
+        ):
+            assert await _next(frames, 1) == [
+                _Frame(id=2, event="pulpit.task.progress.v1", data=expected)
+            ]
+
+    asyncio.run(run())

@@ -20,11 +20,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from pulpit.api.queries import accepted_types, limit, members, number, single, tags
 from pulpit.api.web import Call, Gate, error_response, json_response
 from pulpit.domain.clock import render_time
 from pulpit.domain.events import Event, EventKind
-from pulpit.domain.tasks import TaskState, repository_tag
+from pulpit.domain.tasks import TaskState
 from pulpit.errors import EventsGone, InvalidValue, PulpitError
+from pulpit.events.cloudevents import structured
 from pulpit.events.live import SharedReads, follow
 from pulpit.ports import EventSource
 
@@ -38,21 +40,25 @@ _LAST_WORDS, _LAST_WAIT = 5, 0.2
 _PAGE_MOST, _PAGE = 1_000, 100
 #: Events looked at for one page, so that a filter that nothing passes ends; and those at once.
 _SCAN, _BATCH = 10_000, 500
-_LARGEST = 2**63 - 1
+#: Media types that ask for CloudEvents, beside that of the stream or of JSON.
+_CLOUDEVENTS = frozenset({"application/cloudevents+json", "application/cloudevents-batch+json"})
 
+#: Returns the bytes of one event, as its format wants.
+_Encode = Callable[[Event], bytes]
 #: Yields batches of the events after a number, without end.
 _BatchesAfter = Callable[[int], AsyncGenerator[Sequence[Event], None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """Which events a reader wants; what is None or empty lets everything through."""
+    """Which events a reader wants; what is empty lets everything through."""
 
-    task_id: str | None
+    task_ids: frozenset[str]
+    #: An event has all of them; of the others one of each.
     tags: frozenset[str]
-    kind: EventKind | None
-    state: TaskState | None
-    type: str | None
+    kinds: frozenset[EventKind]
+    states: frozenset[TaskState]
+    types: frozenset[str]
 
     @classmethod
     def of(cls, query: QueryParams) -> EventFilter:
@@ -61,54 +67,35 @@ class EventFilter:
         Raises:
             InvalidValue: a kind or state is not known.
         """
-        tags = set(query.getlist("tag"))
-        if repository := query.get("repository"):
-            tags.add(repository_tag(repository))
         return cls(
-            task_id=query.get("task"),
-            tags=frozenset(tags),
-            kind=_member(EventKind, query, "kind"),
-            state=_member(TaskState, query, "state"),
-            type=query.get("type"),
+            task_ids=frozenset(query.getlist("task")),
+            tags=tags(query),
+            kinds=members(EventKind, query, "kind"),
+            states=members(TaskState, query, "state"),
+            types=frozenset(query.getlist("type")),
         )
 
     def passes(self, event: Event) -> bool:
         """Tell whether the event is wanted."""
         return (
-            self.task_id in (None, event.task_id)
-            and self.kind in (None, event.kind)
-            and self.state in (None, event.state)
-            and self.type in (None, event.type)
-            and self.tags.issubset(event.tags)
+            (not self.task_ids or event.task_id in self.task_ids)
+            and (not self.kinds or event.kind in self.kinds)
+            and (not self.states or event.state in self.states)
+            and (not self.types or event.type in self.types)
+            and (not self.tags or self.tags.issubset(event.tags))
         )
 
 
-def _member(kind: Any, query: QueryParams, name: str) -> Any:
-    """Return the member of an enumeration that the query names, or None."""
-    value = query.get(name)
-    if value is None:
-        return None
-    if value not in set(kind):
-        raise InvalidValue(name, why=f"choose one of {', '.join(kind)}")
-    return kind(value)
+def _is_cloudevents(request: Request) -> bool:
+    """Tell whether events are to come as CloudEvents, by the query or the header Accept.
 
-
-def _number(text: str | None, name: str) -> int | None:
-    """Return the number in the query or header, or None."""
-    if text is None:
-        return None
-    # longer texts are not even parsed
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(_LARGEST)):
-        raise InvalidValue(name, why="must be a whole number")
-    return min(int(text), _LARGEST)
-
-
-def _limit(query: QueryParams) -> int:
-    """Return how many events a page is to hold."""
-    wanted = _number(query.get("limit"), "limit")
-    if wanted == 0:
-        raise InvalidValue("limit", why="must be a whole number of at least 1")
-    return min(wanted or _PAGE, _PAGE_MOST)
+    Raises:
+        InvalidValue: the query asks for another format.
+    """
+    wanted = single(request.query_params, "format")
+    if wanted not in (None, "cloudevents"):
+        raise InvalidValue("format", why="must be cloudevents or left out")
+    return wanted is not None or not _CLOUDEVENTS.isdisjoint(accepted_types(request))
 
 
 class Streams:
@@ -151,7 +138,12 @@ class Streams:
 
 
 def routes(
-    gate: Gate, source: EventSource, streams: Streams, *, heartbeat: float = 15.0
+    gate: Gate,
+    source: EventSource,
+    streams: Streams,
+    *,
+    event_source_uri: str,
+    heartbeat: float = 15.0,
 ) -> Sequence[Route]:
     """Return the route of the event stream.
 
@@ -159,36 +151,44 @@ def routes(
         gate: lets users in.
         source: the journal.
         streams: ends the streams at the end of the server.
+        event_source_uri: of this server, CloudEvents' ``source``.
         heartbeat: seconds without events after which a sign of life is sent.
     """
     shared = SharedReads(source)
 
+    def cloudevent(event: Event) -> bytes:
+        return msgspec.json.encode(structured(event, source=event_source_uri))
+
     def page(call: Call) -> Response:
         query = call.request.query_params
-        since = _number(query.get("since"), "since")
+        since = number(single(query, "since"), "since")
         after = source.head() if since is None else since
-        return json_response(_page(source, after, _limit(query), EventFilter.of(query)))
+        most = limit(query, default=_PAGE, most=_PAGE_MOST)
+        encode = cloudevent if _is_cloudevents(call.request) else _document
+        return json_response(_page(source, after, most, EventFilter.of(query), encode))
 
     paged = gate.route(EVENTS, GET=page).endpoint
 
     async def endpoint(request: Request) -> Response:
-        if "text/event-stream" not in request.headers.get("accept", ""):
+        if "text/event-stream" not in accepted_types(request):
             answer: Response = await paged(request)
             return answer
         try:
             await gate.user(request)
             query = request.query_params
-            resumed = _number(request.headers.get("last-event-id"), "Last-Event-ID")
-            since = _number(query.get("since"), "since")
+            resumed = number(request.headers.get("last-event-id"), "Last-Event-ID")
+            since = number(single(query, "since"), "since")
             after = resumed if resumed is not None else since
             wanted = EventFilter.of(query)
+            encode = cloudevent if _is_cloudevents(request) else _body
         except PulpitError as error:
             return error_response(request, error)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         if request.method == "HEAD":
             return Response(headers=headers, media_type="text/event-stream")
         batches = partial(follow, source, idle=heartbeat, read=shared.read)
-        parts = _frames(batches, source.head() if after is None else after, wanted, heartbeat)
+        begin = source.head() if after is None else after
+        parts = _frames(batches, begin, wanted, heartbeat, encode)
         return StreamingResponse(
             streams.until_closed(parts), headers=headers, media_type="text/event-stream"
         )
@@ -196,11 +196,13 @@ def routes(
     return [Route(EVENTS, endpoint, methods=["GET"])]
 
 
-def _page(source: EventSource, after: int, limit: int, wanted: EventFilter) -> dict[str, Any]:
+def _page(
+    source: EventSource, after: int, most: int, wanted: EventFilter, encode: _Encode
+) -> dict[str, Any]:
     """Return the events after a number that are wanted, and the number to go on after."""
-    found: list[dict[str, Any]] = []
+    found: list[msgspec.Raw] = []
     scanned = 0
-    while len(found) < limit and scanned < _SCAN:
+    while len(found) < most and scanned < _SCAN:
         events = source.read(after, _BATCH)
         if not events:
             break
@@ -208,15 +210,20 @@ def _page(source: EventSource, after: int, limit: int, wanted: EventFilter) -> d
         for event in events:
             after = event.sequence
             if wanted.passes(event):
-                found.append(_document(event))
-            if len(found) == limit:
+                found.append(msgspec.Raw(encode(event)))
+            if len(found) == most:
                 break
     return {"events": found, "next": after}
 
 
-def _document(event: Event) -> dict[str, Any]:
+def _body(event: Event) -> bytes:
+    """Return the event as it stands in a stream."""
+    return event.body
+
+
+def _document(event: Event) -> bytes:
     """Return the event as it stands on a page."""
-    return {
+    document = {
         "sequence": event.sequence,
         "id": event.id,
         "kind": event.kind.value,
@@ -229,10 +236,15 @@ def _document(event: Event) -> dict[str, Any]:
         "time": render_time(event.time),
         "body": msgspec.Raw(event.body),
     }
+    return msgspec.json.encode(document)
 
 
 async def _frames(
-    batches_after: _BatchesAfter, after: int, wanted: EventFilter, heartbeat: float
+    batches_after: _BatchesAfter,
+    after: int,
+    wanted: EventFilter,
+    heartbeat: float,
+    encode: _Encode,
 ) -> AsyncGenerator[bytes, None]:
     """Yield server-sent events without end."""
     loop = asyncio.get_running_loop()
@@ -243,7 +255,9 @@ async def _frames(
         try:
             async with aclosing(batches_after(after)) as batches:
                 async for events in batches:
-                    frames = [_frame(event) for event in events if wanted.passes(event)]
+                    frames = [
+                        _frame(event, encode(event)) for event in events if wanted.passes(event)
+                    ]
                     # what others want is no sign of life for this reader
                     if frames or loop.time() - told >= heartbeat:
                         yield b"".join(frames) or _HEARTBEAT
@@ -253,12 +267,12 @@ async def _frames(
             after = gone.head if gone.since > gone.head else gone.oldest - 1
 
 
-def _frame(event: Event) -> bytes:
+def _frame(event: Event, data: bytes) -> bytes:
     """Return one event on the wire; JSON text holds no line break."""
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (
         event.sequence,
         event.type.encode(),
-        event.body,
+        data,
     )
 
 

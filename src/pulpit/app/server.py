@@ -24,6 +24,7 @@ from pulpit.api import events as events_api
 from pulpit.api import importers as importers_api
 from pulpit.api import plugins as plugins_api
 from pulpit.api import repositories as repositories_api
+from pulpit.api import snapshot as snapshot_api
 from pulpit.api import status as status_api
 from pulpit.api import tasks as tasks_api
 from pulpit.api.protocol import BoundedHttp
@@ -49,6 +50,7 @@ from pulpit.services.on_demand import OnDemand
 from pulpit.services.operations import COMPLETIONS
 from pulpit.services.repositories import Repositories
 from pulpit.services.retention import Keep, Retention
+from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Lifecycle, Tasks
 from pulpit.services.users import Users
 from pulpit.storage.database import SqlStorage
@@ -331,7 +333,13 @@ class _Server:
                 *repositories_api.routes(gate, repositories, importers, distributors),
                 *importers_api.routes(gate, importers),
                 *distributors_api.routes(gate, distributors),
-                *events_api.routes(gate, storage.events, self._streams),
+                *events_api.routes(
+                    gate,
+                    storage.events,
+                    self._streams,
+                    event_source_uri=self._settings.event_source,
+                ),
+                *snapshot_api.routes(gate, Snapshots(storage)),
                 *content_api.routes(self._content, self._on_demand, log=self._log),
             ],
         )

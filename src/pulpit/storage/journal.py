@@ -122,6 +122,9 @@ class SqlJournalStore:
         self._written(last)
         return range(last - len(rows) + 1, last + 1)
 
+    def head(self) -> int:
+        return _newest(self._connection)
+
     def compact(
         self,
         *,
@@ -258,12 +261,7 @@ class SqlJournal:
         self._engine = engine
         self._signal = signal
         with engine.begin() as connection:
-            signal.advance(self._newest(connection))
-
-    @staticmethod
-    def _newest(connection: Connection) -> int:
-        """Return the head of this snapshot, which the signal may not have been told of yet."""
-        return connection.execute(select(_NEWEST)).scalar() or 0
+            signal.advance(_newest(connection))
 
     @cached_property
     def _id(self) -> str:
@@ -290,8 +288,8 @@ class SqlJournal:
             # where no number is left out nothing is missed
             if not events or events[-1].sequence != after + len(events):
                 floor = int(_setting(connection, _FLOOR) or 0)
-                if after < floor or (not events and after > self._newest(connection)):
-                    raise EventsGone(since=after, oldest=floor + 1, head=self._newest(connection))
+                if after < floor or (not events and after > _newest(connection)):
+                    raise EventsGone(since=after, oldest=floor + 1, head=_newest(connection))
         return events
 
     def wait(self, after: int, timeout: float | None) -> bool:
@@ -344,6 +342,11 @@ class SqlCursorStore:
     def drop(self, name: str) -> None:
         with self._storage.write() as transaction:
             transaction.connection.execute(delete(cursors).where(cursors.c.name == name))
+
+
+def _newest(connection: Connection) -> int:
+    """Return the head of this snapshot, which the signal may not have been told of yet."""
+    return connection.execute(select(_NEWEST)).scalar() or 0
 
 
 def _scalar(connection: Connection, statement: Any) -> int | None:

@@ -95,6 +95,20 @@ def _task(row: Row[Any]) -> Task:
     )
 
 
+def _tagged(statement: Select[Any], tags: Collection[str]) -> Select[Any]:
+    """Return the statement for those of its tasks that have all of the tags."""
+    wanted = set(tags)
+    if not wanted:
+        return statement
+    numbers = (
+        select(task_tags.c.task_number)
+        .where(task_tags.c.tag.in_(wanted))
+        .group_by(task_tags.c.task_number)
+        .having(func.count() == len(wanted))
+    )
+    return statement.where(tasks.c.number.in_(numbers))
+
+
 class SqlTaskStore:
     """Implements ``pulpit.ports.TaskStore``."""
 
@@ -182,16 +196,28 @@ class SqlTaskStore:
         )
 
     def with_tags(self, tags: Collection[str]) -> Sequence[Task]:
-        statement = select(tasks).order_by(tasks.c.number)
-        if wanted := set(tags):
-            numbers = (
-                select(task_tags.c.task_number)
-                .where(task_tags.c.tag.in_(wanted))
-                .group_by(task_tags.c.task_number)
-                .having(func.count() == len(wanted))
+        return self._all(_tagged(select(tasks).order_by(tasks.c.number), tags))
+
+    def page(
+        self,
+        *,
+        task_ids: Collection[str],
+        tags: Collection[str],
+        states: Collection[TaskState],
+        after: int,
+        limit: int,
+    ) -> Sequence[Task]:
+        statement = (
+            select(tasks)
+            .where(
+                tasks.c.number > after, tasks.c.state.in_(sorted(state.value for state in states))
             )
-            statement = statement.where(tasks.c.number.in_(numbers))
-        return self._all(statement)
+            .order_by(tasks.c.number)
+            .limit(limit)
+        )
+        if task_ids:
+            statement = statement.where(tasks.c.id.in_(task_ids))
+        return self._all(_tagged(statement, tags))
 
     def search(self, criteria: Criteria) -> Sequence[Task]:
         return self._all(

@@ -44,6 +44,9 @@ class MemoryJournalStore:
             numbers.append(number)
         return numbers
 
+    def head(self) -> int:
+        return self._state.last_event
+
     def compact(
         self,
         *,

@@ -100,6 +100,24 @@ class MemoryTaskStore:
         wanted = set(tags)
         return [task for task in self._state.tasks.values() if wanted.issubset(task.tags)]
 
+    def page(
+        self,
+        *,
+        task_ids: Collection[str],
+        tags: Collection[str],
+        states: Collection[TaskState],
+        after: int,
+        limit: int,
+    ) -> Sequence[Task]:
+        found = [
+            task
+            for task in self.in_states(states)
+            if task.number > after
+            and (not task_ids or task.id in task_ids)
+            and set(tags).issubset(task.tags)
+        ]
+        return found[:limit]
+
     def search(self, criteria: Criteria) -> Sequence[Task]:
         return select(self._state.tasks.values(), criteria, _document)
 
