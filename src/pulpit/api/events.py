@@ -109,6 +109,10 @@ class Streams:
         """End all streams."""
         self._closing.set()
 
+    def figures(self) -> dict[str, int]:
+        """Return counts: what is there now, and what happened since the start."""
+        return {"readers": self.readers}
+
     async def until_closed(self, parts: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
         """Yield the parts until the server stops, or the reader goes away."""
         self.readers += 1

@@ -140,6 +140,14 @@ class EmbeddedEngine:
         """Whether tasks are looked after."""
         return self._thread.is_alive()
 
+    def figures(self) -> dict[str, int]:
+        """Return counts of what is there now; may be called from any thread."""
+        return {
+            "slots": self._slots,
+            "busy": len(self._children),
+            "updates": len(self._pending),
+        }
+
     def _nudge(self) -> None:
         """Let the thread look at what changed."""
         # a full pipe nudges as well

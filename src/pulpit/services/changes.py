@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from pulpit.domain.events import EventKind, NewEvent, task_event
 from pulpit.domain.tasks import Task
 from pulpit.ports import Transaction
 
-__all__ = ["Changes", "changes_in"]
+__all__ = ["Changes", "Observe", "changes_in", "unobserved"]
+
+#: Is given tasks that have just changed their state; must be quick, and raise nothing.
+Observe = Callable[[Sequence[Task]], None]
+
+
+def unobserved(_tasks: Sequence[Task]) -> None:
+    """Look at nothing."""
 
 
 class Changes:
@@ -22,11 +29,13 @@ class Changes:
         self.now = now
         self._tasks: dict[str, Task] = {}
         self._events: list[NewEvent] = []
+        self._moved: list[Task] = []
 
     def add(self, task: Task) -> Task:
         """Keep a new task, and tell that it waits."""
         added = self.transaction.tasks.add(dataclasses.replace(task, revision=1))
         self._events.append(task_event(added, EventKind.STATUS, now=self.now))
+        self._moved.append(added)
         return added
 
     def tell(self, task: Task, kind: EventKind) -> Task:
@@ -36,6 +45,8 @@ class Changes:
         event = task_event(told, kind, now=self.now)
         self._tasks[told.id] = told
         self._events.append(event)
+        if kind is EventKind.STATUS:
+            self._moved.append(told)
         return told
 
     @contextlib.contextmanager
@@ -45,13 +56,14 @@ class Changes:
         Raises:
             DatabaseFailed: see ``Transaction.savepoint``.
         """
-        tasks, events = dict(self._tasks), len(self._events)
+        tasks, events, moved = dict(self._tasks), len(self._events), len(self._moved)
         try:
             with self.transaction.savepoint():
                 yield
         except BaseException:
             self._tasks = tasks
             del self._events[events:]
+            del self._moved[moved:]
             raise
 
     def flush(self) -> None:
@@ -59,10 +71,24 @@ class Changes:
         self.transaction.tasks.update(list(self._tasks.values()))
         self.transaction.journal.append(self._events)
 
+    def observed_by(self, observe: Observe) -> None:
+        """Let *observe* see each change of state, in order, once it is committed."""
+        if self._moved:
+            self.transaction.after_commit(lambda: observe(self._moved))
+
 
 @contextlib.contextmanager
-def changes_in(transaction: Transaction, *, now: datetime) -> Iterator[Changes]:
-    """Collect changes of tasks and write them at the end of the block."""
+def changes_in(
+    transaction: Transaction, *, now: datetime, observe: Observe = unobserved
+) -> Iterator[Changes]:
+    """Collect changes of tasks and write them at the end of the block.
+
+    Args:
+        transaction: that writes them.
+        now: the present time.
+        observe: is given the tasks that changed their state, after the commit.
+    """
     changes = Changes(transaction, now=now)
     yield changes
     changes.flush()
+    changes.observed_by(observe)

@@ -22,7 +22,7 @@ from pulpit.errors import (
     TaskLost,
 )
 from pulpit.ports import Clock, Engine, Storage, Transaction
-from pulpit.services.changes import Changes, changes_in
+from pulpit.services.changes import Changes, Observe, changes_in, unobserved
 
 __all__ = ["Completion", "Completions", "Lifecycle", "Tasks", "new_task", "repository_task"]
 
@@ -79,12 +79,22 @@ def repository_task(
 
 
 class Tasks:
-    """What users do with tasks, and how other services hand them in."""
+    """What users do with tasks, and how other services hand them in.
 
-    def __init__(self, storage: Storage, *, clock: Clock, engine: Engine) -> None:
+    Args:
+        storage: where tasks and journal are.
+        clock: the present time.
+        engine: who runs them.
+        observe: is given tasks that changed their state, after the commit.
+    """
+
+    def __init__(
+        self, storage: Storage, *, clock: Clock, engine: Engine, observe: Observe = unobserved
+    ) -> None:
         self._storage = storage
         self._clock = clock
         self._engine = engine
+        self._observe = observe
 
     def submit(self, task: Task, *, repo_id: str | None = None) -> Task:
         """Hand in a task; return it with its number.
@@ -104,7 +114,7 @@ class Tasks:
 
     def submit_in(self, transaction: Transaction, tasks: Sequence[Task]) -> Sequence[Task]:
         """Hand in tasks as the last act of a transaction; return them with their numbers."""
-        with changes_in(transaction, now=self._clock()) as changes:
+        with changes_in(transaction, now=self._clock(), observe=self._observe) as changes:
             added = [changes.add(task) for task in tasks]
         transaction.after_commit(self._engine.wake)
         return added
@@ -135,7 +145,7 @@ class Tasks:
             if task.state.is_complete:
                 return
             now = self._clock()
-            with changes_in(transaction, now=now) as changes:
+            with changes_in(transaction, now=now, observe=self._observe) as changes:
                 changes.tell(task.canceled(now=now), EventKind.STATUS)
                 if task.state is TaskState.WAITING:
                     transaction.tasks.release([task_id])
@@ -185,6 +195,7 @@ class Lifecycle:
         clock: the present time.
         completions: operation to what else ends with it.
         wake: called after a commit that made room for waiting tasks.
+        observe: is given tasks that changed their state, after the commit.
     """
 
     def __init__(
@@ -194,11 +205,13 @@ class Lifecycle:
         clock: Clock,
         completions: Completions,
         wake: Callable[[], None],
+        observe: Observe = unobserved,
     ) -> None:
         self._storage = storage
         self._clock = clock
         self._completions = completions
         self._wake = wake
+        self._observe = observe
 
     def recover(self, worker_names: Collection[str] | None = None) -> Sequence[Task]:
         now = self._clock()
@@ -216,7 +229,7 @@ class Lifecycle:
                 and (worker_names is None or task.worker_name in worker_names)
             ]
             transaction.tasks.release(freed)
-            with changes_in(transaction, now=now) as changes:
+            with changes_in(transaction, now=now, observe=self._observe) as changes:
                 for task in lost:
                     changes.tell(task.canceled(now=now), EventKind.STATUS)
             transaction.after_commit(self._wake)
@@ -229,7 +242,7 @@ class Lifecycle:
                 return []
         with (
             self._storage.write() as transaction,
-            changes_in(transaction, now=now) as changes,
+            changes_in(transaction, now=now, observe=self._observe) as changes,
         ):
             return [
                 changes.tell(task.started(worker_name=worker_name, now=now), EventKind.STATUS)
@@ -241,7 +254,7 @@ class Lifecycle:
         ended: list[str] = []
         with self._storage.write() as transaction:
             tasks = dict(transaction.tasks.find({update.task_id for update in updates}))
-            with changes_in(transaction, now=now) as changes:
+            with changes_in(transaction, now=now, observe=self._observe) as changes:
                 for update in updates:
                     task = tasks.get(update.task_id)
                     if task is None or task.attempt != update.attempt:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
+from pulpit.domain.events import NewEvent
 from pulpit.errors import DatabaseFailed, DataFolderUnusable, PulpitError
 from pulpit.storage import tables
 from pulpit.storage.content import SqlContentStore
@@ -122,7 +123,8 @@ class SqlTransaction:
             savepoint.rollback()
             raise
 
-    def _written(self, sequence: int) -> None:
+    def _written(self, sequence: int, events: Sequence[NewEvent]) -> None:
+        self.after_commit(lambda: self._signal.count(events))
         self.after_commit(lambda: self._signal.advance(sequence))
 
     def committed(self) -> None:

@@ -53,6 +53,9 @@ class JournalSignal:
         self._head = 0
         self._closed = False
         self._wakes: set[Callable[[], None]] = set()
+        #: Events committed by this process, by kind, and the bytes of their bodies.
+        self.written = dict.fromkeys(EventKind, 0)
+        self.written_bytes = 0
 
     @property
     def head(self) -> int:
@@ -67,6 +70,12 @@ class JournalSignal:
             wakes = tuple(self._wakes)
         for wake in wakes:
             wake()
+
+    def count(self, events: Sequence[NewEvent]) -> None:
+        """Count events that are committed; called by one thread at a time."""
+        for event in events:
+            self.written[event.kind] += 1
+            self.written_bytes += len(event.body)
 
     def wait(self, after: int, timeout: float | None) -> bool:
         """Block until the head is above *after*, or time is up, or closed."""
@@ -95,7 +104,9 @@ class JournalSignal:
 class SqlJournalStore:
     """Implements ``pulpit.ports.JournalStore``."""
 
-    def __init__(self, connection: Connection, written: Callable[[int], None]) -> None:
+    def __init__(
+        self, connection: Connection, written: Callable[[int, Sequence[NewEvent]], None]
+    ) -> None:
         self._connection = connection
         self._written = written
 
@@ -119,7 +130,7 @@ class SqlJournalStore:
         self._connection.execute(insert(journal), rows)
         # writers take turns, so the rows just written are the newest ones, without a gap
         last = int(self._connection.execute(select(func.max(journal.c.sequence))).scalar_one())
-        self._written(last)
+        self._written(last, events)
         return range(last - len(rows) + 1, last + 1)
 
     def head(self) -> int:
