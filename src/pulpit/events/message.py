@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pulpit.domain.events import Event, EventKind
 from pulpit.events.cloudevents import attributes
@@ -16,24 +16,64 @@ EXCHANGE = "pulp.api.v2"
 _PERSISTENT, _TRANSIENT = 2, 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Message:
-    """What goes on the wire; equal events make equal messages, so a resend is byte for byte."""
+    """What goes on the wire; equal events make equal messages, so a resend is byte for byte.
 
-    routing_key: str
-    body: bytes
-    content_type: str = "application/json"
-    content_encoding: str = "utf-8"
-    #: 2, persistent, for a status change; 1, transient, for progress.
-    delivery_mode: int
-    message_id: str
-    #: Whole seconds since 1970.
-    timestamp: int
-    type: str
-    app_id: str = "pulpit"
-    #: CloudEvents 1.0 attributes under the AMQP binding's prefix, the two revisions and how
-    #: many events were folded into this one.
-    headers: Mapping[str, str | int]
+    Its parts are put together when they are asked for: the publisher packs most of them without.
+    """
+
+    event: Event
+    #: URI reference of this server, CloudEvents' ``source``.
+    source: str
+
+    content_type: ClassVar[str] = "application/json"
+    content_encoding: ClassVar[str] = "utf-8"
+    app_id: ClassVar[str] = "pulpit"
+
+    @property
+    def routing_key(self) -> str:
+        """``tasks.`` and the task's id."""
+        return f"tasks.{self.event.task_id or ''}"
+
+    @property
+    def body(self) -> bytes:
+        """JSON text, UTF-8."""
+        return self.event.body
+
+    @property
+    def delivery_mode(self) -> int:
+        """2, persistent, for a status change; 1, transient, for progress."""
+        return _PERSISTENT if self.event.kind is EventKind.STATUS else _TRANSIENT
+
+    @property
+    def message_id(self) -> str:
+        """The event's id."""
+        return self.event.id
+
+    @property
+    def timestamp(self) -> int:
+        """Whole seconds since 1970."""
+        return int(self.event.time.timestamp())
+
+    @property
+    def type(self) -> str:
+        """The event's type."""
+        return self.event.type
+
+    @property
+    def headers(self) -> dict[str, str | int]:
+        """CloudEvents 1.0 attributes under the AMQP binding's prefix, and what folding did.
+
+        The latter are the two revisions and how many events were folded into this one.
+        """
+        told = attributes(self.event, source=self.source)
+        return {
+            **{f"cloudEvents:{name}": value for name, value in told.items()},
+            "pulpit-revision": self.event.revision,
+            "pulpit-previous": self.event.previous,
+            "pulpit-folded": self.event.folded,
+        }
 
 
 def message_of(event: Event, *, source: str) -> Message:
@@ -43,18 +83,4 @@ def message_of(event: Event, *, source: str) -> Message:
         event: of a task; only these go to the exchange.
         source: URI reference of this server, CloudEvents' ``source``.
     """
-    told = attributes(event, source=source)
-    return Message(
-        routing_key=f"tasks.{told['subject']}",
-        body=event.body,
-        delivery_mode=_PERSISTENT if event.kind is EventKind.STATUS else _TRANSIENT,
-        message_id=event.id,
-        timestamp=int(event.time.timestamp()),
-        type=event.type,
-        headers={
-            **{f"cloudEvents:{name}": value for name, value in told.items()},
-            "pulpit-revision": event.revision,
-            "pulpit-previous": event.previous,
-            "pulpit-folded": event.folded,
-        },
-    )
+    return Message(event, source)

@@ -7,9 +7,12 @@ packs, copies and writes each one by itself, and asks the socket for news in bet
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
 
+from pulpit.domain.clock import render_time
+from pulpit.domain.events import Event, EventKind
 from pulpit.events.message import Message
 
 __all__ = [
@@ -35,6 +38,9 @@ _OVERHEAD = 8
 _FRAME = struct.Struct(">BHI")
 _CONTENT = struct.Struct(">HHQH")
 _CONFIRM = struct.Struct(">QB")
+_STRING, _INT, _LONG = struct.Struct(">cI"), struct.Struct(">ci"), struct.Struct(">cq")
+#: The first integer that does not fit into 32 bits.
+_INT_END = 1 << 31
 _BASIC = 60
 _BASIC_PUBLISH = b"\x00\x3c\x00\x28\x00\x00"
 _BASIC_ACK, _BASIC_NACK = b"\x00\x3c\x00\x50", b"\x00\x3c\x00\x78"
@@ -42,6 +48,16 @@ _CHANNEL_CLOSE, _CONNECTION_CLOSE = b"\x00\x14\x00\x28", b"\x00\x0a\x00\x32"
 _BLOCKED, _UNBLOCKED = b"\x00\x0a\x00\x3c", b"\x00\x0a\x00\x3d"
 # content-type, content-encoding, headers, delivery-mode, message-id, timestamp, type, app-id
 _PROPERTY_FLAGS = 0xF0E8
+#: The headers that differ between events of one type, in their order.
+_VARYING = (
+    "cloudEvents:id",
+    "cloudEvents:subject",
+    "cloudEvents:time",
+    "cloudEvents:sequence",
+    "pulpit-revision",
+    "pulpit-previous",
+    "pulpit-folded",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,30 +90,91 @@ class MalformedFrame(Exception):
     """The peer sent something that is no frame of AMQP 0-9-1."""
 
 
-def _short(text: str) -> bytes:
+def _short(raw: bytes) -> bytes:
     """Return a short string; at most 255 bytes."""
-    raw = text.encode()
     return bytes((len(raw),)) + raw
 
 
-def _long(raw: bytes) -> bytes:
-    """Return a long string."""
-    return len(raw).to_bytes(4, "big") + raw
+def _string(raw: bytes) -> bytes:
+    """Return a string as the value of a field."""
+    return _STRING.pack(b"S", len(raw)) + raw
 
 
-def _table(headers: Mapping[str, str | int]) -> bytes:
-    """Return a field table of strings and 32-bit integers."""
-    parts: list[bytes] = []
-    for name, value in headers.items():
-        if isinstance(value, str):
-            parts += _short(name), b"S", _long(value.encode())
-        else:
-            parts += _short(name), b"I", value.to_bytes(4, "big", signed=True)
-    return _long(b"".join(parts))
+def _integer(value: int) -> bytes:
+    """Return an integer as the value of a field: of 32 bits if they hold it, else of 64."""
+    return _INT.pack(b"I", value) if value < _INT_END else _LONG.pack(b"l", value)
+
+
+def _field(value: str | int) -> bytes:
+    """Return the value of a field."""
+    return _string(value.encode()) if isinstance(value, str) else _integer(value)
+
+
+@lru_cache(maxsize=16)
+def _time(seconds: int) -> bytes:
+    """Return the time of all events of that second as the value of a field."""
+    return _field(render_time(datetime.fromtimestamp(seconds, UTC)) or "")
+
+
+class _Template:
+    """What the content headers of one type of event share, and how the rest is put in.
+
+    Args:
+        message: any one of these messages.
+    """
+
+    def __init__(self, message: Message) -> None:
+        #: The field table, as a format with a place for the value of each varying header.
+        self._table = b"".join(
+            _constant(_short(name.encode()))
+            + (b"%b" if name in _VARYING else _constant(_field(value)))
+            for name, value in message.headers.items()
+        )
+        self._first = b"".join(
+            _short(text.encode()) for text in (message.content_type, message.content_encoding)
+        )
+        self._mode = bytes((message.delivery_mode,))
+        self._last = b"".join(_short(text.encode()) for text in (message.type, message.app_id))
+
+    def properties(self, event: Event, seconds: int) -> bytes:
+        """Return the values of the properties that _PROPERTY_FLAGS names, in its order.
+
+        Args:
+            event: of the type that the template is of.
+            seconds: its time, in whole seconds since 1970.
+        """
+        identity = event.id.encode()
+        table = self._table % (
+            _string(identity),
+            _string((event.task_id or "").encode()),
+            _time(seconds),
+            _string(b"%020d" % event.sequence),
+            _integer(event.revision),
+            _integer(event.previous),
+            _integer(event.folded),
+        )
+        return b"".join(
+            (
+                self._first,
+                len(table).to_bytes(4, "big"),
+                table,
+                self._mode,
+                _short(identity),
+                seconds.to_bytes(8, "big"),
+                self._last,
+            )
+        )
+
+
+def _constant(raw: bytes) -> bytes:
+    """Return *raw* as a part of a format."""
+    return raw.replace(b"%", b"%%")
 
 
 class PublishEncoder:
     """Packs messages for one exchange.
+
+    What the messages of a type have in common is packed once: a backlog is sent in half the time.
 
     Args:
         exchange: where they go.
@@ -105,14 +182,22 @@ class PublishEncoder:
     """
 
     def __init__(self, *, exchange: str, frame_max: int) -> None:
-        self._method = _BASIC_PUBLISH + _short(exchange)
+        self._method = _BASIC_PUBLISH + _short(exchange.encode())
         self._largest_body = frame_max - _OVERHEAD
+        self._templates: dict[tuple[str, str, EventKind], _Template] = {}
 
     def encode(self, message: Message) -> bytes:
         """Return the frames of basic.publish with the message; equal ones for equal messages."""
-        key, body = message.routing_key.encode(), message.body
+        event, body = message.event, message.body
+        kept = (message.source, event.type, event.kind)
+        template = self._templates.get(kept)
+        if template is None:
+            template = self._templates[kept] = _Template(message)
+        key = message.routing_key.encode()
         method = b"%b%c%b\x00" % (self._method, len(key), key)
-        header = _CONTENT.pack(_BASIC, 0, len(body), _PROPERTY_FLAGS) + _properties(message)
+        header = _CONTENT.pack(_BASIC, 0, len(body), _PROPERTY_FLAGS) + template.properties(
+            event, message.timestamp
+        )
         frames = [
             _FRAME.pack(_METHOD, CHANNEL, len(method)),
             method,
@@ -125,22 +210,6 @@ class PublishEncoder:
             part = body[start : start + self._largest_body]
             frames += _FRAME.pack(_BODY, CHANNEL, len(part)), part, _END
         return b"".join(frames)
-
-
-def _properties(message: Message) -> bytes:
-    """Return the values of the properties that _PROPERTY_FLAGS names, in its order."""
-    return b"".join(
-        (
-            _short(message.content_type),
-            _short(message.content_encoding),
-            _table(message.headers),
-            bytes((message.delivery_mode,)),
-            _short(message.message_id),
-            message.timestamp.to_bytes(8, "big"),
-            _short(message.type),
-            _short(message.app_id),
-        )
-    )
 
 
 class FrameReader:
