@@ -8,12 +8,12 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.services import free_ports
 
-__all__ = ["RabbitMQ", "installed"]
+__all__ = ["START_SECONDS", "Epmd", "RabbitMQ", "installed"]
 
 _CONFIG = """\
 loopback_users.guest = true
@@ -23,6 +23,8 @@ log.console = false
 log.file.level = info
 """
 _PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+#: Seconds until a broker answers, on a busy machine with two processors.
+START_SECONDS = 60.0
 
 
 def _programs() -> Path | None:
@@ -36,60 +38,125 @@ def installed() -> bool:
     return _programs() is not None and shutil.which("epmd") is not None
 
 
+class Epmd:
+    """The port mapper by which nodes find each other, on a free port of 127.0.0.1.
+
+    Args:
+        folder: holds what it writes; made if it is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        (self.port,) = free_ports(1)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it unless it runs."""
+        if self._process is None or self._process.poll() is not None:
+            command = ["epmd", "-relaxed_command_check", "-address", "127.0.0.1"]
+            command += ["-port", str(self.port)]
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._process = _spawn(command, self._folder, {"PATH": _path()})
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            _end(self._process, signal.SIGTERM)
+        self._process = None
+
+
 class RabbitMQ:
     """One broker on free ports of 127.0.0.1, with user guest, password guest and vhost ``/``.
 
+    It dies with the thread that has started it.
+
     Args:
         folder: holds everything the broker writes; made if it is not there.
+        name: of the node, without its host.
+        epmd: of a cluster; None for one of its own.
+        cookie: of a cluster; None for one of its own.
+        config: more lines of its configuration.
     """
 
     host = "127.0.0.1"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str = "pulpit",
+        epmd: Epmd | None = None,
+        cookie: str | None = None,
+        config: str = "",
+    ) -> None:
         programs = _programs()
         if programs is None:
             msg = "rabbitmq-server is not installed"
             raise RuntimeError(msg)
         self._programs, self._folder = programs, folder.resolve()
-        self.port, self._dist_port, self._epmd_port = free_ports(3)
+        #: Name of the node as rabbitmqctl and the other nodes know it.
+        self.node = f"{name}@localhost"
+        self.port, self._dist_port = free_ports(2)
         self.url = f"amqp://guest:guest@{self.host}:{self.port}/"
+        self._shared_epmd = epmd is not None
+        self._epmd = epmd or Epmd(self._folder)
         self._server: subprocess.Popen[bytes] | None = None
-        self._epmd: subprocess.Popen[bytes] | None = None
-        self._prepare()
+        self._prepare(cookie or os.urandom(16).hex(), config)
 
     @property
     def running(self) -> bool:
         """Whether the broker's process lives."""
         return self._server is not None and self._server.poll() is None
 
-    def start(self, timeout: float = 60.0) -> None:
+    def start(self, timeout: float = START_SECONDS) -> None:
         """Start the broker and return when it answers on its port.
 
         Raises:
             RuntimeError: it ended, or did not answer within *timeout* seconds.
         """
-        if self.running:
-            return
-        if self._epmd is None or self._epmd.poll() is not None:
-            epmd = [
-                "epmd",
-                "-relaxed_command_check",
-                "-address",
-                self.host,
-                "-port",
-                str(self._epmd_port),
-            ]
-            self._epmd = self._spawn(epmd)
-        self._server = self._spawn([str(self._programs / "rabbitmq-server")])
-        self._await_answer(self._server, time.monotonic() + timeout)
+        if not self.running:
+            self.launch()
+            self.await_answer(timeout)
+
+    def launch(self) -> None:
+        """Start the broker without waiting for it; one that runs is left alone."""
+        if not self.running:
+            self._epmd.start()
+            command = [str(self._programs / "rabbitmq-server")]
+            self._server = _spawn(command, self._folder, self._environment())
+
+    def await_answer(self, timeout: float = START_SECONDS) -> None:
+        """Return when a launched broker answers on its port.
+
+        Raises:
+            RuntimeError: it ended, or did not answer within *timeout* seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while self.running and time.monotonic() < deadline:
+            if self.answers():
+                return
+            # a port that is closed can't be awaited, only tried again
+            time.sleep(0.03)
+        self.stop()
+        msg = f"RabbitMQ did not start:\n{self.log_tail()}"
+        raise RuntimeError(msg)
+
+    def answers(self) -> bool:
+        """Return whether the broker answers a protocol header with a method frame."""
+        try:
+            with socket.create_connection((self.host, self.port), timeout=2) as sock:
+                sock.sendall(_PROTOCOL_HEADER)
+                return sock.recv(1) == b"\x01"
+        except OSError:
+            return False
 
     def stop(self) -> None:
         """End the broker and its epmd; durable queues are there again after the next start."""
         if self._server is not None:
             _end(self._server, signal.SIGTERM)
-        if self._epmd is not None:
-            _end(self._epmd, signal.SIGTERM)
-        self._server = self._epmd = None
+        if not self._shared_epmd:
+            self._epmd.stop()
+        self._server = None
 
     def kill(self) -> None:
         """End the broker at once, as a crash would."""
@@ -140,28 +207,51 @@ class RabbitMQ:
         texts.append((self._folder / "output").read_text(errors="replace"))
         return "\n".join("\n".join(text.splitlines()[-lines:]) for text in texts)
 
-    def _prepare(self) -> None:
+    def evaluate(self, expression: str) -> str:
+        """Run Erlang in the broker and return the value as it prints it.
+
+        Much quicker than ``ctl("eval", ...)``, which starts a virtual machine of its own.
+
+        Raises:
+            RuntimeError: it failed; the message holds the output.
+        """
+        cookie = (self._folder / "home" / ".erlang.cookie").read_text()
+        done = subprocess.run(
+            ["erl_call", "-c", cookie, "-n", self.node, "-timeout", "10", "-e"],
+            env=self._environment(),
+            cwd=self._folder,
+            input=f"{expression}.\n".encode(),
+            capture_output=True,
+            timeout=20,
+            check=False,
+        )
+        answer = done.stdout.decode(errors="replace")
+        if done.returncode or not answer.startswith("{ok,"):
+            raise RuntimeError(f"{expression}: {answer}{done.stderr.decode(errors='replace')}")
+        return answer.strip().removeprefix("{ok, ").removesuffix("}")
+
+    def _prepare(self, cookie_text: str, config: str) -> None:
         """Write the files that the broker reads."""
         for name in ("home", "log", "mnesia", "config"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
-        (self._folder / "rabbitmq.conf").write_text(_CONFIG)
+        (self._folder / "rabbitmq.conf").write_text(_CONFIG + config)
         (self._folder / "enabled_plugins").write_text("[].\n")
         (self._folder / "env.conf").write_text("")
         cookie = self._folder / "home" / ".erlang.cookie"
         if not cookie.exists():
-            cookie.write_text(os.urandom(16).hex())
+            cookie.write_text(cookie_text)
             cookie.chmod(0o400)
 
     def _environment(self) -> dict[str, str]:
         """Return the environment that keeps the broker and rabbitmqctl inside the folder."""
         folder = self._folder
         return {
-            "PATH": os.environ.get("PATH", os.defpath),
+            "PATH": _path(),
             "LANG": "C.UTF-8",
             "HOME": str(folder / "home"),
-            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_PORT": str(self._epmd.port),
             "ERL_CRASH_DUMP": str(folder / "log" / "erl_crash.dump"),
-            "RABBITMQ_NODENAME": "pulpit@localhost",
+            "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_NODE_IP_ADDRESS": self.host,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(self._dist_port),
@@ -179,48 +269,36 @@ class RabbitMQ:
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         }
 
-    def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        """Start *command* so that it dies with us, however we die."""
-        # util-linux; without it, a killed test run leaves its broker behind
-        guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-        with (self._folder / "output").open("ab") as output:
-            return subprocess.Popen(
-                [*guard, *command],
-                env=self._environment(),
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
 
-    def _await_answer(self, server: subprocess.Popen[bytes], deadline: float) -> None:
-        """Return when the broker has greeted a client."""
-        while server.poll() is None:
-            if self._greets():
-                return
-            if time.monotonic() > deadline:
-                break
-            # a port that is closed can't be awaited, only tried again
-            time.sleep(0.03)
-        self.stop()
-        msg = f"RabbitMQ did not start:\n{self.log_tail()}"
-        raise RuntimeError(msg)
+def _path() -> str:
+    """Return where programs are looked for."""
+    return os.environ.get("PATH", os.defpath)
 
-    def _greets(self) -> bool:
-        """Return whether the broker answers a protocol header with a method frame."""
-        try:
-            with socket.create_connection((self.host, self.port), timeout=2) as sock:
-                sock.sendall(_PROTOCOL_HEADER)
-                return sock.recv(1) == b"\x01"
-        except OSError:
-            return False
+
+def _spawn(
+    command: Sequence[str], folder: Path, environ: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start *command* in *folder* so that it dies with us, however we die."""
+    # util-linux; without it, a killed test run leaves its broker behind
+    guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    with (folder / "output").open("ab") as output:
+        return subprocess.Popen(
+            [*guard, *command],
+            env=dict(environ),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
 
 
 def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     """Send the signal and wait until the process is gone, by force if it takes too long."""
     if process.poll() is None:
         process.send_signal(number)
+        # one that is frozen would never hear of it
+        process.send_signal(signal.SIGCONT)
     try:
         process.wait(timeout=20)
     except subprocess.TimeoutExpired:
