@@ -13,7 +13,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from pulpit.errors import ConfigurationError
-from pulpit.events.amqp import Publisher, PublisherSettings
+from pulpit.events.amqp import Publisher, PublisherSettings, Reason
 from pulpit.events.amqp.addresses import Address
 from pulpit.events.amqp.frames import Confirm
 from pulpit.events.amqp.link import LinkError, LinkOptions
@@ -201,7 +201,7 @@ def test_a_refusal_is_told_once_and_tried_again() -> None:
 
 def test_the_own_door_ends_the_publisher() -> None:
     """It says so, and tries no more."""
-    broker = FakeBroker(LinkError("that is our own door", refused=True, own_door=True))
+    broker = FakeBroker(LinkError("that is our own door", reason=Reason.OWN_DOOR, refused=True))
     with _running(broker, _journal(1), MemoryCursors(amqp_publisher=0)) as (publisher, logged):
         broker.await_tries(1)
         publisher.stop()

@@ -12,7 +12,7 @@ from typing import Any
 from pulpit.config import LOCAL_BROKER_URL, Address, Anonymous, Settings, masked_url
 from pulpit.domain.events import Event
 from pulpit.errors import AuthenticationFailed
-from pulpit.events.amqp import CURSOR, Publisher, PublisherSettings
+from pulpit.events.amqp import CURSOR, Publisher, PublisherSettings, PublisherStatus
 from pulpit.events.door import Door, DoorSettings
 from pulpit.events.live import DoorFeed
 from pulpit.events.message import message_of
@@ -136,6 +136,19 @@ class Notifications:
             host, port = self._door.address
             status["door"] = f"{host}:{port}"
         return status
+
+    @property
+    def way(self) -> Way:
+        """Which way holds."""
+        return self._plan.way
+
+    def publisher_status(self) -> PublisherStatus | None:
+        """Return how the publisher is doing; None where nothing is published to a broker."""
+        return self._publisher.status() if self._publisher else None
+
+    def door_figures(self) -> Mapping[str, int] | None:
+        """Return what is at the door and what happened there; None where it is closed."""
+        return self._door.figures() if self._door else None
 
     @property
     def connected(self) -> bool:

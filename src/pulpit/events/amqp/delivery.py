@@ -55,11 +55,15 @@ class Delivery:
         self._window = Window(messages=settings.window, size=settings.window_bytes)
         self._resend = Backoff(first=settings.resend_first, longest=settings.retry_longest)
         self._resend_at = self._saved_at = clock()
-        self._nacked = self._save_failed = False
+        self._save_failed = False
+        #: Whether the broker refuses messages now.
+        self.nacked = False
         #: Whether the cursor may differ from the saved one.
         self._moved = True
         #: Messages sent, each counted once; messages confirmed; messages sent again.
         self.published = self.confirmed = self.resent = 0
+        #: Messages that were refused; gaps that were told; times that the cursor was not saved.
+        self.nacks = self.gaps = self.unsaved = 0
 
     @property
     def folded(self) -> int:
@@ -104,11 +108,11 @@ class Delivery:
             settled = self._window.confirm(confirm)
             if confirm.taken:
                 self.confirmed += settled
-                if self._nacked and not self._window.again:
-                    self._nacked = False
+                if self.nacked and not self._window.refused:
+                    self.nacked = False
                     self._resend.reset()
             elif settled:
-                self._refused()
+                self._refused(settled)
 
     def connection_lost(self) -> None:
         """Send again, on the next connection, all that is not confirmed."""
@@ -148,6 +152,7 @@ class Delivery:
 
     def _note_unsaved(self, error: Exception) -> None:
         """Tell the operator once that the cursor can't be saved."""
+        self.unsaved += 1
         if not self._save_failed:
             self._save_failed = True
             self._log.warning(
@@ -164,6 +169,7 @@ class Delivery:
             return self._feed.take(most)
         except EventsGone as gone:
             position = self._feed.skip_gap(gone)
+            self.gaps += 1
             self._log.error(
                 "Events were deleted before the broker had confirmed them: consumers miss those "
                 "between the two numbers and should read /pulp/api/v2/tasks/",
@@ -172,11 +178,12 @@ class Delivery:
             )
             return self._feed.take(most)
 
-    def _refused(self) -> None:
+    def _refused(self, count: int) -> None:
         """Wait before sending again what was refused, longer each time."""
+        self.nacks += count
         self._resend_at = self._clock() + self._resend.next()
-        if not self._nacked:
-            self._nacked = True
+        if not self.nacked:
+            self.nacked = True
             self._log.warning(
                 "The broker refuses messages (nack) and they are sent again: look for a bound "
                 "queue that is full and rejects (x-overflow), and at the broker's log"

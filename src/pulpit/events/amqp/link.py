@@ -10,14 +10,14 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import amqp
 from amqp import sasl
-from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, PreconditionFailed
+from amqp.exceptions import AMQPError
 
-from pulpit.errors import PulpitError
 from pulpit.events.amqp.addresses import Address
 from pulpit.events.amqp.frames import (
     CHANNEL,
@@ -29,12 +29,11 @@ from pulpit.events.amqp.frames import (
     MalformedFrame,
     PublishEncoder,
 )
+from pulpit.events.amqp.reasons import LinkError, Reason
+from pulpit.events.amqp.refusals import explain, explain_closed, refuse_own_door
 from pulpit.events.message import EXCHANGE, Message
 
-__all__ = ["DOOR_PRODUCT", "Link", "LinkError", "LinkOptions", "open_link"]
-
-#: How the name begins under which the server's own AMQP door greets its clients.
-DOOR_PRODUCT = "Pulpit"
+__all__ = ["Link", "LinkError", "LinkOptions", "open_link"]
 
 _SMALLEST_FRAME_MAX = 4096
 #: One read takes at most this many bytes, and there are so many reads at once.
@@ -44,20 +43,6 @@ _BACKED_UP = 1 << 18
 # the default of the library (1 s) ends a connection that the broker has merely blocked
 _SOCKET_OPTIONS = {socket.TCP_USER_TIMEOUT: 0}
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
-
-class LinkError(PulpitError):
-    """The broker can't be reached, refuses us, or the connection is lost.
-
-    Args:
-        reason: what happened, and what the operator should do if something has to be done.
-        refused: the broker answered, and will answer the same until somebody changes something.
-        own_door: what answered is the server's own AMQP door.
-    """
-
-    def __init__(self, reason: str, *, refused: bool = False, own_door: bool = False) -> None:
-        super().__init__(reason)
-        self.refused, self.own_door = refused, own_door
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +63,15 @@ class Link:
     """One open connection with one channel in confirm mode; used by one thread.
 
     Messages handed to ``publish`` are confirmed in the order of their tags, from 1.
+
+    Args:
+        connection: of the library, with its channel in confirm mode.
+        address: of the broker.
+        who: whom we are logged in as, in words.
     """
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, connection: Any, address: Address, *, who: str) -> None:
+        self._connection, self._address, self._who = connection, address, who
         self._socket = connection.sock
         self._socket.settimeout(0)
         self._reader = FrameReader(frame_max=connection.frame_max)
@@ -132,7 +122,10 @@ class Link:
         try:
             told = self._reader.feed(data)
         except MalformedFrame as error:
-            raise LinkError(f"the broker does not speak AMQP 0-9-1: {error}") from error
+            raise LinkError(
+                f"what answers at {self._address} does not speak AMQP 0-9-1: {error}",
+                reason=Reason.PROTOCOL,
+            ) from error
         for news in told:
             match news:
                 case Confirm():
@@ -140,7 +133,7 @@ class Link:
                 case Blocked():
                     self.blocked = news.blocked
                 case Closed():
-                    raise LinkError(f"the broker closed the connection: {news.code} {news.text}")
+                    raise explain_closed(news, self._address, who=self._who)
 
     def wait(self, *wakers: Any, timeout: float) -> None:
         """Return when the broker or one of *wakers* (objects with fileno) has news, or time is up.
@@ -178,6 +171,13 @@ class Link:
             with suppress(OSError):
                 connection.collect()
 
+    def _lost(self, how: str) -> LinkError:
+        """Return the error for a connection that is gone."""
+        return LinkError(
+            f"the connection to {self._address} is lost ({how}): look whether the broker runs; "
+            "it is tried again by itself"
+        )
+
     def _read(self) -> bytes:
         """Return what the socket holds now; nothing if it holds nothing."""
         try:
@@ -185,9 +185,9 @@ class Link:
         except _WOULD_BLOCK:
             return b""
         except OSError as error:
-            raise LinkError(f"the connection to the broker is lost: {error}") from error
+            raise self._lost(str(error)) from error
         if not data:
-            raise LinkError("the broker ended the connection")
+            raise self._lost("it ended without a word")
         self._last_heard = time.monotonic()
         return data
 
@@ -206,7 +206,7 @@ class Link:
         except _WOULD_BLOCK:
             return
         except OSError as error:
-            raise LinkError(f"the connection to the broker is lost: {error}") from error
+            raise self._lost(str(error)) from error
 
     def _keep_alive(self) -> None:
         """Send a heartbeat when it is time, and notice a broker that sends none."""
@@ -216,7 +216,12 @@ class Link:
         silent = now - self._last_heard > 2 * self._heartbeat
         # what has arrived while this thread was busy is no silence
         if silent and not select.select([self._socket], [], [], 0)[0]:
-            raise LinkError(f"the broker was silent for {2 * self._heartbeat:.0f} seconds")
+            raise LinkError(
+                f"{self._address} was silent for {2 * self._heartbeat:.0f} seconds: look whether "
+                "the broker is frozen or overloaded, or the network is cut; it is tried again by "
+                "itself",
+                reason=Reason.SILENT,
+            )
         if not self._out and now - self._last_sent > self._heartbeat / 2:
             self._out.append(memoryview(HEARTBEAT))
             self._waiting += len(HEARTBEAT)
@@ -240,15 +245,28 @@ def open_link(address: Address, options: LinkOptions) -> Link:
         client_properties={"product": "Pulpit", "connection_name": "pulpit-publisher"},
     )
     try:
-        _attempt(connection.connect, connection, address)
-        connection.sock.settimeout(options.timeout)
-        channel = _attempt(lambda: connection.channel(CHANNEL), connection, address)
-        _attempt(lambda: _prepare(channel), connection, address)
-        return Link(connection)
+        return _open(connection, address, options)
     except BaseException:
         with suppress(OSError):
             connection.collect()
         raise
+
+
+def _open(connection: Any, address: Address, options: LinkOptions) -> Link:
+    """Take a connection through all steps; its failure becomes a sentence that says what to do."""
+    who, opened = _who(address, options), False
+    try:
+        connection.connect()
+        opened = True
+        refuse_own_door(connection, address)
+        connection.sock.settimeout(options.timeout)
+        _prepare(connection.channel(CHANNEL))
+    except Exception as error:
+        # the door may refuse us before we are connected, but it has said who it is
+        refuse_own_door(connection, address)
+        # what answers may be no broker at all and break the library in any way
+        raise explain(error, address, who=who, opened=opened) from error
+    return Link(connection, address, who=who)
 
 
 def _prepare(channel: Any) -> None:
@@ -259,82 +277,56 @@ def _prepare(channel: Any) -> None:
     channel.confirm_select()
 
 
-def _attempt(step: Callable[[], Any], connection: Any, address: Address) -> Any:
-    """Return what *step* returns; its failure becomes one sentence that says what to do."""
-    try:
-        answer = step()
-    except Exception as error:
-        # what answers may be no broker at all and break the library in any way; the door may
-        # refuse us before we are connected, but it has said who it is
-        _refuse_own_door(connection, address)
-        raise _explained(error, address, connection) from error
-    _refuse_own_door(connection, address)
-    return answer
-
-
-def _refuse_own_door(connection: Any, address: Address) -> None:
-    """Raise if the server's own door answered."""
-    if str(connection.server_properties.get("product", "")).startswith(DOOR_PRODUCT):
-        raise LinkError(
-            f"what answers at {address} is a Pulpit server's own AMQP door, not a broker: set "
-            "event_notification_url in [messaging] to a broker, or leave it out to use the door",
-            refused=True,
-            own_door=True,
-        )
-
-
-def _explained(error: Exception, address: Address, connection: Any) -> LinkError:
-    """Return what *error* means to an operator."""
-    user = address.user or "guest"
-    handshake = not connection.channels or len(connection.channels) == 1
-    if isinstance(error, AccessRefused) and handshake:
-        return LinkError(
-            f"{address} refuses the credentials of user {user}: correct user and password in "
-            "event_notification_url, section [messaging]",
-            refused=True,
-        )
-    if isinstance(error, AccessRefused):
-        return LinkError(
-            f"{address} does not let user {user} use exchange {EXCHANGE}: give it the permission "
-            f"to configure and write it ({error.message})",
-            refused=True,
-        )
-    if isinstance(error, PreconditionFailed):
-        return LinkError(
-            f"{address} has an exchange {EXCHANGE} that is not of type topic, durable and not "
-            "auto-delete: delete it there; it is declared again by itself",
-            refused=True,
-        )
-    if isinstance(error, NotAllowed):
-        return LinkError(
-            f"{address} does not let user {user} into virtual host {address.virtual_host}: create "
-            "it and give the user permissions on it, or correct event_notification_url",
-            refused=True,
-        )
-    # a file that is not there is named by neither of the two
-    if isinstance(error, ssl.SSLError) or (address.tls and isinstance(error, FileNotFoundError)):
-        return LinkError(
-            f"no TLS with {address}: {error}; check cacert and clientcert in [messaging]",
-            refused=True,
-        )
-    return LinkError(f"no connection to {address}: {error or type(error).__name__}")
+def _who(address: Address, options: LinkOptions) -> str:
+    """Return whom we log in as, in words."""
+    if address.user is None and address.tls and options.clientcert:
+        return f"the certificate in {options.clientcert}, or else of user guest"
+    return f"user {address.user or 'guest'}"
 
 
 def _authentication(address: Address, options: LinkOptions) -> tuple[Any, ...]:
     """Return the SASL mechanisms to offer, the best first."""
-    plain = sasl.PLAIN(address.user or "guest", address.password or "guest")
-    if address.user is None and options.clientcert:
-        return sasl.EXTERNAL(), plain
-    return (plain,)
+    user, password = address.user or "guest", address.password or "guest"
+    by_name = sasl.PLAIN(user, password), sasl.AMQPLAIN(user, password)
+    if address.user is None and address.tls and options.clientcert:
+        return sasl.EXTERNAL(), *by_name
+    return by_name
 
 
 def _tls(address: Address, options: LinkOptions) -> Any:
     """Return the library's TLS options, or False."""
     if not address.tls:
         return False
+    _check_files(address, options)
     return {
         "ca_certs": str(options.cacert) if options.cacert else None,
         "certfile": str(options.clientcert) if options.clientcert else None,
         "cert_reqs": ssl.CERT_REQUIRED,
         "server_hostname": address.host,
     }
+
+
+def _check_files(address: Address, options: LinkOptions) -> None:
+    """Load the certificates once, since the errors of a handshake don't name the file.
+
+    Raises:
+        LinkError: one can't be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # for want of a password, OpenSSL would ask for that of a key at the terminal
+    loads: tuple[tuple[str, Path | None, Callable[[Path], None]], ...] = (
+        ("cacert", options.cacert, context.load_verify_locations),
+        ("clientcert", options.clientcert, partial(context.load_cert_chain, password="")),
+    )
+    for setting, path, load in loads:
+        if path is None:
+            continue
+        try:
+            load(path)
+        except (OSError, ValueError) as error:
+            raise LinkError(
+                f"no TLS with {address}: {setting} in [messaging], {path}, can't be used: "
+                f"{error}; it must be a PEM file that the server's user may read",
+                reason=Reason.TLS,
+                refused=True,
+            ) from error

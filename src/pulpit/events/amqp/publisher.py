@@ -9,11 +9,12 @@ from threading import Thread
 from typing import Any, Protocol
 
 from pulpit.events.amqp.addresses import Address, parse_addresses
-from pulpit.events.amqp.backoff import Backoff
 from pulpit.events.amqp.delivery import Delivery
 from pulpit.events.amqp.frames import Confirm
-from pulpit.events.amqp.link import LinkError, LinkOptions, open_link
+from pulpit.events.amqp.link import LinkOptions, open_link
+from pulpit.events.amqp.reasons import LinkError, Reason, Troubles
 from pulpit.events.amqp.settings import PublisherSettings, PublisherStatus
+from pulpit.events.amqp.turns import Turns
 from pulpit.events.amqp.wake import Wake
 from pulpit.events.message import Message
 from pulpit.ports import CursorStore, EventSource
@@ -26,6 +27,12 @@ _BATCH = 64
 _TICK = 1.0
 #: A connection that lasted so many seconds was a good one.
 _GOOD_AFTER = 10.0
+#: Of the time to stop, so many seconds at most are for the end of the connection.
+_GOODBYE = 1.0
+_ALARM = (
+    "The broker takes no messages: look at its memory and disk alarms; tasks go on and "
+    "events wait in the journal"
+)
 
 
 class BrokerLink(Protocol):
@@ -89,14 +96,14 @@ class Publisher:
             timeout=settings.connect_timeout,
             heartbeat=settings.heartbeat,
         )
-        self._backoff = Backoff(first=settings.retry_first, longest=settings.retry_longest)
-        self._failures = 0
-        self._stopping = Flag()
+        self._turns = Turns(self._addresses, settings)
+        self._troubles = Troubles(log)
+        #: Whether the connection in use must show first that it is better than the one before.
+        self._in_doubt = False
+        self._stopping, self._abandoned = Flag(), Flag()
         self._deadline = 0.0
         self._link: BrokerLink | None = None
         self._blocked = False
-        self._told: str | None = None
-        self._last_error: str | None = None
         self._delivery: Delivery | None = None
         self._thread: Thread | None = None
 
@@ -123,16 +130,21 @@ class Publisher:
         self._thread.start()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Have the rest of the journal confirmed within *timeout* seconds; save the cursor."""
+        """Have the rest of the journal confirmed and save the cursor, within *timeout* seconds.
+
+        A thread that hangs longer, in a connection that is not answered, is left to itself; it
+        publishes and saves nothing any more.
+        """
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        self._deadline = time.monotonic() + timeout
+        self._deadline = time.monotonic() + max(timeout - _GOODBYE, timeout / 2)
         self._stopping.set()
         self._unsubscribe()
         self._wake.ring()
-        thread.join(timeout + 1)
+        thread.join(timeout)
         if thread.is_alive():
+            self._abandoned.set()
             self._log.warning("The publisher did not stop in time; events will be sent again")
         else:
             self._wake.close()
@@ -140,22 +152,35 @@ class Publisher:
     def status(self) -> PublisherStatus:
         """Return how it is doing; may be called from any thread once started."""
         delivery, link = self._delivery, self._link
+        counts = self._troubles.counts
+        if delivery:
+            counts = {
+                **counts,
+                Reason.NACKED: delivery.nacks,
+                Reason.JOURNAL_GAP: delivery.gaps,
+                Reason.CURSOR_UNSAVED: delivery.unsaved,
+            }
         return PublisherStatus(
             connected=link is not None,
             blocked=link is not None and self._blocked,
-            url=str(self._address),
+            url=str(self._turns.address),
             lag=max(self._source.head() - delivery.saved, 0) if delivery else 0,
             published=delivery.published if delivery else 0,
             confirmed=delivery.confirmed if delivery else 0,
             folded=delivery.folded if delivery else 0,
             resent=delivery.resent if delivery else 0,
-            last_error=self._last_error,
+            last_error=self._troubles.words,
+            reason=self._reason(delivery),
+            failures=counts,
         )
 
-    @property
-    def _address(self) -> Address:
-        """The broker in use, or to be tried next."""
-        return self._addresses[self._failures % len(self._addresses)]
+    def _reason(self, delivery: Delivery | None) -> Reason | None:
+        """Return what is wrong now."""
+        if self._troubles.reason:
+            return self._troubles.reason
+        if self._blocked:
+            return Reason.BLOCKED
+        return Reason.NACKED if delivery and delivery.nacked else None
 
     def _run(self, delivery: Delivery) -> None:
         """Keep a connection and serve it, until told to stop."""
@@ -164,40 +189,64 @@ class Publisher:
                 try:
                     self._connect_and_serve(delivery)
                 except LinkError as error:
-                    if error.own_door:
-                        self._note(error.message, refused=True)
+                    self._tell(error)
+                    if not error.own_door:
+                        self._stopping.wait(self._turns.failed(refused=error.refused))
+                    elif not self._turns.drop():
                         return
-                    self._retry(error.message, refused=error.refused)
                 except Exception as error:  # noqa: BLE001 - a dead thread tells nothing
-                    self._log.exception("The publisher failed and tries again")
-                    self._retry(f"{type(error).__name__}: {error}", refused=False)
+                    self._tell(_defect(error), defect=True)
+                    self._stopping.wait(self._turns.interrupted())
         finally:
+            self._save_cursor(delivery)
+
+    def _tell(self, error: LinkError, *, defect: bool = False) -> None:
+        """Tell the operator what is wrong with the present broker."""
+        self._troubles.tell(error, url=str(self._turns.address), defect=defect)
+
+    def _save_cursor(self, delivery: Delivery) -> None:
+        """Save the cursor at once, unless it may be another publisher's by now."""
+        if not self._abandoned.is_set():
             delivery.save_cursor(now=True)
 
     def _connect_and_serve(self, delivery: Delivery) -> None:
         """Open a connection and use it until it is lost or all is done."""
-        link = self._connect(self._address, self._options)
-        self._log.info("Events are published to the broker", url=str(self._address))
-        self._link, self._told = link, None
-        opened, confirmed = time.monotonic(), delivery.confirmed
+        link = self._connect(self._turns.address, self._options)
+        self._link = link
+        if not self._in_doubt:
+            self._well()
         try:
             self._serve(link, delivery)
+        except BaseException:
+            # else one that takes a connection and ends it again would fill the log
+            self._in_doubt = True
+            raise
         finally:
             self._link, self._blocked = None, False
             link.close()
             delivery.connection_lost()
-            delivery.save_cursor(now=True)
-            if delivery.confirmed > confirmed or time.monotonic() - opened > _GOOD_AFTER:
-                self._backoff.reset()
+            self._save_cursor(delivery)
+
+    def _well(self) -> None:
+        """Tell the operator that events flow; what goes wrong from now on is told again."""
+        self._in_doubt = False
+        self._troubles.over()
+        self._log.info("Events are published to the broker", url=str(self._turns.address))
 
     def _serve(self, link: BrokerLink, delivery: Delivery) -> None:
         """Send what there is and settle what is confirmed, until told to stop."""
-        while True:
+        opened, confirmed, proven = time.monotonic(), delivery.confirmed, False
+        while not self._abandoned.is_set():
             if self._wake.hear():
                 delivery.events_came()
             delivery.settle(link.receive())
             delivery.save_cursor()
             self._note_blocked(link)
+            if not proven and (
+                delivery.confirmed > confirmed or time.monotonic() - opened > _GOOD_AFTER
+            ):
+                proven = True
+                self._prove()
             if self._stopping.is_set() and self._may_end(link, delivery):
                 return
             sending = not link.blocked and not link.backed_up
@@ -209,6 +258,12 @@ class Publisher:
             if time.monotonic() - began >= _TICK:
                 delivery.events_came()
 
+    def _prove(self) -> None:
+        """Note that the connection does what it is there for."""
+        self._turns.succeeded()
+        if self._in_doubt:
+            self._well()
+
     def _may_end(self, link: BrokerLink, delivery: Delivery) -> bool:
         """Return whether waiting longer for confirms is of no use."""
         return delivery.drained or link.blocked or time.monotonic() >= self._deadline
@@ -219,31 +274,16 @@ class Publisher:
             return
         self._blocked = link.blocked
         if self._blocked:
-            self._last_error = "the broker takes no messages: it has a memory or disk alarm"
-            self._log.warning(
-                "The broker takes no messages: look at its memory and disk alarms; tasks go on and "
-                "events wait in the journal",
-                url=str(self._address),
-            )
+            self._troubles.count(Reason.BLOCKED, _ALARM)
+            self._log.warning(_ALARM, url=str(self._turns.address), reason=Reason.BLOCKED.value)
         else:
-            self._log.info("The broker takes messages again", url=str(self._address))
+            self._log.info("The broker takes messages again", url=str(self._turns.address))
 
-    def _retry(self, reason: str, *, refused: bool) -> None:
-        """Try the next broker; wait first if all of them have failed in turn."""
-        self._note(reason, refused=refused)
-        self._failures += 1
-        if self._failures % len(self._addresses):
-            return
-        delay = self._backoff.next()
-        if refused:
-            delay = max(delay, self._settings.retry_refused)
-        self._stopping.wait(delay)
 
-    def _note(self, reason: str, *, refused: bool) -> None:
-        """Tell the operator what is wrong, once for each reason in a row."""
-        self._last_error = reason
-        if reason == self._told:
-            return
-        self._told = reason
-        tell = self._log.error if refused else self._log.warning
-        tell(f"Events can't be published: {reason}", url=str(self._address))
+def _defect(error: Exception) -> LinkError:
+    """Return what is told of an error of our own or of the database."""
+    return LinkError(
+        f"{type(error).__name__}: {error}; it is tried again by itself: if it goes on, report it "
+        "with these lines",
+        reason=Reason.DEFECT,
+    )

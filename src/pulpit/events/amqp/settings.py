@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from pulpit.events.amqp.reasons import Reason
 
 __all__ = ["CURSOR", "PublisherSettings", "PublisherStatus"]
 
@@ -19,7 +22,7 @@ class PublisherSettings:
     urls: str
     #: PEM file of the authorities that sign brokers' certificates; None: those of the system.
     cacert: Path | None = None
-    #: PEM file with our certificate and its key.
+    #: PEM file with our certificate and its key, without a password.
     clientcert: Path | None = None
     #: How many messages may be unconfirmed.
     window: int = 500
@@ -65,3 +68,7 @@ class PublisherStatus:
     resent: int
     #: What is wrong now, or what was wrong last; None if nothing ever was.
     last_error: str | None
+    #: What is wrong now; None if nothing is.
+    reason: Reason | None = None
+    #: How often each reason has come up; of NACKED, how many messages were refused.
+    failures: Mapping[Reason, int] = field(default_factory=dict)

@@ -25,6 +25,8 @@ class Window:
         self._bytes = 0
         self._unconfirmed: dict[int, Folded] = {}
         self._again: deque[Folded] = deque()
+        #: Numbers of messages that the broker refused and has not taken over since.
+        self.refused: set[int] = set()
 
     def __len__(self) -> int:
         """Return how many are in flight or wait to be sent again."""
@@ -70,7 +72,10 @@ class Window:
         settled = [self._unconfirmed.pop(tag) for tag in tags]
         if confirm.taken:
             self._bytes -= sum(len(told.event.body) for told in settled)
+            if self.refused:
+                self.refused.difference_update(told.event.sequence for told in settled)
         else:
+            self.refused.update(told.event.sequence for told in settled)
             self._queue_again(settled)
         return len(settled)
 
