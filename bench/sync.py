@@ -20,7 +20,7 @@ from bench._feed import serving
 from bench._memory import Memory, resident, shared_once
 from bench._packages import listed_repository, real_repository
 from bench._report import Aim, Measured, run
-from pulpit.client import CallReport, Client, Event, EventFilter
+from pulpit.client import CallReport, Client, Event
 from pulpit.domain.events import EventKind
 from pulpit.domain.tasks import TaskState
 from tests.acceptance.server import PulpitServer
@@ -244,8 +244,7 @@ def _follow(client: Client, call: Callable[[], CallReport]) -> None:
     """
     since = client.head()
     (task,) = call().spawned
-    wanted = EventFilter(task=task, kind=EventKind.STATUS)
-    for event in client.events(since=since, wanted=wanted):
+    for event in client.events(since=since, task=task, kind=EventKind.STATUS):
         report = event.report if isinstance(event, Event) else None
         if report is not None and report.state.is_complete:
             if report.state is not TaskState.FINISHED:

@@ -121,7 +121,7 @@ def test_watch_tells_events_of_others_as_lines(server: PulpitServer, pulpit: Run
         for _ in range(2):
             pulpit("repo", "sync", "seen")
             told = [json.loads(watching.stdout.readline()) for _ in range(3)]
-            states = [line["body"]["state"] for line in told]
+            states = [line["data"]["state"] for line in told]
             assert states == ["waiting", "running", "finished"]
             if server.pid == first:
                 assert server.stop() == 0

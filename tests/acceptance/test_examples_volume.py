@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from pulpit.client import CallReport, Client, Event, EventFilter
+from pulpit.client import CallReport, Client, Event
 from pulpit.domain.events import EventKind
 from tests.acceptance.server import PulpitServer
 
@@ -19,7 +19,7 @@ def count(client: Client, start: int, call: CallReport) -> Counter[EventKind | N
     """Return how many events of each kind the one task of *call* had."""
     [task] = call.spawned
     kinds: Counter[EventKind | None] = Counter()
-    for event in client.events(since=start, wanted=EventFilter(task=task)):
+    for event in client.events(since=start, task=task):
         assert isinstance(event, Event)
         assert event.report is not None
         kinds[event.kind] += 1

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pulpit.client import Client, EventFilter
+from pulpit.client import Client
 from pulpit.client.events import Event
 from tests.acceptance.house import House
 from tests.acceptance.server import PulpitServer
@@ -172,9 +172,7 @@ def test_cancel_ends_tasks_that_run_and_wait(http: httpx.Client, house: House) -
     running, waiting, following = (
         _spawned(http.post(f"{API}/repositories/held/actions/sync/")) for _ in range(3)
     )
-    stream = house.client.events(
-        since=0, wanted=EventFilter(task=running.strip("/").rpartition("/")[2])
-    )
+    stream = house.client.events(since=0, task=running.strip("/").rpartition("/")[2])
     next(event for event in stream if _reads_metadata(event))
     assert http.get(waiting).json()["state"] == "waiting"
     for href in (waiting, running):
@@ -207,7 +205,7 @@ def test_events_are_the_reports(house: House) -> None:
         since = client.head()
         house.create("told")
         report = house.sync("told")
-        stream = client.events(since=since, wanted=EventFilter(repository="told"))
+        stream = client.events(since=since, repository="told")
         states, last = [], None
         for event in stream:
             assert isinstance(event, Event)

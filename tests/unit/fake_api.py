@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import httpx
 
-__all__ = ["FakeApi", "error_body", "report", "sse"]
+__all__ = ["FakeApi", "cloudevent", "error_body", "report", "sse", "task_event"]
+
+SNAPSHOT = ("GET", "/pulpit/v1/snapshot/")
+STATUS = "pulpit.task.status.v1"
 
 TASK = "11111111-2222-3333-4444-555555555555"
 
@@ -44,7 +47,34 @@ def sse(number: int | None, kind: str, body: Any) -> bytes:
     return head + f"event: {kind}\ndata: {json.dumps(body)}\n\n".encode()
 
 
-class _Chunks(httpx.SyncByteStream):
+def cloudevent(number: int, body: Any, **more: Any) -> dict[str, Any]:
+    """Return a structured CloudEvent of a change of status."""
+    event: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": f"journal:{number}",
+        "source": "http://server:1",
+        "type": STATUS,
+        "time": "2024-05-01T12:00:00Z",
+        "sequence": f"{number:020d}",
+        "datacontenttype": "application/json",
+        "pulpitkind": "status",
+        "pulpitrevision": number,
+        "pulpitprevious": number - 1,
+        "pulpitfolded": 0,
+        "data": body,
+    }
+    if isinstance(body, dict) and "task_id" in body:
+        event["subject"] = body["task_id"]
+    return event | more
+
+
+def task_event(number: int, body: Any, **more: Any) -> bytes:
+    """Return an event of a task as it stands in a stream; its revision is its number."""
+    event = cloudevent(number, body, **more)
+    return sse(number, str(event["type"]), event)
+
+
+class _Chunks(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A body that comes in pieces and may break off."""
 
     def __init__(self, chunks: Iterable[bytes | Exception]) -> None:
@@ -54,6 +84,10 @@ class _Chunks(httpx.SyncByteStream):
         for chunk in self._chunks:
             if isinstance(chunk, Exception):
                 raise chunk
+            yield chunk
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self:
             yield chunk
 
 
@@ -66,6 +100,8 @@ class FakeApi:
         }
         #: What each connection to the event stream brings, in turn.
         self.streams: list[list[bytes | Exception] | httpx.Response | Exception] = []
+        #: What each request for a snapshot is answered, in turn; empty ones after that.
+        self.snapshots: list[Any] = []
         self.requests: list[httpx.Request] = []
         self.logins = {("admin", "secret")}
         self.transport = httpx.MockTransport(self._handle)
@@ -82,11 +118,19 @@ class FakeApi:
     def told(self, *reports: dict[str, Any], start: int = 8) -> None:
         """Have the next connection to the stream tell these reports."""
         self.streams.append(
-            [
-                sse(start + offset, "pulpit.task.status.v1", told)
-                for offset, told in enumerate(reports)
-            ]
+            [task_event(start + offset, told) for offset, told in enumerate(reports)]
         )
+
+    def snapshot(
+        self,
+        *reports: dict[str, Any],
+        sequence: int = 7,
+        revision: int = 1,
+        next_: str | None = None,
+    ) -> None:
+        """Have the next snapshot hold these tasks, each at this revision."""
+        tasks = [{"revision": revision, "task": told} for told in reports]
+        self.snapshots.append({"sequence": sequence, "tasks": tasks, "next": next_})
 
     def bodies(self, method: str, path: str) -> list[Any]:
         """Return the JSON that was sent so."""
@@ -103,6 +147,8 @@ class FakeApi:
             return httpx.Response(401, json=error_body(401, "PLP0025", "Authentication failed"))
         if request.headers.get("Accept") == "text/event-stream":
             return self._stream()
+        if (request.method, request.url.path) == SNAPSHOT:
+            return self._snapshot()
         missing = (404, error_body(404, "PLP0009", "Missing", resources={"repo_id": "none"}))
         status, document = self.answers.get((request.method, request.url.path), missing)
         if isinstance(document, Exception):
@@ -110,6 +156,14 @@ class FakeApi:
         if isinstance(document, bytes):
             return httpx.Response(status, content=document)
         return httpx.Response(status, json=document)
+
+    def _snapshot(self) -> httpx.Response:
+        """Answer with the next snapshot of the script."""
+        empty = {"sequence": 7, "tasks": [], "next": None}
+        document = self.snapshots.pop(0) if self.snapshots else empty
+        if isinstance(document, Exception):
+            raise document
+        return httpx.Response(200, json=document)
 
     def _allowed(self, request: httpx.Request) -> bool:
         """Return whether the request carries a login that is known."""

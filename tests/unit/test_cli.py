@@ -16,7 +16,7 @@ import pytest
 from pulpit.cli.exits import ExitCode
 from pulpit.cli.program import main
 from pulpit.cli.session import Outside
-from tests.unit.fake_api import TASK, FakeApi, error_body, report
+from tests.unit.fake_api import TASK, FakeApi, cloudevent, error_body, report
 
 REPOSITORIES = "/pulp/api/v2/repositories/"
 TASKS = "/pulp/api/v2/tasks/"
@@ -274,8 +274,7 @@ def test_watch_writes_one_event_a_line(api: FakeApi, cli: Cli) -> None:
     api.told(report("running"), report())
     done = cli("watch", f"tasks.{TASK}", "--json", "--since", "3")
     lines = [json.loads(line) for line in done.out.splitlines()]
-    assert [(line["sequence"], line["kind"]) for line in lines] == [(8, "status"), (9, "status")]
-    assert lines[1]["body"] == report()
+    assert lines == [cloudevent(8, report("running")), cloudevent(9, report())]
     assert cli("watch", "queue.x").code == ExitCode.USAGE
 
 

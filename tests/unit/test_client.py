@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+from typing import Any
+
 import httpx
 import pytest
 
 from pulpit.client import (
     ApiError,
+    AsyncClient,
     Client,
     Conflict,
     Forbidden,
+    KnownTask,
     NotFound,
+    Snapshot,
+    TaskReport,
     Unauthenticated,
     Unintelligible,
     Unreachable,
@@ -147,3 +155,123 @@ def test_searching_tasks(api: FakeApi, client: Client) -> None:
             }
         }
     ]
+
+
+def test_a_snapshot_is_read_to_its_end(api: FakeApi, client: Client) -> None:
+    """All pages make one snapshot, with the number of the first."""
+    api.snapshot(report("running", task_id="a"), sequence=7, revision=3, next_="p")
+    api.snapshot(report("waiting", task_id="b"), sequence=7, revision=1)
+    found = client.snapshot(repository="zoo", state=("running", "waiting"))
+    assert found == Snapshot(
+        sequence=7,
+        tasks=(
+            KnownTask(revision=3, report=TaskReport.from_document(report("running", task_id="a"))),
+            KnownTask(revision=1, report=TaskReport.from_document(report("waiting", task_id="b"))),
+        ),
+    )
+    assert [str(request.url.query, "ascii") for request in api.requests] == [
+        "repository=zoo&state=running&state=waiting",
+        "repository=zoo&state=running&state=waiting&page=p",
+    ]
+
+
+def test_tasks_of_a_group(api: FakeApi, client: Client) -> None:
+    """They are searched for by what they share."""
+    api.at("POST", "/pulp/api/v2/tasks/search/", [report()])
+    assert [task.task_id for task in client.tasks(group="g", limit=5)] == [TASK]
+    assert api.bodies("POST", "/pulp/api/v2/tasks/search/")[0]["criteria"] == {
+        "filters": {"group_id": "g"},
+        "sort": [["_id", "descending"]],
+        "limit": 5,
+    }
+
+
+_CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("status", (), {}),
+    ("check_credentials", (), {}),
+    ("repositories", (), {}),
+    ("repository", ("zoo",), {}),
+    ("create_repository", ({"id": "zoo"},), {}),
+    ("delete_repository", ("zoo",), {}),
+    ("sync", ("zoo",), {"override": {"force": True}}),
+    ("publish", ("zoo", "yum"), {"override": {"force_full": True}}),
+    ("tasks", (), {"tags": ["a"], "states": ["error"], "group": "g", "limit": 3}),
+    ("task", (TASK,), {}),
+    ("cancel", (TASK,), {}),
+    ("head", (), {}),
+    ("snapshot", (), {"task": TASK, "tag": "a", "repository": "zoo", "state": ["error"]}),
+]
+
+
+def _scripted() -> FakeApi:
+    """Return a server that answers every call."""
+    api = FakeApi()
+    root, zoo = "/pulp/api/v2/", f"{REPOSITORIES}zoo/"
+    api.at("GET", f"{root}status/", {"api_version": "2"})
+    api.at("GET", f"{root}plugins/types/", [])
+    api.at("GET", REPOSITORIES, [{"id": "zoo"}])
+    api.at("GET", zoo, {"id": "zoo"})
+    api.at("POST", REPOSITORIES, {"id": "zoo"}, 201)
+    for method, path in (
+        ("DELETE", zoo),
+        ("POST", f"{zoo}actions/sync/"),
+        ("POST", f"{zoo}actions/publish/"),
+    ):
+        api.call(method, path, TASK)
+    api.at("POST", f"{root}tasks/search/", [report()])
+    api.at("GET", f"{root}tasks/{TASK}/", report())
+    api.at("DELETE", f"{root}tasks/{TASK}/", None)
+    api.snapshot(report())
+    return api
+
+
+@pytest.mark.parametrize(("name", "args", "options"), _CALLS, ids=[call[0] for call in _CALLS])
+def test_both_clients_send_and_return_the_same(
+    name: str, args: tuple[Any, ...], options: dict[str, Any]
+) -> None:
+    """Each call of AsyncClient is that of Client, awaited."""
+    ours, theirs = _scripted(), _scripted()
+
+    async def ask() -> Any:
+        async with AsyncClient(
+            "http://server:1/", auth=("admin", "secret"), transport=theirs.transport
+        ) as other:
+            assert other.url == "http://server:1"
+            return await getattr(other, name)(*args, **options)
+
+    with Client("http://server:1/", auth=("admin", "secret"), transport=ours.transport) as client:
+        assert getattr(client, name)(*args, **options) == asyncio.run(ask())
+    sent = [(item.method, item.url, item.content) for item in ours.requests]
+    assert sent == [(item.method, item.url, item.content) for item in theirs.requests]
+    assert len(sent) == 1
+
+
+def test_both_clients_have_the_same_calls() -> None:
+    """None is left out of one of them, or of the comparison above."""
+
+    def calls(kind: type) -> dict[str, list[str]]:
+        public = {name: found for name, found in vars(kind).items() if not name.startswith("_")}
+        return {
+            name: list(inspect.signature(found).parameters)
+            for name, found in public.items()
+            if callable(found)
+        }
+
+    assert calls(Client) == calls(AsyncClient)
+    assert set(calls(Client)) - {"close", "events", "follow"} == {name for name, _, _ in _CALLS}
+
+
+def test_an_async_client_raises_the_same_errors() -> None:
+    """A refusal and a dead address have the classes that they have elsewhere."""
+
+    async def ask(transport: httpx.MockTransport) -> None:
+        async with AsyncClient("http://server:1", transport=transport) as client:
+            await client.task(TASK)
+
+    def dead(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    with pytest.raises(Unauthenticated):
+        asyncio.run(ask(FakeApi().transport))
+    with pytest.raises(Unreachable):
+        asyncio.run(ask(httpx.MockTransport(dead)))

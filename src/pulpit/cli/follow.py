@@ -9,7 +9,7 @@ import typer
 from pulpit.cli.exits import of_tasks
 from pulpit.cli.session import Session
 from pulpit.cli.views import LiveView, PlainView, SilentView, View
-from pulpit.client import CallReport, Client, EventFilter, Stale, TaskReport
+from pulpit.client import CallReport, Client, Stale, TaskReport
 
 __all__ = ["follow", "perform", "view_of"]
 
@@ -115,8 +115,7 @@ def _to_end(client: Client, task_id: str, *, since: int | None, view: View) -> T
         view.show(report)
         if report.state.is_complete:
             return report
-    wanted = EventFilter(task=task_id)
-    for item in client.events(since=since, wanted=wanted, on_retry=view.retry):
+    for item in client.events(since=since, task=task_id, on_retry=view.retry):
         told = client.task(task_id) if isinstance(item, Stale) else item.report
         if told is None or told.task_id != task_id:
             continue

@@ -62,9 +62,13 @@ def watch(
     session = session_of(context)
     task_id = _task_of(key)
     wanted = EventFilter(
-        task=task_id, repository=repository, state=state, kind=kind, tags=tuple(tag or ())
+        task=task_id or (),
+        repository=repository,
+        state=state or (),
+        kind=kind,
+        tag=tuple(tag or ()),
     )
-    plain = wanted == EventFilter(task=task_id)
+    plain = wanted == EventFilter(task=task_id or ())
     with session.client() as client:
         if task_id and plain and since is None and not json:
             finish(session, client, [task_id], since=None, json=False)
@@ -86,9 +90,7 @@ def _write_lines(session: Session, client: Client, wanted: EventFilter, since: i
         if isinstance(item, Stale):
             session.err.print(_gap(item), soft_wrap=True)
             continue
-        session.print_line(
-            {"sequence": item.sequence, "type": item.type, "kind": item.kind, "body": item.body}
-        )
+        session.print_line(item.document)
         if wanted.task and _ended(item):
             return
 

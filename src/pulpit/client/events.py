@@ -1,65 +1,122 @@
-"""Following the event stream: one iterator that survives lost connections."""
+"""Events as values that a program can rely on, and the words that say which are wanted."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from datetime import datetime
+from typing import Any, Self, TypedDict
 
 import msgspec
 
-from pulpit.client.connection import Connection
-from pulpit.client.errors import ApiError, ClientError, Unintelligible, Unreachable
 from pulpit.client.reports import TaskReport, json_object
-from pulpit.client.sse import Frame, frames
+from pulpit.client.sse import Frame
+from pulpit.domain.clock import parse_time
 from pulpit.domain.events import EventKind
+from pulpit.domain.tasks import TaskState
 
-__all__ = ["EVENTS_PATH", "Event", "EventFilter", "EventStream", "Retry", "Stale"]
+__all__ = ["Event", "EventFilter", "Filters", "Stale"]
 
-EVENTS_PATH = "/pulpit/v1/events/"
-_GATEWAY_ERRORS = frozenset({502, 503, 504})
-_FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0
+#: More tasks in one request would make an address that proxies refuse.
+TASKS_AT_ONCE = 100
+
+
+class _Structured(msgspec.Struct, kw_only=True):
+    """A structured CloudEvent, as far as it is relied upon."""
+
+    specversion: str
+    id: str
+    type: str
+    subject: str | None = None
+    time: str | None = None
+    pulpitkind: str = ""
+    pulpitrevision: int = 0
+    pulpitprevious: int = 0
+    pulpitfolded: int = 0
+    data: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One event of the journal."""
 
+    #: Its number in the one order of all events, to resume after.
     sequence: int
+    #: Unique for ever and everywhere; a repeat carries the same one.
+    id: str
     #: Versioned name, such as ``pulpit.task.status.v1``.
     type: str
     #: What the event is about; None for a kind that this client does not know.
     kind: EventKind | None
+    #: When the change was made, in UTC.
+    time: datetime | None
+    #: The task that it tells of; None for a repository's event without one.
+    task_id: str | None
+    #: The task's revision after this event; grows from 1 for each task.
+    revision: int
+    #: The event stands for the revisions after this one up to its own, all but itself progress.
+    previous: int
+    #: How many earlier events it stands for beside itself.
+    folded: int
+    #: The task's state after this event; None for an event of no task.
+    state: TaskState | None
+    tags: tuple[str, ...]
     #: The body: for a task's event, its Task Report.
     body: Mapping[str, Any]
-
-    @property
-    def report(self) -> TaskReport | None:
-        """The Task Report in the body; None for an event that is about no task."""
-        try:
-            return TaskReport.from_document(self.body)
-        except ValueError:
-            return None
+    #: The Task Report in the body; None for an event that is about no task.
+    report: TaskReport | None
+    #: The whole structured CloudEvent, as it came.
+    document: Mapping[str, Any] = field(repr=False)
 
     @classmethod
     def from_frame(cls, frame: Frame) -> Self:
         """Return the event that *frame* carries.
 
         Raises:
-            ValueError: it has no number, or its data is no JSON object.
+            ValueError: it has no number, or its data is no structured CloudEvent.
+            msgspec.DecodeError: its data is no JSON, or of the wrong types.
         """
-        body = json_object(msgspec.json.decode(frame.data), "an event")
-        kinds = {f"pulpit.task.{kind.value}.v1": kind for kind in EventKind}
-        kind = kinds.get(frame.event)
-        if kind is None and frame.event.startswith("repo."):
-            kind = EventKind.REPOSITORY
-        return cls(sequence=int(frame.id or ""), type=frame.event, kind=kind, body=body)
+        document = json_object(msgspec.json.decode(frame.data), "an event")
+        if "specversion" not in document:
+            raise ValueError("no CloudEvents, which a server older than this client does not send")
+        told = msgspec.convert(document, _Structured)
+        report = _report(told.data)
+        return cls(
+            sequence=_number(frame.id),
+            id=told.id,
+            type=told.type,
+            kind=EventKind(told.pulpitkind) if told.pulpitkind in set(EventKind) else None,
+            time=parse_time(told.time) if told.time else None,
+            task_id=told.subject or None,
+            revision=told.pulpitrevision,
+            previous=told.pulpitprevious,
+            folded=told.pulpitfolded,
+            state=report.state if report else None,
+            tags=report.tags if report else (),
+            body=told.data,
+            report=report,
+            document=document,
+        )
+
+
+def _number(text: str | None) -> int:
+    """Return the number that an event goes by."""
+    if text is None or not text.isascii() or not text.isdigit():
+        raise ValueError("an event without a number")
+    return int(text)
+
+
+def _report(body: Mapping[str, Any]) -> TaskReport | None:
+    """Return the Task Report that the body is, if it is one."""
+    try:
+        return TaskReport.from_document(body)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stale:
-    """Events after the number asked for are gone: read a snapshot, then go on from here."""
+    """Events after the number asked for are gone: read a snapshot; reading goes on from there."""
 
     #: The number that was asked for.
     since: int
@@ -67,7 +124,9 @@ class Stale:
     oldest: int
     #: The newest one.
     head: int
-    #: Where the present state can be read.
+    #: How many events were missed at the most; None when nobody knows.
+    missed: int | None
+    #: The path where the present state can be read.
     snapshot: str
 
     @property
@@ -75,121 +134,74 @@ class Stale:
         """The number to go on after: the oldest known one, or the head when asked past it."""
         return self.head if self.since > self.head else max(self.oldest - 1, 0)
 
+    @classmethod
+    def from_frame(cls, frame: Frame) -> Self:
+        """Return the notice that *frame* is.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """The connection was lost; it is tried again after *delay* seconds."""
+        Raises:
+            ValueError: it is none.
+            msgspec.DecodeError: its data is no JSON.
+        """
+        data = json_object(msgspec.json.decode(frame.data), "a stale event")
+        since, oldest, head = (data.get(name) for name in ("since", "oldest", "head"))
+        if not isinstance(since, int) or not isinstance(oldest, int) or not isinstance(head, int):
+            raise ValueError("a stale event without its numbers")  # noqa: TRY004 - from outside
+        missed = data.get("missed")
+        return cls(
+            since=since,
+            oldest=oldest,
+            head=head,
+            missed=missed if isinstance(missed, int) else None,
+            snapshot=str(data.get("snapshot") or ""),
+        )
 
-    reason: str
-    delay: float
+
+class Filters(TypedDict, total=False):
+    """Which events are wanted; what is left out or empty lets everything through."""
+
+    #: Of any of these tasks, by id.
+    task: str | Sequence[str]
+    #: Of tasks that have all of these tags.
+    tag: str | Sequence[str]
+    #: Of tasks that work on this repository.
+    repository: str | None
+    kind: EventKind | None
+    #: Of tasks that are in any of these states after the event.
+    state: str | Sequence[str]
+    #: Of any of these types, such as ``pulpit.task.status.v1``.
+    type: str | Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """Which events to receive; what is None or empty lets everything through."""
+    """Which events are wanted, as a value; its fields are those of Filters."""
 
-    task: str | None = None
+    task: str | Sequence[str] = ()
+    tag: str | Sequence[str] = ()
     repository: str | None = None
     kind: EventKind | None = None
-    state: str | None = None
-    tags: tuple[str, ...] = ()
+    state: str | Sequence[str] = ()
+    type: str | Sequence[str] = ()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks, without repeats."""
+        return tuple(dict.fromkeys(several(self.task)))
 
     def params(self) -> dict[str, Any]:
-        """Return the query that asks for these events."""
+        """Return the query that asks for these events, or for more when it would be too long."""
+        tasks = self.tasks
         named = {
-            "task": self.task,
+            "task": list(tasks) if len(tasks) <= TASKS_AT_ONCE else None,
             "repository": self.repository,
             "kind": self.kind.value if self.kind else None,
-            "state": self.state,
-            "tag": list(self.tags),
+            "state": list(several(self.state)),
+            "type": list(several(self.type)),
+            "tag": list(several(self.tag)),
         }
         return {name: value for name, value in named.items() if value}
 
 
-@dataclass(slots=True, kw_only=True)
-class EventStream:
-    """Events in journal order, without end; resumes by itself after the last one seen.
-
-    Yields Event, and Stale when events were lost to retention. The first connection must
-    succeed; after that a lost one is tried again with growing delays.
-    """
-
-    connection: Connection
-    #: The number to start after; None starts with the next event.
-    since: int | None
-    wanted: EventFilter = field(default_factory=EventFilter)
-    #: Seconds of trying in vain after which Unreachable is raised; None never gives up.
-    patience: float | None = 60.0
-    on_retry: Callable[[Retry], None] = lambda _retry: None
-    wait: Callable[[float], None] = time.sleep
-    _delay: float = _FIRST_DELAY
-    _waited: float = 0.0
-    _connected: bool = False
-
-    def __iter__(self) -> Iterator[Event | Stale]:
-        while True:
-            try:
-                yield from self._one_connection()
-            except (Unreachable, ApiError) as error:
-                self._pause(error)
-            else:
-                # the server ended the stream in good order: it is going down or restarting
-                self._pause(Unreachable(self.connection.url, "it ended the stream"))
-
-    def _one_connection(self) -> Iterator[Event | Stale]:
-        """Yield what one connection brings."""
-        headers = {} if self.since is None else {"Last-Event-ID": str(self.since)}
-        params = self.wanted.params() | ({} if self.since is None else {"since": self.since})
-        with self.connection.stream(EVENTS_PATH, params=params, headers=headers) as response:
-            self._connected = True
-            yield from self._read(response.iter_bytes())
-
-    def _read(self, chunks: Iterable[bytes]) -> Iterator[Event | Stale]:
-        """Yield the events in *chunks*, and remember how far they went."""
-        try:
-            for frame in frames(chunks):
-                self._delay, self._waited = _FIRST_DELAY, 0.0
-                if frame is None:
-                    continue
-                if frame.event == "stale":
-                    stale = _stale(frame)
-                    self.since = stale.resume
-                    yield stale
-                    continue
-                event = Event.from_frame(frame)
-                self.since = event.sequence
-                yield event
-        except (ValueError, msgspec.DecodeError) as error:
-            raise Unintelligible(self.connection.url, f"its event stream holds {error}") from None
-
-    def _pause(self, error: ClientError) -> None:
-        """Wait before the next attempt, or give up by raising *error*."""
-        again = isinstance(error, Unreachable) or (
-            isinstance(error, ApiError) and error.status in _GATEWAY_ERRORS
-        )
-        exhausted = self.patience is not None and self._waited >= self.patience
-        if not again or not self._connected or exhausted:
-            raise error
-        reason = error.reason if isinstance(error, Unreachable) else error.message
-        self.on_retry(Retry(reason=reason, delay=self._delay))
-        self.wait(self._delay)
-        self._waited += self._delay
-        self._delay = min(self._delay * 2, _LONGEST_DELAY)
-
-
-def _stale(frame: Frame) -> Stale:
-    """Return the notice that *frame* is.
-
-    Raises:
-        ValueError: it is none.
-    """
-    data = json_object(msgspec.json.decode(frame.data), "a stale event")
-    numbers = {name: data.get(name) for name in ("since", "oldest", "head")}
-    if not all(isinstance(number, int) for number in numbers.values()):
-        raise ValueError("a stale event without its numbers")
-    return Stale(
-        since=int(numbers["since"] or 0),
-        oldest=int(numbers["oldest"] or 0),
-        head=int(numbers["head"] or 0),
-        snapshot=str(data.get("snapshot") or "/pulp/api/v2/tasks/"),
-    )
+def several(value: str | Sequence[str]) -> Sequence[str]:
+    """Return the values, of which one may have come alone."""
+    return (value,) if isinstance(value, str) else value

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["Frame", "frames"]
+__all__ = ["Frame", "Frames"]
 
 #: A longer line, or more data in one event, is an attack or a mistake.
 MAX_BYTES = 64 << 20
@@ -53,41 +53,42 @@ def _check(size: int) -> None:
         raise ValueError(f"an event of more than {MAX_BYTES} bytes")
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines of the stream without their ends; an unfinished last one is dropped."""
-    rest: list[bytes] = []
-    size = 0
-    after_cr = False
-    for received in chunks:
-        chunk = received[1:] if after_cr and received.startswith(b"\n") else received
+class Frames:
+    """Turns what is received, cut anywhere, into events; one for each connection."""
+
+    def __init__(self) -> None:
+        self._pending = _Pending()
+        self._rest: list[bytes] = []
+        self._size = 0
+        self._after_cr = False
+
+    def feed(self, received: bytes) -> Iterator[Frame | None]:
+        """Yield the events that *received* completes, and None for each comment (a heartbeat).
+
+        Raises:
+            ValueError: an event is longer than any server of ours sends.
+        """
+        for line in self._lines(received):
+            if line.startswith(b":"):
+                yield None
+            elif line:
+                self._pending.take(line)
+            else:
+                done, self._pending = self._pending, _Pending()
+                if done.data:
+                    yield Frame(id=done.id, event=done.event, data=b"\n".join(done.data))
+
+    def _lines(self, received: bytes) -> Iterator[bytes]:
+        """Yield the lines that are complete, without their ends."""
         if not received:
-            continue
-        after_cr = chunk.endswith(b"\r") if chunk else False
+            return
+        chunk = received[1:] if self._after_cr and received.startswith(b"\n") else received
+        self._after_cr = chunk.endswith(b"\r")
         *complete, last = _LINE_END.split(chunk)
         for line in complete:
-            yield b"".join([*rest, line])
-            rest, size = [], 0
-        rest.append(last)
-        size += len(last)
-        _check(size)
-
-
-def frames(chunks: Iterable[bytes]) -> Iterator[Frame | None]:
-    """Yield the events of a stream, and None for each comment (a heartbeat).
-
-    Args:
-        chunks: what is received, cut anywhere.
-
-    Raises:
-        ValueError: an event is longer than any server of ours sends.
-    """
-    pending = _Pending()
-    for line in _lines(chunks):
-        if line.startswith(b":"):
-            yield None
-        elif line:
-            pending.take(line)
-        else:
-            if pending.data:
-                yield Frame(id=pending.id, event=pending.event, data=b"\n".join(pending.data))
-            pending = _Pending()
+            whole = b"".join([*self._rest, line])
+            self._rest, self._size = [], 0
+            yield whole
+        self._rest.append(last)
+        self._size += len(last)
+        _check(self._size)
