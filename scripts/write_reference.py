@@ -1,4 +1,4 @@
-"""Write the pages of docs/reference that are generated from the code."""
+"""Write the files of docs/reference that are generated from the code."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pulpit import errors
 from pulpit.config import DEFAULT_FILE, Settings, all_settings
 from pulpit.errors import ContentError, PulpitError, RequestError, StartError
 from scripts.cli_reference import CLI_INTRO, EXITS_INTRO, cli_lines, exits_lines
+from scripts.event_reference import event_files
 
 __all__ = ["PAGES", "cli_page", "errors_page", "exits_page", "settings_page"]
 
@@ -113,12 +114,14 @@ PAGES = {
     _REFERENCE / "errors.md": errors_page,
     _REFERENCE / "cli.md": cli_page,
     _REFERENCE / "exit-codes.md": exits_page,
+    **{_REFERENCE / name: contents for name, contents in event_files()},
 }
 
 
 def main() -> int:
     """Write every page and return the exit code."""
     for path, page in PAGES.items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(page(), encoding="utf-8")
         print(path)
     return 0

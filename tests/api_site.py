@@ -22,6 +22,7 @@ from pulpit.api import events as events_api
 from pulpit.api import importers as importers_api
 from pulpit.api import plugins as plugins_api
 from pulpit.api import repositories as repositories_api
+from pulpit.api import schemas as schemas_api
 from pulpit.api import snapshot as snapshot_api
 from pulpit.api import status as status_api
 from pulpit.api import tasks as tasks_api
@@ -34,6 +35,7 @@ from pulpit.domain.outcomes import Failed, Finished, Progress, Update
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.tasks import Task
 from pulpit.errors import NoFeed, PulpitError
+from pulpit.events.asyncapi import Servers
 from pulpit.ports import Clock, TaskContext, Transaction
 from pulpit.services.content import Content
 from pulpit.services.distributors import Distributors
@@ -182,6 +184,7 @@ class Site:
         self.streams = events_api.Streams()
         self.gate = Gate(self.users, log=self.log)
         self.status: dict[str, Any] = {"api_version": "2"}
+        self.servers = Servers(source=EVENT_SOURCE_URI, door="site:5672")
         self.lifecycle = Lifecycle(
             self.storage, clock=self.clock, completions=COMPLETIONS, wake=self.engine.wake
         )
@@ -228,6 +231,7 @@ class Site:
                 self.gate, self.storage.events, self.streams, event_source_uri=EVENT_SOURCE_URI
             ),
             *snapshot_api.routes(self.gate, Snapshots(self.storage)),
+            *schemas_api.routes(self.gate, lambda: self.servers),
             *content_api.routes(content, on_demand, log=self.log),
         ]
 

@@ -16,7 +16,13 @@ from tests.api_site import API, AUTH, Site, assert_error
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 #: Open to everybody.
-_PUBLIC = {f"{API}/status/", "/pulp/repos/{path:path}"}
+_PUBLIC = {
+    f"{API}/status/",
+    "/pulp/repos/{path:path}",
+    "/pulpit/v1/schemas/",
+    "/pulpit/v1/schemas/{name}.json",
+    "/pulpit/v1/asyncapi.json",
+}
 
 
 def _basic(credentials: bytes) -> dict[str, str]:
@@ -53,6 +59,7 @@ def test_the_site_has_the_routes_of_every_module(site: Site) -> None:
         "importers",
         "plugins",
         "repositories",
+        "schemas",
         "status",
         "tasks",
     }
@@ -76,7 +83,7 @@ def test_every_route_is_in_the_reference(site: Site) -> None:
 
 
 def test_every_route_is_closed_without_credentials(site: Site) -> None:
-    """Only the status and published content are open."""
+    """Only status, schemas and published content are open."""
     closed = 0
     for pattern, method, path in _calls(site):
         answer = site.ask(method, path, auth=None)

@@ -24,6 +24,7 @@ from pulpit.api import events as events_api
 from pulpit.api import importers as importers_api
 from pulpit.api import plugins as plugins_api
 from pulpit.api import repositories as repositories_api
+from pulpit.api import schemas as schemas_api
 from pulpit.api import snapshot as snapshot_api
 from pulpit.api import status as status_api
 from pulpit.api import tasks as tasks_api
@@ -43,6 +44,7 @@ from pulpit.engine.child import ChildLimits
 from pulpit.engine.embedded import EmbeddedEngine
 from pulpit.errors import PortTaken, StartError
 from pulpit.events.amqp import CURSOR
+from pulpit.events.asyncapi import Servers
 from pulpit.services.content import Content
 from pulpit.services.distributors import Distributors
 from pulpit.services.importers import Importers
@@ -340,6 +342,7 @@ class _Server:
                     event_source_uri=self._settings.event_source,
                 ),
                 *snapshot_api.routes(gate, Snapshots(storage)),
+                *schemas_api.routes(gate, lambda: self._servers(notifications)),
                 *content_api.routes(self._content, self._on_demand, log=self._log),
             ],
         )
@@ -359,6 +362,15 @@ class _Server:
             "known_workers": [worker] if self._engine.alive else [],
             "events": notifications.status(),
         }
+
+    def _servers(self, notifications: Notifications) -> Servers:
+        """Return where events can be had now."""
+        ways = notifications.status()
+        return Servers(
+            source=self._settings.event_source,
+            brokers=ways.get("broker", ()),
+            door=ways.get("door"),
+        )
 
     @contextlib.asynccontextmanager
     async def _housekeeping(self, notifications: Notifications) -> AsyncIterator[None]:

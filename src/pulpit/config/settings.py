@@ -26,7 +26,7 @@ from pulpit.config.values import (
     QUOTED,
     SIZE,
     TEXT,
-    URI,
+    WEB_URL,
     Address,
     choice,
     integer,
@@ -237,8 +237,9 @@ class Events:
     )
     source: str | None = setting(
         None,
-        URI,
-        "URI of this server in events; without it, http:// with server_name and port.",
+        WEB_URL,
+        "URL at which clients reach this server, through a proxy, say; it stands in events. "
+        "Without it, http:// with server_name and port.",
     )
 
 
@@ -321,7 +322,7 @@ class Settings:
 
     @property
     def event_source(self) -> str:
-        """The URI of this server in events."""
+        """The URL of this server in events."""
         return self.events.source or f"http://{self.server.server_name}:{self.server.port}"
 
     def value(self, setting: Setting) -> object:

@@ -22,7 +22,7 @@ __all__ = [
     "QUOTED",
     "SIZE",
     "TEXT",
-    "URI",
+    "WEB_URL",
     "Address",
     "Kind",
     "choice",
@@ -206,10 +206,10 @@ def _hashes(text: str) -> tuple[str, ...]:
     return names
 
 
-def _uri(text: str) -> str:
-    """Read an absolute URI."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+", text):
-        raise ValueError(f"{text!r} is not an absolute URI, such as https://pulp.example.com")
+def _web_url(text: str) -> str:
+    """Read a URL of the web without user, query and fragment, below which paths may be added."""
+    if not re.fullmatch(r"https?://[^/?#@\s]+(/[!-~]*)?", text) or re.search("[?#]", text):
+        raise ValueError(f"{text!r} is not a URL, such as https://pulp.example.com")
     return text
 
 
@@ -263,7 +263,7 @@ ADDRESS = Kind(name="host:port", parse=_address)
 PATH = Kind(name="absolute path", parse=_path)
 SIZE = Kind(name="size in bytes, or with KiB, MiB, GiB, TiB", parse=_size, render=_render_size)
 HASHES = Kind(name="list of hash functions", parse=_hashes, render=", ".join)
-URI = Kind(name="absolute URI", parse=_uri)
+WEB_URL = Kind(name="http:// or https:// URL", parse=_web_url)
 BROKER_URLS = Kind(
     name="URLs, separated by ;", parse=_broker_urls, render="; ".join, show=_show_urls
 )

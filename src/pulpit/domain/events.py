@@ -10,11 +10,13 @@ from typing import Any
 
 import msgspec
 
+from pulpit.domain.reports import TaskReport
 from pulpit.domain.tasks import TASKS_HREF, Task, TaskState, task_report
 
 __all__ = [
     "ERROR_DETAILS_KEPT",
     "RESULT_BYTES_KEPT",
+    "TASK_EVENT_TYPES",
     "Event",
     "EventKind",
     "NewEvent",
@@ -36,6 +38,13 @@ class EventKind(StrEnum):
     PROGRESS = "progress"
     #: A repository event type, such as ``repo.sync.finish``.
     REPOSITORY = "repository"
+
+
+#: The versioned name of each kind of event of a task; a body of another shape gets another name.
+TASK_EVENT_TYPES: Mapping[EventKind, str] = {
+    EventKind.STATUS: "pulpit.task.status.v1",
+    EventKind.PROGRESS: "pulpit.task.progress.v1",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +105,7 @@ def _without_excess(progress: Any) -> Any:
     return progress
 
 
-def _event_report(task: Task) -> dict[str, Any]:
+def _event_report(task: Task) -> TaskReport:
     """Return the Task Report within the bounds of size that events have."""
     report = task_report(task)
     report["progress_report"] = _without_excess(task.progress)
@@ -115,7 +124,7 @@ def task_event(task: Task, kind: EventKind, *, now: datetime) -> NewEvent:
     """
     return NewEvent(
         kind=kind,
-        type=f"pulpit.task.{kind.value}.v1",
+        type=TASK_EVENT_TYPES[kind],
         task_id=task.id,
         revision=task.revision,
         state=task.state,

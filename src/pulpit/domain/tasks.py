@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from pulpit.domain.clock import render_time
+from pulpit.domain.reports import ErrorReport, TaskReference, TaskReport
 
 __all__ = [
     "COMPLETE",
@@ -173,7 +174,7 @@ def repository_resource(repo_id: str) -> str:
     return f"repository:{repo_id}"
 
 
-def task_reference(task_id: str) -> dict[str, str]:
+def task_reference(task_id: str) -> TaskReference:
     """Return the link to a task that call reports and task reports hold."""
     return {"_href": f"{TASKS_HREF}{task_id}/", "task_id": task_id}
 
@@ -191,7 +192,7 @@ def call_report(
     }
 
 
-def task_report(task: Task) -> dict[str, Any]:
+def task_report(task: Task) -> TaskReport:
     """Return the Task Report, the document of ``GET /pulp/api/v2/tasks/<id>/`` and of events."""
     return {
         "_href": f"{TASKS_HREF}{task.id}/",
@@ -209,7 +210,7 @@ def task_report(task: Task) -> dict[str, Any]:
         "finish_time": render_time(task.finish_time),
         "progress_report": task.progress,
         "result": task.result,
-        "error": task.error,
+        "error": cast("ErrorReport | None", task.error),
         "exception": None,
         "traceback": task.traceback,
         "spawned_tasks": [task_reference(task_id) for task_id in task.spawned],

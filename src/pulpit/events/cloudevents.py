@@ -12,15 +12,15 @@ import msgspec
 from pulpit.domain.clock import render_time
 from pulpit.domain.events import Event
 
-__all__ = ["attributes", "schema_path", "structured"]
+__all__ = ["SCHEMAS_PATH", "attributes", "schema_path", "structured"]
 
 #: Where the server tells the schema of each type of event.
-_SCHEMAS = "/pulpit/v1/schemas/"
+SCHEMAS_PATH = "/pulpit/v1/schemas/"
 
 
 def schema_path(event_type: str) -> str:
     """Return the path of the JSON Schema of this type of event."""
-    return f"{_SCHEMAS}{event_type}.json"
+    return f"{SCHEMAS_PATH}{event_type}.json"
 
 
 def attributes(event: Event, *, source: str) -> dict[str, str]:

@@ -1,0 +1,151 @@
+"""The AsyncAPI document is valid, whole, and says what the server does."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+
+from pulpit.domain.events import EventKind
+from pulpit.events.asyncapi import Servers, asyncapi
+from pulpit.events.message import EXCHANGE, message_of
+from pulpit.events.schemas import BODIES
+from tests.services import missing
+from tests.services.journal import make_event
+
+#: The AsyncAPI project's own JSON Schemas, from npm.
+_SPECS = (
+    Path(__file__).resolve().parents[1]
+    / "acceptance/node/node_modules/@asyncapi/specs/schemas/3.0.0.json"
+)
+_SERVERS = Servers(
+    source="https://pulp.example.com/front/",
+    brokers=["amqps://user:***@one.example.com:5671/vhost", "amqp://two.example.com"],
+    door="127.0.0.1:5672",
+)
+
+
+@pytest.fixture(scope="module")
+def official() -> Draft7Validator:
+    """Return what validates AsyncAPI 3.0 documents."""
+    if not _SPECS.is_file():
+        missing("@asyncapi/specs (npm ci in tests/acceptance/node)")
+    # it holds every part that it refers to
+    return Draft7Validator(json.loads(_SPECS.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "servers", [_SERVERS, Servers(source="http://localhost:8080")], ids=["all", "http alone"]
+)
+def test_the_document_is_asyncapi_3(official: Draft7Validator, servers: Servers) -> None:
+    """The AsyncAPI project's own schema has nothing against it."""
+    assert [error.message for error in official.iter_errors(asyncapi(servers))] == []
+
+
+def test_the_official_schema_can_refuse(official: Draft7Validator) -> None:
+    """It finds what is wrong in servers, channels, bindings, messages and schemas."""
+    document = asyncapi(_SERVERS)
+    for path, value in {
+        ("info", "version"): 1,
+        ("servers", "http", "protocol"): None,
+        ("channels", "taskEvents", "address"): 1,
+        ("channels", "taskEvents", "bindings", "amqp", "is"): "topic",
+        ("operations", "streamEvents", "action"): "tell",
+        ("operations", "streamEvents", "bindings", "http", "method"): "FETCH",
+        ("components", "messages", "page", "payload"): 1,
+        ("components", "schemas", "TaskReport", "type"): "document",
+    }.items():
+        doctored = copy.deepcopy(document)
+        place = doctored
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        assert not official.is_valid(doctored), path
+
+
+def _references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if "$ref" in part:
+            yield part["$ref"]
+        for value in part.values():
+            yield from _references(value)
+    elif isinstance(part, list):
+        for item in part:
+            yield from _references(item)
+
+
+@pytest.mark.parametrize(
+    "servers", [_SERVERS, Servers(source="http://localhost:8080")], ids=["all", "http alone"]
+)
+def test_references_stay_in_the_document(servers: Servers) -> None:
+    """Each leads to something, and every message is sent on some channel."""
+    document = asyncapi(servers)
+    found = set(_references(document))
+    for reference in found:
+        assert reference.startswith("#/")
+        place = document
+        for key in reference[2:].split("/"):
+            place = place[key]
+    if servers.door:
+        used = {one.rpartition("/")[2] for one in found if one.startswith("#/components/messages/")}
+        assert used == set(document["components"]["messages"])
+
+
+def test_the_amqp_channel_is_what_is_published() -> None:
+    """Exchange, key, content and headers are those of a message."""
+    document = asyncapi(_SERVERS)
+    channel = document["channels"]["taskEvents"]
+    assert channel["bindings"]["amqp"]["exchange"] == {
+        "name": EXCHANGE,
+        "type": "topic",
+        "durable": True,
+        "autoDelete": False,
+    }
+    for kind in (EventKind.STATUS, EventKind.PROGRESS):
+        message = message_of(make_event(1, kind=kind), source="https://x")
+        told = document["components"]["messages"][f"amqp.{message.type}"]
+        assert channel["address"].format(taskId=make_event(1).task_id) == message.routing_key
+        assert document["defaultContentType"] == message.content_type
+        assert told["bindings"]["amqp"]["contentEncoding"] == message.content_encoding
+        assert told["bindings"]["amqp"]["messageType"] == message.type == told["name"]
+        assert ("persistent" in told["description"]) == (message.delivery_mode == 2)
+        headers = document["components"]["schemas"]["AmqpHeaders"]
+        assert set(headers["required"]) == set(message.headers)
+
+
+def test_servers_are_told_without_secrets() -> None:
+    """Hosts, ports and protocols, and no user; what is not open is not there."""
+    servers = asyncapi(_SERVERS)["servers"]
+    assert {name: (one["protocol"], one["host"]) for name, one in servers.items()} == {
+        "http": ("https", "pulp.example.com"),
+        "broker": ("amqps", "one.example.com:5671"),
+        "broker1": ("amqp", "two.example.com"),
+        "door": ("amqp", "127.0.0.1:5672"),
+    }
+    assert servers["http"]["pathname"] == "/front/"
+    text = json.dumps(asyncapi(_SERVERS))
+    assert "user:" not in text
+    assert "***" not in text
+    alone = asyncapi(Servers(source="http://localhost:8080"))
+    assert set(alone["servers"]) == {"http"}
+    assert "taskEvents" not in alone["channels"]
+    assert "publishTaskEvents" not in alone["operations"]
+
+
+def test_every_type_of_event_is_told_on_every_channel() -> None:
+    """By AMQP and in the stream."""
+    channels = asyncapi(_SERVERS)["channels"]
+    for name in BODIES:
+        assert f"amqp.{name}" in channels["taskEvents"]["messages"]
+        assert f"sse.{name}" in channels["eventStream"]["messages"]
+
+
+def test_the_contract_is_versioned() -> None:
+    """Three numbers, as semantic versions have."""
+    assert re.fullmatch(r"\d+\.\d+\.\d+", asyncapi(_SERVERS)["info"]["version"])
