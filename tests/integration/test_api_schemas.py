@@ -84,6 +84,53 @@ def test_a_page_is_as_its_schema_says(site: Site) -> None:
     assert not validator.is_valid(page)
 
 
+@pytest.mark.parametrize("operation", ["streamEvents", "answerEvents", "answerSnapshot"])
+def test_what_can_be_asked_for_is_understood(site: Site, operation: str) -> None:
+    """Each parameter that is told keeps out what it does not name, or is refused."""
+    _synced(site)
+    document = _get(site, _ASYNCAPI)
+    told = document["operations"][operation]
+    path = document["channels"][told["channel"]["$ref"].rpartition("/")[2]]["address"]
+    query = told["bindings"]["http"]["query"]["properties"]
+    assert len(query) > 5
+    headers = {"Accept": "text/event-stream"} if operation == "streamEvents" else {}
+    for name, schema in query.items():
+        items = schema.get("items", schema)
+        if "enum" in items or schema["type"] == "integer" or name == "page":
+            url = f"{path}?{name}=none"
+            assert_error(site.ask("GET", url, headers=headers), 400, "PLP0015")
+        else:
+            url = f"{path}?since=0&state=finished&{name}=none"
+            answer = site.ask("GET", url).json()
+            assert answer.get("events", answer.get("tasks")) == [], name
+
+
+def test_a_snapshot_is_as_its_schema_says(site: Site) -> None:
+    """Tasks in every state, and each page of several."""
+    _synced(site)
+    validator = validator_of(_get(site, f"{_INDEX}pulpit.snapshot.v1.json"))
+    states = "&".join(f"state={state}" for state in TaskState)
+    for limit in (1, 1_000):
+        snapshot = site.ask("GET", f"/pulpit/v1/snapshot/?{states}&limit={limit}").json()
+        assert (snapshot["next"] is not None) == (limit == 1)
+        validator.validate(snapshot)
+        snapshot["tasks"][0]["task"]["state"] = "done"
+        assert not validator.is_valid(snapshot)
+
+
+def test_cloudevents_are_as_their_schema_says(site: Site) -> None:
+    """On a page, whose media type the client names or not."""
+    _synced(site)
+    validator = validator_of(_get(site, f"{_INDEX}pulpit.events.cloudevents.v1.json"))
+    page = site.ask("GET", f"{_EVENTS}?since=0&format=cloudevents").json()
+    assert len(page["events"]) > 10
+    validator.validate(page)
+    for event in page["events"]:
+        validator_of(_get(site, event["dataschema"])).validate(event["data"])
+    page["events"][0]["data"]["state"] = "done"
+    assert not validator.is_valid(page)
+
+
 def test_the_index_names_every_schema(site: Site) -> None:
     """With its address, where it is, and the document that binds them together."""
     index = _get(site, _INDEX)

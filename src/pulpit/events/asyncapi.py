@@ -17,7 +17,7 @@ from pulpit.events.documents import (
     Snapshot,
     Stale,
 )
-from pulpit.events.message import EXCHANGE
+from pulpit.events.message import EXCHANGE, Message
 from pulpit.events.schemas import BODIES, components
 
 __all__ = ["CONTRACT_VERSION", "Servers", "asyncapi"]
@@ -39,7 +39,11 @@ _FILTERS: Mapping[str, Any] = {
     "task": _LIST | {"description": "UUIDs of tasks; events of any of them."},
     "tag": _LIST | {"description": "Tags that tasks must have; all of them."},
     "repository": {"type": "string", "description": "Id of the repository that tasks work on."},
-    "kind": {"type": "string", "enum": [kind.value for kind in EventKind]},
+    "kind": {
+        "type": "array",
+        "items": {"type": "string", "enum": [kind.value for kind in EventKind]},
+        "description": "Kinds of events; any of them.",
+    },
     "state": {
         "type": "array",
         "items": {"type": "string", "enum": [state.value for state in TaskState]},
@@ -62,12 +66,25 @@ _EVENTS_QUERY: Mapping[str, Any] = {
 }
 _PAGE_QUERY: Mapping[str, Any] = {
     **_EVENTS_QUERY,
-    "limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+    "limit": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 100,
+        "description": "Events on the page; at most 1,000 are told.",
+    },
 }
 _SNAPSHOT_QUERY: Mapping[str, Any] = {
     **{name: _FILTERS[name] for name in ("task", "tag", "repository", "state")},
-    "limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 1000},
-    "page": {"type": "string", "description": "What the page before gave as next."},
+    "limit": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 1000,
+        "description": "Tasks on the page; at most 1,000 are told, and fewer when they are large.",
+    },
+    "page": {
+        "type": "string",
+        "description": "What the page before gave as next, with the same filters.",
+    },
 }
 
 
@@ -103,7 +120,7 @@ def asyncapi(servers: Servers) -> dict[str, Any]:
                 "url": "https://www.apache.org/licenses/LICENSE-2.0",
             },
         },
-        "defaultContentType": "application/json",
+        "defaultContentType": Message.content_type,
         "servers": {"http": _http_server(servers.source), **amqp},
         "channels": channels,
         "operations": {
@@ -288,7 +305,7 @@ def _amqp_message(name: str, kind: Any) -> dict[str, Any]:
         correlationId={"location": "$message.header#/cloudEvents:subject"},
         bindings={
             "amqp": {
-                "contentEncoding": "utf-8",
+                "contentEncoding": Message.content_encoding,
                 "messageType": name,
                 "bindingVersion": _AMQP_BINDING,
             }
