@@ -8,8 +8,10 @@ FEED ?=
 OPEN ?=
 PYTEST_ARGS ?=
 
+PEERS := .cache/peers
+
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-annotate --no-header pyproject.toml --group dev -o requirements.lock
+	--no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -72,18 +74,30 @@ demo: setup ## Sync and publish a repository and watch its events (FEED=URL, OPE
 	@$(BIN)/python scripts/demo.py $(if $(FEED),--feed '$(FEED)') $(if $(OPEN),--open)
 
 .PHONY: bench
-bench: setup ## Measure against floors and peers, as tables (QUICK=1)
+bench: setup peers ## Measure against floors and peers, as tables (QUICK=1)
 	$(BIN)/python -m bench.events $(if $(QUICK),--quick)
 	$(BIN)/python -m bench.sync $(if $(QUICK),--quick)
 	$(BIN)/python -m bench.door $(if $(QUICK),--quick)
+
+.PHONY: peers
+peers: ## Install what bench.events is measured against, apart from all else
+	@scripts/system_packages.sh bench
+	@$(MAKE) --no-print-directory $(PEERS)/.stamp || \
+		echo "The peers in Python can't be installed, and are left out" >&2
+
+$(PEERS)/.stamp: requirements-bench.lock
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 .PHONY: docs
 docs: setup ## Write the generated pages of the reference
 	$(BIN)/python -m scripts.write_reference
 
 .PHONY: lock
-lock: setup ## Bring the lock file up to pyproject.toml (UPGRADE=1: to the newest releases)
-	$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade)
+lock: setup ## Bring the lock files up to pyproject.toml (UPGRADE=1: to the newest releases)
+	$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) pyproject.toml --group dev -o requirements.lock
+	$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) --group bench -o requirements-bench.lock
 
 .PHONY: build
 build: setup ## Build the wheel into dist/

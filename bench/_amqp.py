@@ -43,14 +43,15 @@ class Consumer:
 
 
 @contextmanager
-def attached(port: int, count: int) -> Iterator[Consumer]:
+def attached(port: int, count: int, *, binding: str = "tasks.#") -> Iterator[Consumer]:
     """Attach a consumer in a process of its own.
 
     Args:
         port: of the broker.
         count: how many messages it waits for.
+        binding: key of what it gets.
     """
-    command = [sys.executable, "-m", "bench._consumer", str(port), str(count)]
+    command = [sys.executable, "-m", "bench._consumer", str(port), str(count), binding]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         consumer = Consumer(process)
         try:

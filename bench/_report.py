@@ -54,7 +54,7 @@ def run(
         arguments: of the command line; None: the process's own.
     """
     parser = argparse.ArgumentParser(prog=f"python -m bench.{name}", description=title)
-    parser.add_argument("--quick", action="store_true", help="fewer runs, within 45 s")
+    parser.add_argument("--quick", action="store_true", help="fewer runs, within a minute")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args(arguments)
     measured = measure(chosen.quick)

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Installs the programs of other projects that the tests run against, where that is possible.
-# Without root, says what is missing: on a laptop those tests are skipped, in CI they fail.
+# Installs what of other projects the tests, or with "bench" the benchmarks, run against, where
+# that is possible. Without root, says what is missing: on a laptop those tests are skipped, in CI
+# they fail; benchmarks leave out the peer that is missing.
 set -euo pipefail
 
 packages=(
@@ -13,9 +14,20 @@ packages=(
   rabbitmq-server   # a private instance for each run
   rpm               # rpmbuild makes the sample packages
 )
+user=tests
+if [ "${1:-}" = bench ]; then
+  user=benchmarks
+  packages=(
+    createrepo-c     # the floor of syncs
+    gcc              # compiles a publisher in C
+    libc6-dev        # the headers that it needs
+    librabbitmq-dev  # the client library of that publisher
+    rabbitmq-server  # the broker of events
+  )
+fi
 
 if ! command -v dpkg-query > /dev/null; then
-  echo "Not a Debian system: tests that miss one of these are skipped: ${packages[*]}"
+  echo "Not a Debian system: $user that miss one of these are left out: ${packages[*]}"
   exit 0
 fi
 
@@ -27,7 +39,7 @@ done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" -ne 0 ]; then
-  echo "Missing, so that their tests are skipped: apt-get install ${missing[*]}"
+  echo "Missing, so that their $user are left out: apt-get install ${missing[*]}"
   exit 0
 fi
 

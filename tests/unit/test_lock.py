@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from scripts.check_lock import problems
+from scripts.check_lock import direct_problems, problems
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LINES = (_ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
@@ -42,3 +42,13 @@ def test_a_pin_twice_without_a_hash_or_with_a_url_is_seen() -> None:
     assert any(problem.startswith(f"line {len(_LINES) + 2} is neither") for problem in found)
     assert "pamqp is locked twice" in found
     assert "pamqp has no hash" in found
+
+
+def test_pins_of_what_is_not_installed_are_checked_too() -> None:
+    """The benchmark's peers are locked as they are asked for, though they live elsewhere."""
+    lines = (_ROOT / "requirements-bench.lock").read_text(encoding="utf-8").splitlines()
+    assert list(direct_problems(["celery>=5"], lines)) == []
+    found = list(direct_problems(["celery>=99", "left-pad>=1"], [*lines, "celery @ file:///x"]))
+    assert any(re.fullmatch(r"celery==\S+ is not celery>=99", problem) for problem in found)
+    assert "left-pad>=1 is not locked" in found
+    assert any("is neither a pin nor a hash" in problem for problem in found)
