@@ -8,12 +8,13 @@ from itertools import groupby
 from pathlib import Path
 
 from pulpit import errors
+from pulpit.app.metrics import METRICS
 from pulpit.config import DEFAULT_FILE, Settings, all_settings
 from pulpit.errors import ContentError, PulpitError, RequestError, StartError
 from scripts.cli_reference import CLI_INTRO, EXITS_INTRO, cli_lines, exits_lines
 from scripts.event_reference import event_files
 
-__all__ = ["PAGES", "cli_page", "errors_page", "exits_page", "settings_page"]
+__all__ = ["PAGES", "cli_page", "errors_page", "exits_page", "metrics_page", "settings_page"]
 
 _REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 _GENERATED = "<!-- Written by `make docs` from {source}: change it there. -->"
@@ -39,6 +40,18 @@ and where it comes from.
 _ERRORS_INTRO = """\
 Codes that begin with `PLP` and `RPM` mean what they mean in Pulp 2; `PLPIT` are Pulpit's own. A
 code stands in `error.code` of the body of a failed request and of the report of a failed task.
+"""
+
+_METRICS_INTRO = """\
+`GET /metrics` tells these, as Prometheus' text or, by `Accept`, as OpenMetrics 1.0; see
+[how to watch the server](../howto/monitor.md). Users of the API may read them, or everybody where
+`[server] metrics` says so. Counters begin at 0 with the server; those of the broker also when the
+settings of `[messaging]` are loaded again. No label ever has a value that users choose: there is
+none for a task or a repository. Beside them stand the usual `process_` metrics.
+
+What a channel does not have is absent: those of the broker without a broker, those of the door
+while it is closed. Where the database does not answer within a second, `pulpit_database_up` is 0
+and what only the database knows is absent; a scrape never waits longer.
 """
 
 _ERROR_GROUPS = (
@@ -69,6 +82,11 @@ def exits_page() -> str:
     return _page("Exit codes", "src/pulpit/cli/exits.py", EXITS_INTRO, exits_lines())
 
 
+def metrics_page() -> str:
+    """Return the page of the metrics as Markdown."""
+    return _page("Metrics", "src/pulpit/app/metrics.py", _METRICS_INTRO, _metrics_lines())
+
+
 def _page(title: str, source: str, intro: str, lines: Iterator[str]) -> str:
     """Return a page with its head."""
     head = [f"# {title}", "", _GENERATED.format(source=source), "", intro.strip()]
@@ -86,6 +104,16 @@ def _settings_lines() -> Iterator[str]:
         for row in rows:
             default = f"`{row.sample}`" if row.sample else row.default or "not set"
             yield f"| `{row.key}` | {default} | {row.kind.name} | {row.meaning} |"
+
+
+def _metrics_lines() -> Iterator[str]:
+    """Yield a table for each group of metrics."""
+    for title, group in METRICS.items():
+        yield from ("", f"## {title}", "", "| metric | kind | labels | meaning |")
+        yield "| --- | --- | --- | --- |"
+        for metric in group:
+            labels = ", ".join(f"`{label}`" for label in metric.labels)
+            yield f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |"
 
 
 def _errors_lines() -> Iterator[str]:
@@ -115,6 +143,7 @@ PAGES = {
     _REFERENCE / "cli.md": cli_page,
     _REFERENCE / "exit-codes.md": exits_page,
     **{_REFERENCE / name: contents for name, contents in event_files()},
+    _REFERENCE / "metrics.md": metrics_page,
 }
 
 

@@ -111,7 +111,7 @@ class Streams:
 
     def figures(self) -> dict[str, int]:
         """Return counts: what is there now, and what happened since the start."""
-        return {"readers": self.readers}
+        return {"readers": self.readers, "sent": 0, "folded": 0, "stale": 0, "dead": 0}
 
     async def until_closed(self, parts: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
         """Yield the parts until the server stops, or the reader goes away."""

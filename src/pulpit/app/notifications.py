@@ -162,6 +162,10 @@ class Notifications:
         """Where the door listens, if it is open."""
         return self._door.address if self._door else None
 
+    def positions(self) -> Mapping[str, int]:
+        """Return how far the channels are whose cursors the database does not keep."""
+        return {"door": self._feed.position} if self._door else {}
+
     def _make_publisher(self, settings: Settings) -> Publisher:
         messaging = settings.messaging
         return Publisher(

@@ -7,9 +7,11 @@ import contextlib
 import dataclasses
 import errno
 import gc
+import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -17,11 +19,14 @@ from uuid import uuid4
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 
 from pulpit.api import content as content_api
 from pulpit.api import distributors as distributors_api
 from pulpit.api import events as events_api
+from pulpit.api import health as health_api
 from pulpit.api import importers as importers_api
+from pulpit.api import metrics as metrics_api
 from pulpit.api import plugins as plugins_api
 from pulpit.api import repositories as repositories_api
 from pulpit.api import schemas as schemas_api
@@ -34,9 +39,12 @@ from pulpit.api.web import Gate
 from pulpit.app import CHILD
 from pulpit.app.content import content_types
 from pulpit.app.entry import clean_up, run_task
+from pulpit.app.figures import Figures, Parts
+from pulpit.app.health import Health, Phase
 from pulpit.app.logs import configure_logs
 from pulpit.app.notifications import Notifications, plan
-from pulpit.config import Settings
+from pulpit.app.task_counts import TaskCounts
+from pulpit.config import MetricsReaders, Settings
 from pulpit.content.limits import limits_of
 from pulpit.content.sources import SourceDownloads
 from pulpit.domain.clock import render_time, utc_now
@@ -56,6 +64,7 @@ from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Lifecycle, Tasks
 from pulpit.services.users import Users
 from pulpit.storage.database import SqlStorage
+from pulpit.storage.figures import schema_of
 from pulpit.storage.files import FolderFileStore
 from pulpit.storage.schema import data_folder, upgrade
 
@@ -163,6 +172,9 @@ class _Server:
         self._types = content_types()
         self._worker = f"embedded@{settings.server.server_name}"
         self._users = Users(storage, clock=utc_now)
+        self._phase = Phase.STARTING
+        self._task_counts = TaskCounts()
+        self._housekeeping_failures: Counter[str] = Counter()
         self._engine = self._make_engine()
         self._content = Content(
             storage,
@@ -192,6 +204,7 @@ class _Server:
             clock=utc_now,
             completions=COMPLETIONS,
             wake=self._wake,
+            observe=self._task_counts.observe,
         )
         return EmbeddedEngine(
             lifecycle,
@@ -229,18 +242,21 @@ class _Server:
             log=self._log,
         )
         # what is opened last is closed first, so that every channel tells what the end writes
+        figures = self._make_figures(notifications)
         async with (
             self._told(notifications),
             self._downloading(),
-            self._web(listener, notifications),
-            self._housekeeping(notifications),
+            self._web(listener, notifications, figures),
+            self._housekeeping(notifications, figures),
             self._working(),
         ):
             # what is there now stays: a full collection need not stop all threads for it
             gc.collect()
             gc.freeze()
+            self._phase = Phase.RUNNING
             ready(await self._ready(notifications))
             await self._stop.wait()
+            self._phase = Phase.STOPPING
             self._log.info("stopping: tasks that run are canceled")
         if self._failure:
             raise StartError(self._failure)
@@ -296,12 +312,12 @@ class _Server:
 
     @contextlib.asynccontextmanager
     async def _web(
-        self, listener: socket.socket, notifications: Notifications
+        self, listener: socket.socket, notifications: Notifications, figures: Figures
     ) -> AsyncIterator[None]:
         """Answer requests while the block runs."""
         server = _Uvicorn(
             uvicorn.Config(
-                self._application(notifications),
+                self._application(notifications, figures),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -319,11 +335,41 @@ class _Server:
             server.should_exit = True
             await serving
 
-    def _application(self, notifications: Notifications) -> Starlette:
+    def _make_figures(self, notifications: Notifications) -> Figures:
+        """Return what the metrics tell."""
+        parts = Parts(
+            storage=self._storage,
+            folder=self._settings.storage.data,
+            engine=self._engine.figures,
+            notifications=lambda: notifications,
+            streams=self._streams.figures,
+            housekeeping_failures=self._housekeeping_failures,
+        )
+        return Figures(parts, tasks=self._task_counts)
+
+    def _watched(
+        self, gate: Gate, notifications: Notifications, figures: Figures
+    ) -> Sequence[BaseRoute]:
+        """Return the routes for those who watch the server."""
+        health = Health(
+            phase=lambda: self._phase,
+            engine_alive=lambda: self._engine.alive,
+            publisher=notifications.publisher_status,
+            schema=lambda: schema_of(self._storage),
+            room=lambda: shutil.disk_usage(self._settings.storage.data).free,
+            floor=self._settings.storage.disk_floor,
+        )
+        public = self._settings.server.metrics is MetricsReaders.EVERYBODY
+        return [
+            *health_api.routes(health.live, health.ready),
+            *metrics_api.routes(gate, figures.page, public=public),
+        ]
+
+    def _application(self, notifications: Notifications, figures: Figures) -> Starlette:
         """Return the web application with all routes."""
         storage, engine, types = self._storage, self._engine, self._types
         gate = Gate(self._users, log=self._log)
-        tasks = Tasks(storage, clock=utc_now, engine=engine)
+        tasks = Tasks(storage, clock=utc_now, engine=engine, observe=self._task_counts.observe)
         repositories = Repositories(storage, clock=utc_now, tasks=tasks, types=types)
         importers = Importers(storage, clock=utc_now, tasks=tasks, types=types)
         distributors = Distributors(storage, clock=utc_now, tasks=tasks, types=types)
@@ -343,6 +389,7 @@ class _Server:
                 ),
                 *snapshot_api.routes(gate, Snapshots(storage)),
                 *schemas_api.routes(gate, lambda: self._servers(notifications)),
+                *self._watched(gate, notifications, figures),
                 *content_api.routes(self._content, self._on_demand, log=self._log),
             ],
         )
@@ -373,7 +420,9 @@ class _Server:
         )
 
     @contextlib.asynccontextmanager
-    async def _housekeeping(self, notifications: Notifications) -> AsyncIterator[None]:
+    async def _housekeeping(
+        self, notifications: Notifications, figures: Figures
+    ) -> AsyncIterator[None]:
         """Delete what is past retention, from time to time, while the block runs."""
         keep = self._settings.events
         retention = Retention(
@@ -391,13 +440,19 @@ class _Server:
             publisher_cursor=CURSOR if "broker" in notifications.status() else None,
         )
         reaping = self._settings.data_reaping.reaper_interval * _SECONDS_A_DAY
-        jobs = [
-            asyncio.create_task(self._every(_COMPACT_EVERY, retention.compact_journal)),
-            asyncio.create_task(self._every(_CLEAN_EVERY, self._content.clean_up)),
+
+        def compact() -> None:
+            retention.compact_journal()
+            figures.count_journal()
+
+        work = [
+            self._every(_COMPACT_EVERY, compact, name="compact_journal"),
+            self._every(_CLEAN_EVERY, self._content.clean_up, name="clean_up_publications"),
             # it reads the names of all files, which a start has better things to do than
-            asyncio.create_task(self._every(reaping, self._content.remove_strays, at_once=False)),
-            asyncio.create_task(self._every(reaping, retention.purge_tasks)),
+            self._every(reaping, self._content.remove_strays, name="remove_strays", at_once=False),
+            self._every(reaping, retention.purge_tasks, name="purge_tasks"),
         ]
+        jobs = [asyncio.create_task(each) for each in work]
         try:
             yield
         finally:
@@ -405,13 +460,17 @@ class _Server:
                 job.cancel()
             await asyncio.wait(jobs)
 
-    async def _every(self, seconds: float, job: Callable[[], Any], *, at_once: bool = True) -> None:
-        """Run a job now and then; one that fails is told, and tried again."""
+    async def _every(
+        self, seconds: float, job: Callable[[], Any], *, name: str, at_once: bool = True
+    ) -> None:
+        """Run a job now and then; one that fails is told, counted, and tried again."""
+        self._housekeeping_failures[name] = 0
         if not at_once:
             await asyncio.sleep(seconds)
         while True:
             try:
                 await asyncio.to_thread(job)
             except Exception as error:  # noqa: BLE001 - the next run may be better
-                self._log.error("housekeeping failed", reason=str(error))
+                self._housekeeping_failures[name] += 1
+                self._log.error("housekeeping failed", job=name, reason=str(error))
             await asyncio.sleep(seconds)

@@ -46,6 +46,7 @@ __all__ = [
     "LogLevel",
     "LogType",
     "Messaging",
+    "MetricsReaders",
     "Server",
     "Settings",
     "Storage",
@@ -66,6 +67,13 @@ class Anonymous(StrEnum):
 
     OFF = "off"
     LOOPBACK = "loopback"
+
+
+class MetricsReaders(StrEnum):
+    """Who may read the metrics."""
+
+    USERS = "users"
+    EVERYBODY = "everybody"
 
 
 class LogLevel(StrEnum):
@@ -130,6 +138,11 @@ class Server:
         choice(LogType),
         "Where the log goes: `console` and `json` to standard error, `syslog` to /dev/log.",
     )
+    metrics: MetricsReaders = setting(
+        MetricsReaders.USERS,
+        choice(MetricsReaders),
+        "Who may read `/metrics`: `users` of the API by their login, or `everybody`.",
+    )
     working_directory: Path | None = setting(
         None, PATH, "Folder for the files of running tasks; without it, `work` in the data folder."
     )
@@ -144,6 +157,11 @@ class Storage:
     )
     publication_grace: float = setting(
         1.0, number(), "Hours for which a replaced publication stays for those who read it."
+    )
+    disk_floor: int = setting(
+        256 << 20,
+        SIZE,
+        "Room on the disk below which the server says that it is not ready; 0 is no floor.",
     )
 
 

@@ -158,6 +158,11 @@ class DoorFeed:
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Condition()
 
+    @property
+    def position(self) -> int:
+        """The number of the event that was passed on last."""
+        return self._told
+
     def start(self) -> None:
         """Begin at the journal's head."""
         self._told = self._source.head()

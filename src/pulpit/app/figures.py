@@ -1,0 +1,216 @@
+"""The figures behind the metrics: counted where nobody can count later, else read when asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from pulpit.app.bounded import Bounded
+from pulpit.app.metrics import Page, Samples, Values
+from pulpit.app.task_counts import TaskCounts
+from pulpit.domain.clock import utc_now
+from pulpit.domain.events import EventKind
+from pulpit.events.amqp import CURSOR, PublisherStatus
+from pulpit.storage.database import SqlStorage
+from pulpit.storage.figures import DatabaseFigures, JournalSize, journal_size, read_figures
+from pulpit.storage.migrations import HEAD
+
+__all__ = ["Channels", "Figures", "Parts"]
+
+#: Seconds that a scrape waits for the database.
+_PATIENCE = 1.0
+#: Names of cursors, and the sinks as metrics call them.
+_SINKS = {CURSOR: "broker", "door": "door"}
+#: Metric to what the door calls it.
+_DOOR = {
+    "pulpit_door_consumers": "consumers",
+    "pulpit_door_queues": "queues",
+    "pulpit_door_dropped_total": "dropped",
+    "pulpit_door_refused_total": "refused",
+    "pulpit_door_closed_behind_total": "behind",
+}
+
+
+class Channels(Protocol):
+    """The AMQP channels; see ``Notifications``."""
+
+    def publisher_status(self) -> PublisherStatus | None: ...
+    def door_figures(self) -> Mapping[str, int] | None: ...
+    def positions(self) -> Mapping[str, int]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The parts of the server that are watched; what may be replaced is a function."""
+
+    storage: SqlStorage
+    folder: Path
+    #: Returns counts of the engine.
+    engine: Callable[[], Mapping[str, int]]
+    notifications: Callable[[], Channels]
+    #: Returns counts of the HTTP stream.
+    streams: Callable[[], Mapping[str, int]]
+    #: Job to how often it has failed.
+    housekeeping_failures: Mapping[str, int]
+
+
+class Figures:
+    """Gathers what the metrics tell; for use in the event loop.
+
+    The database is asked at each scrape, in a thread of its own and not for long: what it would
+    have told is left out of a page that it does not answer in time.
+
+    Args:
+        parts: what is watched.
+        tasks: counts of tasks.
+        patience: seconds that a scrape waits for the database.
+    """
+
+    def __init__(self, parts: Parts, *, tasks: TaskCounts, patience: float = _PATIENCE) -> None:
+        self._parts, self._tasks = parts, tasks
+        self._size: JournalSize | None = None
+        self._counted: Mapping[EventKind, int] = {}
+        self._database: Bounded[Samples] = Bounded(
+            self._ask, seconds=patience, name="metrics-database"
+        )
+        self._now: Samples = {}
+        self._page = Page(lambda: self._now)
+
+    def count_journal(self) -> None:
+        """Count the journal's rows, which takes too long for a scrape; call it now and then."""
+        written = dict(self._parts.storage.signal.written)
+        self._size = journal_size(self._parts.storage)
+        self._counted = written
+
+    async def page(self, openmetrics: bool) -> bytes:  # noqa: FBT001 - as the route calls it
+        """Return the metrics' page, as OpenMetrics or as Prometheus' text."""
+        try:
+            database = await self._database.answer()
+        except Exception:  # noqa: BLE001 - whatever it is, all the rest is worth telling
+            database = {"pulpit_database_up": _one(0), **self._tasks.samples(None)}
+        # nothing is awaited from here on, so pages don't mix
+        self._now = {**database, **self._own(), **self._events(), **self._channels()}
+        return self._page.render(openmetrics=openmetrics)
+
+    def _own(self) -> Samples:
+        """Return what this process knows of itself."""
+        engine = self._parts.engine()
+        return {
+            "pulpit_build_info": {(version("pulpit"), HEAD): 1},
+            "pulpit_worker_slots": _one(engine["slots"]),
+            "pulpit_worker_slots_busy": _one(engine["busy"]),
+            "pulpit_task_updates_pending": _one(engine["updates"]),
+            "pulpit_housekeeping_failures_total": _by(self._parts.housekeeping_failures),
+        }
+
+    def _events(self) -> Samples:
+        """Return what is known of the journal without asking the database."""
+        signal = self._parts.storage.signal
+        written = dict(signal.written)
+        samples = {
+            "pulpit_events_written_total": _by(written),
+            "pulpit_events_written_bytes_total": _one(signal.written_bytes),
+            "pulpit_journal_newest_sequence": _one(signal.head),
+        }
+        if size := self._size:
+            rows = {
+                kind: count + written[kind] - self._counted[kind]
+                for kind, count in size.rows.items()
+            }
+            samples["pulpit_journal_rows"] = _by(rows)
+            samples["pulpit_journal_bytes"] = _one(sum(rows.values()) * size.mean_bytes)
+        return samples
+
+    def _channels(self) -> Samples:
+        """Return what the channels tell of themselves."""
+        told, streams = self._parts.notifications(), self._parts.streams()
+        door, broker = told.door_figures() or {}, told.publisher_status()
+        connections = {"http": streams["readers"]}
+        published = {"http": streams["sent"]}
+        folded = {"http": streams["folded"]}
+        if door:
+            connections["door"] = door["connections"]
+            published["door"], folded["door"] = door["delivered"], door["folded"]
+        if broker:
+            connections["broker"] = int(broker.connected)
+            published["broker"], folded["broker"] = broker.published, broker.folded
+        return {
+            "pulpit_connections": _by(connections),
+            "pulpit_events_published_total": _by(published),
+            "pulpit_events_folded_total": _by(folded),
+            "pulpit_stream_stale_total": _one(streams["stale"]),
+            "pulpit_stream_closed_dead_total": _one(streams["dead"]),
+            **{metric: _one(door[key]) for metric, key in _DOOR.items() if door},
+            **(_publishing(broker) if broker else {}),
+        }
+
+    def _ask(self) -> Samples:
+        """Return what database and disk tell; may block, in a thread of its own."""
+        parts = self._parts
+        found = read_figures(parts.storage, parts.notifications().positions())
+        disk = os.statvfs(parts.folder)
+        held, waiting = found.reservations_held, found.reservations_waiting
+        return {
+            "pulpit_database_up": _one(1),
+            "pulpit_database_bytes": _by(_file_sizes(parts.storage.path)),
+            "pulpit_disk_free_bytes": _one(disk.f_bavail * disk.f_frsize),
+            "pulpit_disk_size_bytes": _one(disk.f_blocks * disk.f_frsize),
+            "pulpit_reservations": _by({"held": held, "waiting": waiting}),
+            **self._tasks.samples(found.tasks),
+            **_ages(found, parts.storage.signal.head),
+        }
+
+
+def _one(value: float) -> Values:
+    """Return the value of a metric without labels."""
+    return {(): value}
+
+
+def _by(values: Mapping[Any, float]) -> Values:
+    """Return the values of a metric with one label."""
+    return {(str(label),): value for label, value in values.items()}
+
+
+def _publishing(broker: PublisherStatus) -> Samples:
+    """Return how the publisher is doing."""
+    return {
+        "pulpit_broker_connected": _one(broker.connected),
+        "pulpit_broker_blocked": _one(broker.blocked),
+        "pulpit_events_confirmed_total": _one(broker.confirmed),
+        "pulpit_events_resent_total": _one(broker.resent),
+        "pulpit_events_unconfirmed": _one(broker.published - broker.confirmed),
+        "pulpit_publish_failures_total": _by(broker.failures),
+    }
+
+
+def _ages(found: DatabaseFigures, head: int) -> Samples:
+    """Return how old the journal is, and how far behind it the channels are."""
+    now = utc_now()
+    sinks = {name: _SINKS[name] for name in found.cursors if name in _SINKS}
+    lags = {sink: max(head - found.cursors[name], 0) for name, sink in sinks.items()}
+    samples = {
+        "pulpit_sink_lag_events": _by(lags),
+        "pulpit_sink_lag_seconds": _by(
+            {sink: _age(found.next_times[name], now) for name, sink in sinks.items()}
+        ),
+    }
+    if found.oldest is not None:
+        samples["pulpit_journal_oldest_sequence"] = _one(found.oldest)
+        samples["pulpit_journal_oldest_age_seconds"] = _one(_age(found.oldest_time, now))
+    return samples
+
+
+def _age(time: datetime | None, now: datetime) -> float:
+    """Return how long ago that was in seconds; 0 for what is not there."""
+    return max((now - time).total_seconds(), 0.0) if time else 0.0
+
+
+def _file_sizes(database: Path) -> Mapping[str, int]:
+    """Return the sizes of the database's files; one that is not there takes no room."""
+    files = {"main": database, "wal": database.with_name(f"{database.name}-wal")}
+    return {name: path.stat().st_size if path.exists() else 0 for name, path in files.items()}
