@@ -27,6 +27,31 @@ def journals(draw: st.DrawFn) -> list[Event]:
     return events
 
 
+@st.composite
+def compacted(draw: st.DrawFn) -> list[Event]:
+    """Draw part of a journal of which retention has taken progress that later events tell."""
+    kept: list[Event] = []
+    gone: dict[str | None, int] = {}
+    events = draw(journals())
+    for place, event in enumerate(events):
+        previous = gone.pop(event.task_id, event.previous)
+        followed = any(later.task_id == event.task_id for later in events[place + 1 :])
+        if event.kind is EventKind.PROGRESS and followed and draw(st.booleans()):
+            gone[event.task_id] = previous
+        else:
+            kept.append(replace(event, previous=previous))
+    return kept
+
+
+@st.composite
+def parts_of(draw: st.DrawFn) -> list[list[Event]]:
+    """Draw part of a journal as several reads bring it."""
+    events = draw(compacted())
+    cuts = sorted(draw(st.lists(st.integers(0, len(events)), max_size=6)))
+    ends = zip([0, *cuts], [*cuts, len(events)], strict=True)
+    return [events[start:end] for start, end in ends]
+
+
 def _stands_for(told: Folded) -> list[tuple[str | None, int]]:
     """Return (task, revision) of all that a message tells of."""
     event = told.event
@@ -74,6 +99,49 @@ def test_folding_again_changes_nothing(events: list[Event]) -> None:
     """What was folded is as short as it gets."""
     once = [told.event for told in fold(events)]
     assert [told.event for told in fold(once)] == once
+
+
+@given(parts_of())
+def test_however_it_is_read_the_revisions_of_a_task_tile(parts: list[list[Event]]) -> None:
+    """Each message of a task begins where the one before it ends, over all reads."""
+    events = [event for part in parts for event in part]
+    begins: dict[str | None, int] = {}
+    for event in reversed(events):
+        begins[event.task_id] = event.previous
+    known = dict(begins)
+    for told in (told for part in parts for told in fold(part)):
+        assert told.event.previous == known[told.event.task_id] < told.event.revision
+        known[told.event.task_id] = told.event.revision
+    assert known == begins | {event.task_id: event.revision for event in events}
+
+
+@given(parts_of())
+def test_however_it_is_read_status_stays_in_order(parts: list[list[Event]]) -> None:
+    """Reading in other parts loses no status and changes no order."""
+    events = [event for part in parts for event in part]
+    told = [told.event for part in parts for told in fold(part)]
+    statuses = [event.id for event in events if event.kind is EventKind.STATUS]
+    assert [event.id for event in told if event.kind is EventKind.STATUS] == statuses
+    assert [event.sequence for event in told] == sorted(event.sequence for event in told)
+
+
+@given(parts_of())
+def test_what_was_sent_is_stood_for_by_nobody_else(parts: list[list[Event]]) -> None:
+    """A later read folds nothing of an earlier one: that may have been sent."""
+    sent = 0
+    for part in parts:
+        for told in fold(part):
+            assert told.since > sent
+            assert told.event.sequence in [event.sequence for event in part]
+        sent = part[-1].sequence if part else sent
+
+
+@given(parts_of())
+def test_parts_that_were_folded_fold_into_the_same(parts: list[list[Event]]) -> None:
+    """Folding the folded parts together is folding all at once."""
+    whole = [told.event for told in fold(event for part in parts for event in part)]
+    pieces = [told.event for part in parts for told in fold(part)]
+    assert [told.event for told in fold(pieces)] == whole
 
 
 def test_since_is_the_first_that_is_stood_for() -> None:
