@@ -215,6 +215,54 @@ def test_status_is_all_there_when_folding() -> None:
     assert setting.delivery.folded == 90
 
 
+def test_what_a_killed_run_folded_is_not_unfolded() -> None:
+    """After a kill no progress arrives late under an id of its own; the next event tells it."""
+    events = [make_event(n, revision=n, kind=EventKind.PROGRESS) for n in range(1, 5)]
+    journal = MemoryJournal([*events, make_event(5, revision=5)])
+    cursors = MemoryCursors(amqp_publisher=0)
+    assert _Setting(journal, cursors, fold_above=2).send() == [5]
+    # the next run has a smaller part to catch up, and would not fold it
+    cursors.save(CURSOR, 2)
+    journal.append(make_event(6, revision=6, kind=EventKind.PROGRESS))
+    after = _Setting(journal, cursors, fold_above=20)
+    batch = after.delivery.next_batch(64)
+    assert [(m.message_id, m.headers["pulpit-previous"]) for m in batch] == [
+        ("event-5", 2),
+        ("event-6", 5),
+    ]
+
+
+def test_held_progress_keeps_the_cursor_below_it() -> None:
+    """Progress that waits for the next event of its task is not behind the cursor."""
+    events = [make_event(n, revision=n, kind=EventKind.PROGRESS) for n in range(1, 5)]
+    journal, cursors = MemoryJournal([*events]), MemoryCursors(amqp_publisher=0)
+    assert _Setting(journal, cursors, fold_above=2).send() == [4]
+    setting = _Setting(journal, cursors, fold_above=2)
+    assert setting.send() == []
+    assert (setting.delivery.cursor, setting.delivery.drained) == (0, True)
+    journal.append(make_event(5, revision=5))
+    setting.delivery.events_came()
+    (message,) = setting.delivery.next_batch(64)
+    assert (message.message_id, message.headers["pulpit-previous"]) == ("event-5", 0)
+    setting.ack(1)
+    assert setting.delivery.cursor == 5
+
+
+def test_nothing_is_folded_when_that_can_not_be_kept() -> None:
+    """A run whose folding nobody would know of sends all as it is."""
+
+    class Refusing(MemoryCursors):
+        """Refuses everything."""
+
+        def save(self, name: str, sequence: int) -> None:
+            raise OSError("disk full")
+
+    events = [make_event(n, revision=n, kind=EventKind.PROGRESS) for n in range(1, 5)]
+    setting = _Setting(MemoryJournal(events), Refusing(amqp_publisher=0), fold_above=2)
+    assert setting.send() == [1, 2, 3, 4]
+    assert setting.delivery.folded == 0
+
+
 def test_large_bodies_are_folded_though_reads_are_short() -> None:
     """Reads that are cut short for the sake of memory show that the channel is behind, too."""
     events = [

@@ -11,7 +11,7 @@ from pulpit.errors import EventsGone
 from pulpit.events.amqp.backoff import Backoff
 from pulpit.events.amqp.feed import Feed
 from pulpit.events.amqp.frames import Confirm
-from pulpit.events.amqp.settings import CURSOR, PublisherSettings
+from pulpit.events.amqp.settings import CURSOR, FOLDED, PublisherSettings
 from pulpit.events.amqp.window import Window
 from pulpit.events.message import Message, message_of
 from pulpit.ports import CursorStore, EventSource
@@ -51,6 +51,8 @@ class Delivery:
             position=source.head() if self._saved is None else self._saved,
             fold_above=settings.fold_above,
             read_ahead=settings.read_ahead,
+            folded_to=cursors.load(FOLDED) or 0,
+            note_folding=self._note_folding,
         )
         self._window = Window(messages=settings.window, size=settings.window_bytes)
         self._resend = Backoff(first=settings.resend_first, longest=settings.retry_longest)
@@ -149,6 +151,15 @@ class Delivery:
             self._note_unsaved(error)
         else:
             self._saved, self._save_failed = cursor, False
+
+    def _note_folding(self, position: int) -> bool:
+        """Keep that events up to *position* may be folded; return whether that worked."""
+        try:
+            self._cursors.save(FOLDED, position)
+        except Exception as error:  # noqa: BLE001 - whatever the database says, events must go on
+            self._note_unsaved(error)
+            return False
+        return True
 
     def _note_unsaved(self, error: Exception) -> None:
         """Tell the operator once that the cursor can't be saved."""

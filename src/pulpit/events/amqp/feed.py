@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from pulpit.domain.events import Event, EventKind
 from pulpit.domain.folding import Folded, fold, unfolded
@@ -27,12 +28,25 @@ class Feed:
         fold_above: a read of more events than this, or of all that may be read at once, is
             folded; None: nothing is.
         read_ahead: how many events one read may bring.
+        folded_to: up to this number a former run may have folded, and sent what came of it.
+        note_folding: called before anything of a folded read may be sent, with the number of its
+            last event, which is *folded_to* after a crash; False if it could not be kept.
     """
 
     def __init__(
-        self, source: EventSource, *, position: int, fold_above: int | None, read_ahead: int
+        self,
+        source: EventSource,
+        *,
+        position: int,
+        fold_above: int | None,
+        read_ahead: int,
+        folded_to: int = 0,
+        note_folding: Callable[[int], bool] = lambda _: True,
     ) -> None:
         self._source = source
+        self._folded_to, self._note_folding = folded_to, note_folding
+        #: By task: progress that is told by the next event of the task only.
+        self._held: dict[str | None, Folded] = {}
         self._fold_above, self._read_ahead = fold_above, read_ahead
         self._limit = read_ahead
         self._waiting: deque[Folded] = deque()
@@ -51,7 +65,7 @@ class Feed:
     @property
     def lowest(self) -> int | None:
         """The lowest number that was read and not taken, or None if there is none."""
-        return min((told.since for told in self._waiting), default=None)
+        return min((told.since for told in (*self._waiting, *self._held.values())), default=None)
 
     def take(self, most: int) -> list[Folded]:
         """Return the next ones to send, up to *most*, reading the journal if need be.
@@ -68,6 +82,7 @@ class Feed:
         oldest = self._source.oldest()
         # a place that can't be read even so leaves only what is still to come
         self.position = oldest if oldest != gone.since else gone.head
+        self._held.clear()
         self.fresh = True
         return self.position
 
@@ -88,9 +103,35 @@ class Feed:
         self._limit = self._next_limit(events)
         ours = [event for event in events if event.kind in _KINDS]
         behind = self._fold_above is not None and len(events) > min(self._fold_above, limit - 1)
-        told = fold(ours) if behind else unfolded(ours)
-        self.folded += len(ours) - len(told)
+        told = self._folded(ours) if behind else unfolded(ours)
+        if self._held or events[0].sequence <= self._folded_to:
+            told = [*self._hold(told)]
         self._waiting.extend(told)
+
+    def _folded(self, events: Sequence[Event]) -> list[Folded]:
+        """Return the events folded, if it can be kept that they were."""
+        told = fold(events)
+        if len(told) < len(events) and not self._note_folding(self.position):
+            return unfolded(events)
+        self.folded += len(events) - len(told)
+        return told
+
+    def _hold(self, events: Iterable[Folded]) -> Iterator[Folded]:
+        """Yield the events without progress that a former run may have folded.
+
+        It would arrive after later events of its task; the next event of the task tells it.
+        """
+        for told in events:
+            task_id = told.event.task_id
+            held = self._held.pop(task_id, None)
+            if held and held.event.revision == told.event.previous:
+                event = replace(told.event, previous=held.event.previous)
+                told = Folded(event=event, since=held.since)  # noqa: PLW2901 - one and the same
+                self.folded += 1
+            if told.event.kind is EventKind.PROGRESS and told.event.sequence <= self._folded_to:
+                self._held[task_id] = told
+            else:
+                yield told
 
     def _next_limit(self, events: Sequence[Event]) -> int:
         """Return how many events of this size one read may bring."""

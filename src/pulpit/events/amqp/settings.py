@@ -8,10 +8,12 @@ from pathlib import Path
 
 from pulpit.events.amqp.reasons import Reason
 
-__all__ = ["CURSOR", "PublisherSettings", "PublisherStatus"]
+__all__ = ["CURSOR", "FOLDED", "PublisherSettings", "PublisherStatus"]
 
 #: The name of the publisher's cursor; drop it when the publisher is turned off.
 CURSOR = "amqp-publisher"
+#: The name under which the publisher keeps up to where it may have folded.
+FOLDED = "amqp-publisher-folded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
