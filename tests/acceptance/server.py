@@ -31,6 +31,7 @@ class ReadyProcess:
         cwd: where it runs; None is here.
         environ: all of its environment.
         stderr: where its standard error goes; None joins standard output.
+        stdin: descriptor of its standard input.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class ReadyProcess:
         environ: Mapping[str, str],
         cwd: Path | None = None,
         stderr: IO[bytes] | None = None,
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
         # util-linux; without it, a killed test run leaves its processes behind
         guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
@@ -47,7 +49,7 @@ class ReadyProcess:
             [*guard, *command],
             cwd=cwd,
             env={**environ, "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if stderr is None else stderr,
             text=True,
@@ -136,6 +138,7 @@ class PulpitServer:
         door: whether events are on and the AMQP door is open.
         arguments: more arguments of `pulpit serve`.
         environ: more variables of its environment.
+        stdin: descriptor of its standard input.
     """
 
     user = "admin"
@@ -149,8 +152,9 @@ class PulpitServer:
         door: bool = True,
         arguments: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
-        self.data = data
+        self.data, self._stdin = data, stdin
         self.port, self.door_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
         #: For consumers; guest is let in only where *config* says so.
@@ -238,6 +242,18 @@ class PulpitServer:
         """End the process at once, as a crash would."""
         self._started.kill()
 
+    def reload(self, config: str) -> None:
+        """Have the running server read another configuration, by SIGHUP; does not wait for it."""
+        self._config = config
+        self._write_config()
+        os.kill(self.pid, signal.SIGHUP)
+
+    def _write_config(self) -> Path:
+        """Write the configuration file and return where."""
+        config = self.data.with_name(f"{self.data.name}.conf")
+        config.write_text(f"[server]\ndefault_password: {self.password}\n{self._config}\n")
+        return config
+
     def _log_path(self) -> Path:
         """Return where standard error goes: beside the data folder, which a test may compare."""
         return self.data.with_name(f"{self.data.name}.log")
@@ -245,10 +261,10 @@ class PulpitServer:
     def _launch(self) -> ReadyProcess:
         """Start the process and begin to read what it writes."""
         self.data.parent.mkdir(parents=True, exist_ok=True)
-        config = self.data.with_name(f"{self.data.name}.conf")
-        config.write_text(f"[server]\ndefault_password: {self.password}\n{self._config}\n")
+        config = self._write_config()
         command = [sys.executable, "-c", "import sys, pulpit.cli; sys.exit(pulpit.cli.main())"]
         command += ["serve", "--config", str(config), "--data", str(self.data)]
         command += ["--host", "127.0.0.1", "--port", str(self.port), *self._arguments]
         with self._log_path().open("ab") as log:
-            return ReadyProcess(command, environ={**os.environ, **self._environ}, stderr=log)
+            environ = {**os.environ, **self._environ}
+            return ReadyProcess(command, environ=environ, stderr=log, stdin=self._stdin)

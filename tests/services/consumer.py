@@ -22,6 +22,8 @@ class Consumer:
         key: the binding key.
         queue: the name of a durable queue; empty for an exclusive one of the broker's naming.
         arguments: of the queue.
+        virtual_host: of the broker.
+        user: login and password.
     """
 
     def __init__(
@@ -32,8 +34,17 @@ class Consumer:
         key: str = "tasks.#",
         queue: str = "",
         arguments: dict[str, Any] | None = None,
+        virtual_host: str = "/",
+        user: tuple[str, str] = ("guest", "guest"),
     ) -> None:
-        self._connection = amqp.Connection(f"{host}:{port}", connect_timeout=10)
+        login, password = user
+        self._connection = amqp.Connection(
+            f"{host}:{port}",
+            userid=login,
+            password=password,
+            virtual_host=virtual_host,
+            connect_timeout=10,
+        )
         self._connection.connect()
         self.channel = self._connection.channel()
         self.channel.exchange_declare("pulp.api.v2", "topic", durable=True, auto_delete=False)

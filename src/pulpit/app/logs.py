@@ -11,7 +11,7 @@ import structlog
 
 from pulpit.config import LogType, Settings
 
-__all__ = ["configure_logs"]
+__all__ = ["configure_logs", "set_log_level"]
 
 
 def configure_logs(settings: Settings) -> Any:
@@ -53,3 +53,8 @@ def configure_logs(settings: Settings) -> Any:
     for name in ("alembic", "asyncio", "uvicorn", "amqp"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return structlog.get_logger("pulpit")
+
+
+def set_log_level(settings: Settings) -> None:
+    """Let the log tell from now on what the settings say."""
+    logging.getLogger().setLevel(settings.server.log_level.value)

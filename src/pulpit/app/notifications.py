@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from pulpit.config import LOCAL_BROKER_URL, Address, Anonymous, Settings, masked_url
-from pulpit.domain.events import Event
-from pulpit.errors import AuthenticationFailed
+from pulpit.errors import AuthenticationFailed, StartError
 from pulpit.events.amqp import CURSOR, Publisher, PublisherSettings, PublisherStatus
 from pulpit.events.door import Door, DoorSettings
 from pulpit.events.live import DoorFeed
@@ -23,7 +23,11 @@ __all__ = ["Notifications", "Plan", "Way", "plan"]
 
 #: The notification server where none is named, as Pulp 2 documented it.
 _LOCAL = Address("localhost", 5672)
+#: Where the door opens if nothing listens there.
+_LOCAL_DOOR = ("127.0.0.1", 5672)
 _PROBE_SECONDS = 1.0
+#: Seconds that a channel gets to tell what was written last when it is closed for another.
+_LAST_WORDS = 5.0
 
 
 class Way(StrEnum):
@@ -52,8 +56,13 @@ class Plan:
         return Way.DOOR if self.door else Way.OFF
 
 
-async def plan(settings: Settings) -> Plan:
-    """Return what the settings, and what listens on this machine, call for."""
+async def plan(settings: Settings, *, own_door: tuple[str, int] | None = None) -> Plan:
+    """Return what the settings, and what listens on this machine, call for.
+
+    Args:
+        settings: of the server.
+        own_door: host and port of the server's door if it is open already, which is no broker.
+    """
     messaging, address = settings.messaging, settings.door.address
     if not messaging.event_notifications_enabled:
         return Plan()
@@ -61,9 +70,9 @@ async def plan(settings: Settings) -> Plan:
         return Plan(broker=messaging.event_notification_url, door=address)
     if address is not None:
         return Plan(door=address)
-    if await _listens(_LOCAL):
+    if own_door != _LOCAL_DOOR and await _listens(_LOCAL):
         return Plan(broker=(LOCAL_BROKER_URL,))
-    return Plan(door=Address("127.0.0.1", _LOCAL.port))
+    return Plan(door=Address(*_LOCAL_DOOR))
 
 
 async def _listens(address: Address) -> bool:
@@ -80,61 +89,79 @@ async def _listens(address: Address) -> bool:
 
 
 class Notifications:
-    """The channels by AMQP, opened and closed together.
+    """The channels by AMQP, opened, changed and closed while the server runs.
 
     Args:
-        chosen: what to open.
         settings: of the server.
         storage: where journal and cursors are.
         users: who may read events at the door.
         log: where it is told which way was chosen.
     """
 
-    def __init__(
-        self, chosen: Plan, settings: Settings, *, storage: SqlStorage, users: Users, log: Any
-    ) -> None:
-        self._plan = chosen
+    def __init__(self, settings: Settings, *, storage: SqlStorage, users: Users, log: Any) -> None:
+        self._settings = settings
         self._log = log
         self._uri = settings.event_source
         self._storage = storage
         self._users = users
-        self._publisher = self._make_publisher(settings) if chosen.broker else None
-        self._door = self._make_door(settings, chosen.door) if chosen.door else None
-        self._feed = DoorFeed(storage.events, publish=self._publish, log=log)
+        self._plan = Plan()
+        self._broker: _Broker | None = None
+        self._door: _OpenDoor | None = None
 
     async def start(self) -> None:
-        """Open them.
+        """Open what the settings call for.
 
         Raises:
-            PortTaken: another process listens where the door is to.
+            ConfigurationError: the URL of the broker can't be used.
+            StartError: the door can't listen where it is to.
         """
-        if self._door:
-            await self._door.start()
-            self._feed.start()
-        if self._publisher:
-            await asyncio.to_thread(self._publisher.start)
-        else:
-            # turned on again, it starts at the head: no history is replayed
-            await asyncio.to_thread(self._storage.cursors.drop, CURSOR)
-        self._log.info("task events by AMQP", **self.status())
+        chosen = await plan(self._settings)
+        broker = self._make_broker(self._settings, chosen)
+        if chosen.door:
+            self._door = await self._open_door(_door_settings(self._settings, chosen.door))
+        await self._change_broker(broker)
+        self._plan = chosen
+        self._log.info("task events by AMQP", **self._where())
+
+    async def reload(self, settings: Settings) -> None:
+        """Let other settings take effect; what they do not concern stays as it is.
+
+        A publisher that goes on elsewhere does so from its cursor; one that is turned on starts
+        at the journal's head. A door that can't open is told in the log.
+
+        Raises:
+            ConfigurationError: the URL of the broker can't be used; nothing has changed.
+        """
+        chosen = await plan(settings, own_door=self.door_address)
+        broker = self._make_broker(settings, chosen)
+        before = self._where()
+        # who changes from the one channel to the other should find it open
+        await self._change_door(_door_settings(settings, chosen.door) if chosen.door else None)
+        if (broker and broker.settings) != (self._broker and self._broker.settings):
+            await self._change_broker(broker)
+        door = Address(*self._door.door.address) if self._door else None
+        self._plan = dataclasses.replace(chosen, door=door)
+        self._settings = settings
+        if self._where() != before:
+            self._log.info("task events by AMQP", **self._where())
 
     async def stop(self, seconds: float) -> None:
         """Tell what was written last, then close them."""
         if self._door:
-            await self._feed.drain(seconds)
-            await self._feed.stop()
-            await self._door.stop()
-        if self._publisher:
-            await asyncio.to_thread(self._publisher.stop, seconds)
+            await self._door.close(seconds)
+        if self._broker:
+            await asyncio.to_thread(self._broker.publisher.stop, seconds)
 
     def status(self) -> Mapping[str, Any]:
-        """Return which way holds, and where."""
-        status: dict[str, Any] = {"way": self._plan.way.value}
-        if self._plan.broker:
-            status["broker"] = [masked_url(url) for url in self._plan.broker]
-        if self._door:
-            host, port = self._door.address
-            status["door"] = f"{host}:{port}"
+        """Return which way holds, where, and how the broker takes it; for everybody to read."""
+        status = self._where()
+        if publisher := self.publisher_status():
+            status["publisher"] = {
+                "connected": publisher.connected,
+                "blocked": publisher.blocked,
+                "reason": publisher.reason,
+                "lag": publisher.lag,
+            }
         return status
 
     @property
@@ -144,52 +171,114 @@ class Notifications:
 
     def publisher_status(self) -> PublisherStatus | None:
         """Return how the publisher is doing; None where nothing is published to a broker."""
-        return self._publisher.status() if self._publisher else None
+        broker = self._broker
+        return broker.publisher.status() if broker else None
 
     def door_figures(self) -> Mapping[str, int] | None:
         """Return what is at the door and what happened there; None where it is closed."""
-        return self._door.figures() if self._door else None
+        door = self._door
+        return door.door.figures() if door else None
 
     @property
     def connected(self) -> bool:
         """Whether consumers are reached now."""
-        if self._publisher:
-            return self._publisher.status().connected
+        if publisher := self.publisher_status():
+            return publisher.connected
         return self._door is not None
 
     @property
     def door_address(self) -> tuple[str, int] | None:
         """Where the door listens, if it is open."""
-        return self._door.address if self._door else None
+        return self._door.door.address if self._door else None
 
     def positions(self) -> Mapping[str, int]:
         """Return how far the channels are whose cursors the database does not keep."""
-        return {"door": self._feed.position} if self._door else {}
+        door = self._door
+        return {"door": door.feed.position} if door else {}
 
-    def _make_publisher(self, settings: Settings) -> Publisher:
+    def _where(self) -> dict[str, Any]:
+        """Return which way holds, and where."""
+        where: dict[str, Any] = {"way": self._plan.way.value}
+        if self._plan.broker:
+            where["broker"] = [masked_url(url) for url in self._plan.broker]
+        if self.door_address:
+            where["door"] = "{}:{}".format(*self.door_address)
+        return where
+
+    def _make_broker(self, settings: Settings, chosen: Plan) -> _Broker | None:
+        """Return the publisher that a plan calls for, not started."""
+        if not chosen.broker:
+            return None
         messaging = settings.messaging
-        return Publisher(
-            PublisherSettings(
-                urls=";".join(self._plan.broker),
-                cacert=messaging.cacert,
-                clientcert=messaging.clientcert if messaging.auth_enabled else None,
-            ),
+        publishing = PublisherSettings(
+            urls=";".join(chosen.broker),
+            cacert=messaging.cacert,
+            clientcert=messaging.clientcert if messaging.auth_enabled else None,
+        )
+        publisher = Publisher(
+            publishing,
             source=self._storage.events,
             cursors=self._storage.cursors,
             event_source_uri=self._uri,
             log=self._log,
         )
+        return _Broker(publishing, publisher)
 
-    def _make_door(self, settings: Settings, address: Address) -> Door:
-        return Door(
-            DoorSettings(
-                host=address.host,
-                port=address.port,
-                anonymous_loopback=settings.door.anonymous is Anonymous.LOOPBACK,
-            ),
-            authenticate=self._authenticate,
+    async def _change_broker(self, wanted: _Broker | None) -> None:
+        """Publish as is wanted from now on."""
+        old, self._broker = self._broker, None
+        if old:
+            await asyncio.to_thread(old.publisher.stop, _LAST_WORDS)
+        if wanted:
+            await asyncio.to_thread(wanted.publisher.start)
+            self._broker = wanted
+            return
+        if old and (lag := old.publisher.status().lag):
+            self._log.warning(
+                "The publisher is turned off before the broker had confirmed all events: they "
+                "stay in the journal and are not sent",
+                lag=lag,
+            )
+        # turned on again, it starts at the head: no history is replayed
+        await asyncio.to_thread(self._storage.cursors.drop, CURSOR)
+
+    async def _change_door(self, wanted: DoorSettings | None) -> None:
+        """Open the door as is wanted, or close it; one that can't open is told."""
+        old = self._door
+        if wanted == (old.settings if old else None):
+            return
+        # two doors can't share a port, not even at two addresses
+        shares_port = bool(old and wanted and old.settings.port == wanted.port)
+        if old and (shares_port or not wanted):
+            self._door = None
+            await old.close(_LAST_WORDS)
+        if not wanted:
+            return
+        try:
+            self._door = await self._open_door(wanted)
+        except StartError as error:
+            self._log.error(f"The door stays as it is: {error}")
+            if old and shares_port:
+                self._door = await self._open_door(old.settings)
+        else:
+            if old and not shares_port:
+                await old.close(_LAST_WORDS)
+
+    async def _open_door(self, settings: DoorSettings) -> _OpenDoor:
+        """Open a door.
+
+        Raises:
+            StartError: it can't listen there.
+        """
+        door = Door(settings, authenticate=self._authenticate, log=self._log)
+        feed = DoorFeed(
+            self._storage.events,
+            publish=lambda event: door.publish(message_of(event, source=self._uri), event),
             log=self._log,
         )
+        await door.start()
+        feed.start()
+        return _OpenDoor(settings, door, feed)
 
     async def _authenticate(self, login: str, password: str) -> bool:
         try:
@@ -198,7 +287,32 @@ class Notifications:
             return False
         return True
 
-    def _publish(self, event: Event) -> None:
-        """Pass an event on to who stands at the door."""
-        if self._door:
-            self._door.publish(message_of(event, source=self._uri), event)
+
+class _Broker(NamedTuple):
+    """A publisher and what it was made from."""
+
+    settings: PublisherSettings
+    publisher: Publisher
+
+
+class _OpenDoor(NamedTuple):
+    """A door, what it was made from, and what carries the events to it."""
+
+    settings: DoorSettings
+    door: Door
+    feed: DoorFeed
+
+    async def close(self, seconds: float) -> None:
+        """Tell what is written by now, within *seconds*, and close it."""
+        await self.feed.drain(seconds)
+        await self.feed.stop()
+        await self.door.stop()
+
+
+def _door_settings(settings: Settings, address: Address) -> DoorSettings:
+    """Return how the door is to be opened."""
+    return DoorSettings(
+        host=address.host,
+        port=address.port,
+        anonymous_loopback=settings.door.anonymous is Anonymous.LOOPBACK,
+    )

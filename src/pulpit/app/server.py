@@ -41,8 +41,9 @@ from pulpit.app.content import content_types
 from pulpit.app.entry import clean_up, run_task
 from pulpit.app.figures import Figures, Parts
 from pulpit.app.health import Health, Phase
-from pulpit.app.logs import configure_logs
-from pulpit.app.notifications import Notifications, plan
+from pulpit.app.logs import configure_logs, set_log_level
+from pulpit.app.notifications import Notifications
+from pulpit.app.reloading import HangUp, Reloading, with_live
 from pulpit.app.task_counts import TaskCounts
 from pulpit.config import MetricsReaders, Settings
 from pulpit.content.limits import limits_of
@@ -93,28 +94,31 @@ class Ready:
     password: str | None
 
 
-def serve(settings: Settings, *, ready: Callable[[Ready], None]) -> None:
+def serve(
+    settings: Settings, *, read: Callable[[], Settings], ready: Callable[[Ready], None]
+) -> None:
     """Run the server until it is told to stop by SIGTERM or SIGINT.
+
+    SIGHUP has it read its configuration again.
 
     Args:
         settings: of the server.
+        read: reads them again, from all their sources, or raises ConfigurationError.
         ready: called once, when requests are answered.
 
     Raises:
         StartError: the server can't start; the message says what to do.
     """
     log = configure_logs(settings)
-    for key in settings.ignored:
-        log.info("setting of Pulp 2 without a use here", setting=key)
-    for note in settings.notes:
-        log.warning(note)
+    reloading = Reloading(settings, read=read, log=log)
+    signal.signal(signal.SIGHUP, lambda *_: reloading.ask())
     with (
         data_folder(settings.storage.data) as folder,
         SqlStorage(upgrade(folder)) as storage,
         contextlib.closing(_listening_socket(settings)) as listener,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
-        server = _Server(_with_port(settings, listener), storage, log)
+        server = _Server(_with_port(settings, listener), storage, log, reloading)
         runner.run(server.run(listener, ready))
 
 
@@ -164,8 +168,11 @@ class _Uvicorn(uvicorn.Server):
 class _Server:
     """All parts of the server, wired."""
 
-    def __init__(self, settings: Settings, storage: SqlStorage, log: Any) -> None:
+    def __init__(
+        self, settings: Settings, storage: SqlStorage, log: Any, reloading: Reloading
+    ) -> None:
         self._settings = settings
+        self._reloading = reloading
         self._storage = storage
         self._log = log
         self._files = FolderFileStore(settings.storage.data)
@@ -234,12 +241,10 @@ class _Server:
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
+        hang_up = HangUp(stop=self._stop.set, reload=self._reloading.ask)
+        self._loop.add_signal_handler(signal.SIGHUP, hang_up)
         notifications = Notifications(
-            await plan(self._settings),
-            self._settings,
-            storage=self._storage,
-            users=self._users,
-            log=self._log,
+            self._settings, storage=self._storage, users=self._users, log=self._log
         )
         # what is opened last is closed first, so that every channel tells what the end writes
         figures = self._make_figures(notifications)
@@ -247,7 +252,8 @@ class _Server:
             self._told(notifications),
             self._downloading(),
             self._web(listener, notifications, figures),
-            self._housekeeping(notifications, figures),
+            self._housekeeping(figures),
+            self._reloading.heeding(lambda new: self._reload(new, notifications)),
             self._working(),
         ):
             # what is there now stays: a full collection need not stop all threads for it
@@ -260,6 +266,11 @@ class _Server:
             self._log.info("stopping: tasks that run are canceled")
         if self._failure:
             raise StartError(self._failure)
+
+    async def _reload(self, new: Settings, notifications: Notifications) -> None:
+        """Let those of the new settings take effect that can."""
+        await notifications.reload(with_live(self._settings, new))
+        set_log_level(new)
 
     async def _ready(self, notifications: Notifications) -> Ready:
         """Return what the operator is told; the first user is made when it surely is told."""
@@ -420,9 +431,7 @@ class _Server:
         )
 
     @contextlib.asynccontextmanager
-    async def _housekeeping(
-        self, notifications: Notifications, figures: Figures
-    ) -> AsyncIterator[None]:
+    async def _housekeeping(self, figures: Figures) -> AsyncIterator[None]:
         """Delete what is past retention, from time to time, while the block runs."""
         keep = self._settings.events
         retention = Retention(
@@ -437,7 +446,7 @@ class _Server:
                 task_days=self._settings.data_reaping.task_status_history,
                 unconfirmed_bytes=keep.unconfirmed_size,
             ),
-            publisher_cursor=CURSOR if "broker" in notifications.status() else None,
+            publisher_cursor=CURSOR,
         )
         reaping = self._settings.data_reaping.reaper_interval * _SECONDS_A_DAY
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,8 @@ def serve(  # noqa: PLR0917 - typer makes flags of them
 ) -> None:
     """Run the server: API, published content, tasks and events in one process.
 
+    SIGHUP has it read its configuration again.
+
     Example: pulpit serve --data ./data --events
     """
     # here, so that the other commands need not wait for the server's libraries; first the fork
@@ -62,4 +65,5 @@ def serve(  # noqa: PLR0917 - typer makes flags of them
             typer.echo("AMQP door: {}:{}".format(*told.door))
         typer.echo(f"Pulpit is ready at {told.url}/")
 
-    run(load(config, overrides=overrides), ready=ready)
+    read = partial(load, config, overrides=overrides)
+    run(read(), read=read, ready=ready)
