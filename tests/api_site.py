@@ -36,6 +36,7 @@ from pulpit.domain.repositories import Distributor, Importer, Publication, Repos
 from pulpit.domain.tasks import Task
 from pulpit.errors import NoFeed, PulpitError
 from pulpit.events.asyncapi import Servers
+from pulpit.events.fanout import Fanout
 from pulpit.ports import Clock, TaskContext, Transaction
 from pulpit.services.content import Content
 from pulpit.services.distributors import Distributors
@@ -181,7 +182,7 @@ class Site:
         self.types = Registry(importers=[QuietImporter()], distributors=[QuietDistributor()])
         self.users = Users(self.storage, clock=self.clock, hasher=QUICK_HASHER)
         self.users.ensure_first(*AUTH)
-        self.streams = events_api.Streams()
+        self.fanout = Fanout(self.storage.events)
         self.gate = Gate(self.users, log=self.log)
         self.status: dict[str, Any] = {"api_version": "2"}
         self.servers = Servers(source=EVENT_SOURCE_URI, door="site:5672")
@@ -228,7 +229,7 @@ class Site:
             *importers_api.routes(self.gate, importers),
             *distributors_api.routes(self.gate, distributors),
             *events_api.routes(
-                self.gate, self.storage.events, self.streams, event_source_uri=EVENT_SOURCE_URI
+                self.gate, self.storage.events, self.fanout, event_source_uri=EVENT_SOURCE_URI
             ),
             *snapshot_api.routes(self.gate, Snapshots(self.storage)),
             *schemas_api.routes(self.gate, lambda: self.servers),

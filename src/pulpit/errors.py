@@ -298,6 +298,11 @@ class EventsGone(RequestError):
         )
         self.since, self.oldest, self.head = since, oldest, head
 
+    @property
+    def resume(self) -> int:
+        """The number after which reading can go on."""
+        return self.head if self.since > self.head else self.oldest - 1
+
 
 class ContentError(PulpitError):
     """The content is not what it says it is."""

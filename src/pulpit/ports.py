@@ -160,8 +160,13 @@ class JournalStore(Protocol):
 class EventSource(Protocol):
     """Reading the journal; what every channel is fed from."""
 
-    def read(self, after: int, limit: int) -> Sequence[Event]:
-        """Return the next events after number *after*, in order, at most *limit*.
+    def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Sequence[Event]:
+        """Return the next events after number *after*, in order.
+
+        Args:
+            after: the number to go on from.
+            limit: how many events at the most.
+            most_bytes: the event whose body brings the bytes of all to so many is the last one.
 
         Raises:
             EventsGone: status changes after *after* are past retention, or it is ahead of the head.

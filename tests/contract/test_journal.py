@@ -70,6 +70,18 @@ def test_a_transaction_sees_its_own_head(database: Database) -> None:
         assert transaction.journal.head() == 4
 
 
+@pytest.mark.parametrize(
+    ("most_bytes", "expected"), [(0, 1), (1, 1), (10, 1), (11, 2), (20, 2), (21, 3), (10_000, 40)]
+)
+def test_a_read_may_be_bounded_by_bytes(database: Database, most_bytes: int, expected: int) -> None:
+    """The event that brings the bodies to the bound is the last one; there is always one."""
+    append(database, *[new_event(body=b'"12345678"')] * 40)
+    assert len(database.events.read(0, 1_000, most_bytes=most_bytes)) == expected
+    assert _numbers(database.events.read(38, 1_000, most_bytes=most_bytes))[0] == 39
+    assert len(database.events.read(0, 2, most_bytes=most_bytes)) == min(2, expected)
+    assert database.events.read(40, 1_000, most_bytes=most_bytes) == []
+
+
 def test_nothing_written_is_nothing(database: Database) -> None:
     """Writing no events gives no numbers; an empty journal reads as empty."""
     assert append(database) == []

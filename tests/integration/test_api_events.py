@@ -14,10 +14,11 @@ import httpx
 import pytest
 import uvicorn
 
-from pulpit.api.events import EVENTS, Streams, routes
+from pulpit.api.events import EVENTS, routes
 from pulpit.api.server import web_application
 from pulpit.domain.events import Event, EventKind, NewEvent
 from pulpit.domain.tasks import TaskState
+from pulpit.events.fanout import Fanout
 from pulpit.ports import EventSource
 from tests.api_site import AUTH, EVENT_SOURCE_URI, Site, assert_error
 
@@ -35,9 +36,9 @@ class _Source:
         self.subscribers = 0
         self.nobody = asyncio.Event()
 
-    def read(self, after: int, limit: int) -> Sequence[Event]:
+    def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Sequence[Event]:
         self.reads += 1
-        return self._source.read(after, limit)
+        return self._source.read(after, limit, most_bytes=most_bytes)
 
     def head(self) -> int:
         return self._source.head()
@@ -67,7 +68,7 @@ class _Server:
 
     client: httpx.AsyncClient
     source: _Source
-    streams: Streams
+    fanout: Fanout
     address: tuple[str, int]
     server: uvicorn.Server
     running: asyncio.Task[None]
@@ -76,9 +77,10 @@ class _Server:
 @contextlib.asynccontextmanager
 async def _serving(site: Site, *, heartbeat: float = 15.0) -> AsyncIterator[_Server]:
     """Serve the event stream of the site's journal."""
-    source, streams = _Source(site.storage.events), Streams()
+    source = _Source(site.storage.events)
+    fanout = Fanout(source)
     app = web_application(
-        routes(site.gate, source, streams, event_source_uri=EVENT_SOURCE_URI, heartbeat=heartbeat)
+        routes(site.gate, source, fanout, event_source_uri=EVENT_SOURCE_URI, heartbeat=heartbeat)
     )
     config = uvicorn.Config(app, log_config=None, lifespan="off", http="httptools")
     server = uvicorn.Server(config)
@@ -90,8 +92,8 @@ async def _serving(site: Site, *, heartbeat: float = 15.0) -> AsyncIterator[_Ser
         url = f"http://127.0.0.1:{address[1]}"
         client = httpx.AsyncClient(base_url=url, auth=AUTH, timeout=_PATIENCE, trust_env=False)
         async with client:
-            yield _Server(client, source, streams, address, server, running)
-        streams.close()
+            yield _Server(client, source, fanout, address, server, running)
+        fanout.close()
         server.should_exit = True
         await asyncio.wait_for(running, _PATIENCE)
 
@@ -152,20 +154,22 @@ async def _next(frames: AsyncIterator[_Frame], count: int) -> list[_Frame]:
     return found
 
 
-def _events(site: Site, *kinds: str, task: str, body: bytes, tag: str) -> list[NewEvent]:
+def _events(
+    site: Site, *kinds: str, task: str, body: bytes, tag: str, revision: int
+) -> list[NewEvent]:
     """Return events, of a state or ``progress``."""
     return [
         NewEvent(
             kind=EventKind.PROGRESS if kind == "progress" else EventKind.STATUS,
             type=f"pulpit.task.{'progress' if kind == 'progress' else 'status'}.v1",
             task_id=task,
-            revision=revision,
+            revision=number,
             state=TaskState.RUNNING if kind == "progress" else TaskState(kind),
             tags=(tag, "pulp:repository:zoo") if tag == "zoo" else (tag,),
             time=site.clock(),
             body=body,
         )
-        for revision, kind in enumerate(kinds, 1)
+        for number, kind in enumerate(kinds, revision)
     ]
 
 
@@ -175,11 +179,13 @@ def _write(
     task: str = "t",
     body: bytes = b"{}",
     tag: str = "a",
+    revision: int = 1,
     keep: int | None = None,
 ) -> int:
     """Write events in one transaction, which may leave few status rows; return the last number."""
     with site.storage.write() as transaction:
-        numbers = transaction.journal.append(_events(site, *kinds, task=task, body=body, tag=tag))
+        events = _events(site, *kinds, task=task, body=body, tag=tag, revision=revision)
+        numbers = transaction.journal.append(events)
         if keep is not None:
             transaction.journal.compact(
                 now=site.clock(),
@@ -421,41 +427,72 @@ def test_what_others_want_makes_no_noise(site: Site) -> None:
     asyncio.run(run())
 
 
-def test_a_slow_reader_holds_a_number_only(site: Site) -> None:
-    """Who does not read costs the server at most a batch, and misses nothing later."""
-    count, body = 6_000, b'"' + b"x" * 8_000 + b'"'
+def _attach(server: _Server, query: str, receive_bytes: int) -> socket.socket:
+    """Return a connection that asks for the stream and has read nothing yet."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    connection.settimeout(_PATIENCE)
+    connection.connect(server.address)
+    credentials = httpx.BasicAuth(*AUTH)._auth_header
+    connection.sendall(
+        f"GET {EVENTS}{query} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
+        f"Authorization: {credentials}\r\n\r\n".encode()
+    )
+    return connection
+
+
+def _receive_events(connection: socket.socket, last: int) -> list[dict[str, Any]]:
+    """Return the CloudEvents that a connection brings, up to the one of a number."""
+    found: list[dict[str, Any]] = []
+    rest = b""
+    while not found or int(found[-1]["sequence"]) < last:
+        *lines, rest = (rest + connection.recv(1 << 20)).split(b"\n")
+        data = [line.removeprefix(b"data: ") for line in lines if line.startswith(b"data: ")]
+        found += map(json.loads, data)
+    return found
+
+
+def _assert_contiguous(found: list[dict[str, Any]]) -> None:
+    """Check that the events of each task stand for all of its revisions, in order."""
+    revisions: dict[str, int] = {}
+    for event in found:
+        assert event["pulpitprevious"] == revisions.get(event["subject"], 0), event
+        assert event["pulpitfolded"] == event["pulpitrevision"] - event["pulpitprevious"] - 1
+        revisions[event["subject"]] = event["pulpitrevision"]
+
+
+def test_a_slow_reader_is_folded_and_never_cut_off(site: Site) -> None:
+    """Who does not read costs the server a part at most, and later gets every status."""
+    rounds, body = 60, b'"' + b"x" * 2_000 + b'"'
 
     async def run() -> None:
         async with _serving(site) as server:
-            with socket.socket() as slow:
-                slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
-                slow.connect(server.address)
-                credentials = httpx.BasicAuth(*AUTH)._auth_header
-                slow.sendall(
-                    f"GET {EVENTS}?since=0 HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
-                    f"Authorization: {credentials}\r\n\r\n".encode()
-                )
-                for _ in range(12):
-                    await asyncio.to_thread(_write, site, *["progress"] * 500, body=body)
-                async with _reading(server, "?since=0") as frames:
-                    assert (await _next(frames, count))[-1].id == count
-                # the other one alone needs 12 batches
-                assert server.source.reads < 12 + 6
-                received = await asyncio.to_thread(_receive, slow, b"id: %d\n" % count)
-                numbers = [int(line) for line in received.split(b"\nid: ")[1:]]
-                assert numbers == list(range(1, count + 1))
+            with _attach(server, "?since=0&format=cloudevents", 1 << 14) as slow:
+                for number in range(rounds):
+                    for task in "tu":
+                        await asyncio.to_thread(
+                            _write,
+                            site,
+                            *["progress"] * 49,
+                            "running",
+                            task=task,
+                            body=body,
+                            revision=1 + 50 * number,
+                        )
+                last = site.storage.events.head()
+                async with _reading(server, f"?since={last - 1}") as frames:
+                    assert (await _next(frames, 1))[0].id == last
+                assert server.fanout.figures()["readers"] == 2
+                found = await asyncio.to_thread(_receive_events, slow, last)
+        numbers = [int(event["sequence"]) for event in found]
+        assert numbers == sorted(set(numbers))
+        _assert_contiguous(found)
+        status = [event for event in found if event["pulpitkind"] == "status"]
+        assert len(status) == 2 * rounds
+        assert len(found) < last / 4
+        assert sum(event["pulpitfolded"] for event in found) == last - len(found)
 
     asyncio.run(run())
-
-
-def _receive(connection: socket.socket, last: bytes) -> bytes:
-    """Return the ids that a connection brings, up to a last one."""
-    connection.settimeout(_PATIENCE)
-    kept, rest = [b""], b""
-    while not kept[-1].startswith(last.strip()):
-        *lines, rest = (rest + connection.recv(1 << 20)).split(b"\n")
-        kept += [line for line in lines if line.startswith(b"id: ")]
-    return b"\n".join(kept)
 
 
 def test_a_reader_that_goes_away_leaves_nothing(site: Site) -> None:
@@ -466,9 +503,9 @@ def test_a_reader_that_goes_away_leaves_nothing(site: Site) -> None:
             async with _reading(server) as frames:
                 _write(site, "waiting")
                 await _next(frames, 1)
-                assert server.source.subscribers == server.streams.readers == 1
+                assert server.source.subscribers == server.fanout.figures()["readers"] == 1
             await asyncio.wait_for(server.source.nobody.wait(), _PATIENCE)
-            assert server.streams.readers == 0
+            assert server.fanout.figures()["readers"] == 0
             server.source.nobody.clear()
             async with _reading(server, "?since=0"):
                 # it goes while there is more than the connection can take
@@ -476,7 +513,7 @@ def test_a_reader_that_goes_away_leaves_nothing(site: Site) -> None:
                     _write, site, *["progress"] * 500, body=b'"' + b"x" * 20_000 + b'"'
                 )
             await asyncio.wait_for(server.source.nobody.wait(), _PATIENCE)
-            assert server.streams.readers == 0
+            assert server.fanout.figures()["readers"] == 0
 
     asyncio.run(run())
 
@@ -487,14 +524,14 @@ def test_streams_end_when_the_server_stops(site: Site) -> None:
     async def run() -> None:
         async with _serving(site) as server:
             async with _reading(server) as one, _reading(server, "?task=none") as two:
-                server.streams.close()
+                server.fanout.close()
                 for frames in (one, two):
                     async with asyncio.timeout(_PATIENCE):
                         assert [frame async for frame in frames] == []
             # a reader that comes now is sent home at once
             answer = await server.client.get(EVENTS, headers=_SSE)
             assert answer.status_code == 200
-            assert server.source.subscribers == server.streams.readers == 0
+            assert server.source.subscribers == server.fanout.figures()["readers"] == 0
 
     asyncio.run(run())
 
@@ -506,7 +543,7 @@ def test_what_was_written_last_is_still_told(site: Site) -> None:
         async with _serving(site) as server, _reading(server) as frames:
             _write(site, "canceled")
             _write(site, "canceled", task="u")
-            server.streams.close()
+            server.fanout.close()
             async with asyncio.timeout(_PATIENCE):
                 found = [frame.id async for frame in frames if frame.comment is None]
             assert found == [1, 2]

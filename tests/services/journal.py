@@ -67,7 +67,7 @@ class MemoryJournal:
             self._events = [event for event in self._events if event.sequence > up_to]
             self._floor = up_to
 
-    def read(self, after: int, limit: int) -> Sequence[Event]:
+    def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Sequence[Event]:
         with self._changed:
             self.reads.append((after, limit))
             if after < self._floor or after > self.head():

@@ -10,12 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pulpit.domain.events import Event, EventKind, NewEvent
 from pulpit.errors import EventsGone
-from pulpit.events.live import DoorFeed, SharedReads, follow
+from pulpit.events.live import DoorFeed, follow
 from pulpit.testing import MemoryStorage, RecordingSink
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -40,8 +38,8 @@ class _WrittenMeanwhile:
         self._storage = storage
         self._reads = 0
 
-    def read(self, after: int, limit: int) -> Sequence[Event]:
-        found = self._storage.events.read(after, limit)
+    def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Sequence[Event]:
+        found = self._storage.events.read(after, limit, most_bytes=most_bytes)
         self._reads += 1
         if self._reads == 1:
             _write(self._storage, 1)
@@ -111,108 +109,6 @@ def test_no_event_slips_between_reading_and_waiting() -> None:
         source = _WrittenMeanwhile(storage)
         async with aclosing(follow(source, 0)) as batches:
             assert [event.sequence for event in await anext(batches)] == [1]
-
-    _run(act)
-
-
-class _Counted:
-    """A journal that counts how often it is read."""
-
-    def __init__(self, storage: MemoryStorage) -> None:
-        self._storage = storage
-        self.reads = 0
-
-    def read(self, after: int, limit: int) -> Sequence[Event]:
-        self.reads += 1
-        return self._storage.events.read(after, limit)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage.events, name)
-
-
-def test_readers_at_the_head_share_their_reads() -> None:
-    """Each commit is read about once, however many listen, and everybody hears all."""
-    storage = MemoryStorage()
-    source = _Counted(storage)
-
-    async def listen(shared: SharedReads, ready: Callable[[], None]) -> list[int]:
-        numbers: list[int] = []
-        batches = follow(source, 0, idle=0.001, read=shared.read)
-        async with aclosing(batches):
-            async for events in batches:
-                ready()
-                numbers += [event.sequence for event in events]
-                if len(numbers) == 40:
-                    break
-        return numbers
-
-    async def act() -> None:
-        shared, ready = SharedReads(source), asyncio.Semaphore(0)
-        listeners = [asyncio.ensure_future(listen(shared, ready.release)) for _ in range(30)]
-        for _ in listeners:
-            await ready.acquire()
-        for _ in range(40):
-            await asyncio.to_thread(_write, storage, 1)
-        for listener in listeners:
-            assert await listener == list(range(1, 41))
-        assert source.reads <= 40
-
-    _run(act)
-
-
-_STEPS = st.lists(
-    st.tuples(st.just("write"), st.integers(1, 4)) | st.tuples(st.just("read"), st.integers(0, 45)),
-    max_size=30,
-)
-
-
-@settings(deadline=None)
-@given(steps=_STEPS, limit=st.integers(1, 6), kept=st.integers(1, 8), kept_bytes=st.integers(0, 12))
-def test_shared_reads_are_those_of_the_journal(
-    steps: list[tuple[str, int]], limit: int, kept: int, kept_bytes: int
-) -> None:
-    """Whatever is kept, a read brings the same events, or a part of them, or the same error."""
-    storage = MemoryStorage()
-
-    async def act() -> None:
-        shared = SharedReads(storage.events, kept=kept, kept_bytes=kept_bytes)
-        for step, number in steps:
-            if step == "write":
-                _write(storage, number)
-            else:
-                await _compare(storage, shared, number, limit)
-
-    _run(act)
-
-
-async def _compare(storage: MemoryStorage, shared: SharedReads, after: int, limit: int) -> None:
-    """Read both ways and compare."""
-    try:
-        expected = storage.events.read(after, limit)
-    except EventsGone:
-        with pytest.raises(EventsGone):
-            await shared.read(after, limit)
-        return
-    found = await shared.read(after, limit)
-    assert list(found) == list(expected[: len(found)])
-    assert bool(found) == bool(expected)
-    assert len(shared._events) <= shared._most
-    assert shared._bytes == sum(len(event.body) for event in shared._events)
-
-
-def test_silence_yields_nothing_now_and_then() -> None:
-    """With an idle time an empty batch comes, and events come all the same."""
-    storage = MemoryStorage()
-
-    async def act() -> None:
-        async with aclosing(follow(storage.events, 0, idle=0.01)) as batches:
-            assert await anext(batches) == []
-            assert await anext(batches) == []
-            _write(storage, 1)
-            found: list[Event] = []
-            while not found:
-                found += await anext(batches)
-            assert [event.sequence for event in found] == [1]
 
     _run(act)
 

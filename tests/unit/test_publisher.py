@@ -218,11 +218,11 @@ def test_an_error_of_the_journal_does_not_end_it() -> None:
 
         failures = 2
 
-        def read(self, after: int, limit: int) -> Any:
+        def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Any:
             if self.failures:
                 self.failures -= 1
                 raise OSError("database is locked")
-            return super().read(after, limit)
+            return super().read(after, limit, most_bytes=most_bytes)
 
     broker, journal = FakeBroker(), Failing([make_event(1)])
     with _running(broker, journal, MemoryCursors(amqp_publisher=0)) as (_, logged):

@@ -7,18 +7,16 @@ them. A number that is past retention is told, never passed over.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import anyio
 import msgspec
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from pulpit.api.queries import accepted_types, limit, members, number, single, tags
 from pulpit.api.web import Call, Gate, error_response, json_response
@@ -27,15 +25,13 @@ from pulpit.domain.events import Event, EventKind
 from pulpit.domain.tasks import TaskState
 from pulpit.errors import EventsGone, InvalidValue, PulpitError
 from pulpit.events.cloudevents import structured
-from pulpit.events.live import SharedReads, follow
+from pulpit.events.fanout import Fanout, Reader
 from pulpit.ports import EventSource
 
-__all__ = ["EVENTS", "EventFilter", "Streams", "routes"]
+__all__ = ["EVENTS", "EventFilter", "EventStream", "routes"]
 
 EVENTS = "/pulpit/v1/events/"
 _HEARTBEAT = b": alive\n\n"
-#: Batches that a reader still gets when the server stops, and seconds to wait for each.
-_LAST_WORDS, _LAST_WAIT = 5, 0.2
 #: Events on one page, at the most and unless asked for otherwise.
 _PAGE_MOST, _PAGE = 1_000, 100
 #: Events looked at for one page, so that a filter that nothing passes ends; and those at once.
@@ -45,8 +41,6 @@ _CLOUDEVENTS = frozenset({"application/cloudevents+json", "application/cloudeven
 
 #: Returns the bytes of one event, as its format wants.
 _Encode = Callable[[Event], bytes]
-#: Yields batches of the events after a number, without end.
-_BatchesAfter = Callable[[int], AsyncGenerator[Sequence[Event], None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +69,9 @@ class EventFilter:
             types=frozenset(query.getlist("type")),
         )
 
+    def __bool__(self) -> bool:
+        return bool(self.task_ids or self.tags or self.kinds or self.states or self.types)
+
     def passes(self, event: Event) -> bool:
         """Tell whether the event is wanted."""
         return (
@@ -98,53 +95,59 @@ def _is_cloudevents(request: Request) -> bool:
     return wanted is not None or not _CLOUDEVENTS.isdisjoint(accepted_types(request))
 
 
-class Streams:
-    """Ends all streams when the server stops, so that it need not wait for their readers."""
+class EventStream(Response):
+    """Server-sent events as long as both sides are there.
 
-    def __init__(self) -> None:
-        self._closing = asyncio.Event()
-        self.readers = 0
+    Args:
+        attach: returns its reader, once it begins.
+    """
 
-    def close(self) -> None:
-        """End all streams."""
-        self._closing.set()
+    media_type = "text/event-stream"
 
-    def figures(self) -> dict[str, int]:
-        """Return counts: what is there now, and what happened since the start."""
-        return {"readers": self.readers, "sent": 0, "folded": 0, "stale": 0, "dead": 0}
+    def __init__(self, attach: Callable[[], Reader]) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._attach = attach
 
-    async def until_closed(self, parts: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
-        """Yield the parts until the server stops, or the reader goes away."""
-        self.readers += 1
-        closing = asyncio.create_task(self._closing.wait())
-        coming: asyncio.Future[bytes] | None = None
-        last_words = 0
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
+        await send(
+            {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        )
+        reader = self._attach()
+        leaving = asyncio.create_task(_disconnected(receive))
+        leaving.add_done_callback(lambda _: reader.leave())
         try:
-            while last_words < _LAST_WORDS:
-                coming = asyncio.ensure_future(anext(parts))
-                await asyncio.wait({coming, closing}, return_when=asyncio.FIRST_COMPLETED)
-                if self._closing.is_set():
-                    # the ends of the tasks that ran, say
-                    last_words += 1
-                    await asyncio.wait({coming}, timeout=_LAST_WAIT)
-                if not coming.done():
-                    return
-                yield coming.result()
+            # the answer's head goes out at once, so that the client knows that it is connected
+            part: bytes | None = _HEARTBEAT
+            while part is not None:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+                part = await _next(reader)
+            await send({"type": "http.response.body", "body": b""})
         finally:
-            self.readers -= 1
-            closing.cancel()
-            # the journal must not wake for ever who is gone, whatever has ended this
-            with anyio.CancelScope(shield=True):
-                if coming and not coming.done():
-                    coming.cancel()
-                    await asyncio.wait({coming})
-                await parts.aclose()
+            reader.leave()
+            leaving.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Wait until the client is gone; what it may still send is nothing to anybody."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _next(reader: Reader) -> bytes | None:
+    """Return what is to be sent next; None at the end."""
+    try:
+        part = await reader.next()
+    except EventsGone as gone:
+        reader.skip(gone)
+        return _stale(gone)
+    return _HEARTBEAT if part == b"" else part
 
 
 def routes(
     gate: Gate,
     source: EventSource,
-    streams: Streams,
+    fanout: Fanout,
     *,
     event_source_uri: str,
     heartbeat: float = 15.0,
@@ -154,14 +157,16 @@ def routes(
     Args:
         gate: lets users in.
         source: the journal.
-        streams: ends the streams at the end of the server.
+        fanout: feeds the streams.
         event_source_uri: of this server, CloudEvents' ``source``.
         heartbeat: seconds without events after which a sign of life is sent.
     """
-    shared = SharedReads(source)
 
     def cloudevent(event: Event) -> bytes:
         return msgspec.json.encode(structured(event, source=event_source_uri))
+
+    def cloudevent_frame(event: Event) -> bytes:
+        return _frame(event, cloudevent(event))
 
     def page(call: Call) -> Response:
         query = call.request.query_params
@@ -184,17 +189,18 @@ def routes(
             since = number(single(query, "since"), "since")
             after = resumed if resumed is not None else since
             wanted = EventFilter.of(query)
-            encode = cloudevent if _is_cloudevents(request) else _body
+            encode = cloudevent_frame if _is_cloudevents(request) else _plain_frame
         except PulpitError as error:
             return error_response(request, error)
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         if request.method == "HEAD":
-            return Response(headers=headers, media_type="text/event-stream")
-        batches = partial(follow, source, idle=heartbeat, read=shared.read)
-        begin = source.head() if after is None else after
-        parts = _frames(batches, begin, wanted, heartbeat, encode)
-        return StreamingResponse(
-            streams.until_closed(parts), headers=headers, media_type="text/event-stream"
+            return Response(headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
+        return EventStream(
+            lambda: fanout.attach(
+                source.head() if after is None else after,
+                encode=encode,
+                wanted=wanted.passes if wanted else None,
+                heartbeat=heartbeat,
+            )
         )
 
     return [Route(EVENTS, endpoint, methods=["GET"])]
@@ -220,11 +226,6 @@ def _page(
     return {"events": found, "next": after}
 
 
-def _body(event: Event) -> bytes:
-    """Return the event as it stands in a stream."""
-    return event.body
-
-
 def _document(event: Event) -> bytes:
     """Return the event as it stands on a page."""
     document = {
@@ -243,32 +244,9 @@ def _document(event: Event) -> bytes:
     return msgspec.json.encode(document)
 
 
-async def _frames(
-    batches_after: _BatchesAfter,
-    after: int,
-    wanted: EventFilter,
-    heartbeat: float,
-    encode: _Encode,
-) -> AsyncGenerator[bytes, None]:
-    """Yield server-sent events without end."""
-    loop = asyncio.get_running_loop()
-    # the answer's head goes out at once, so that the client knows that it is connected
-    yield _HEARTBEAT
-    told = loop.time()
-    while True:
-        try:
-            async with aclosing(batches_after(after)) as batches:
-                async for events in batches:
-                    frames = [
-                        _frame(event, encode(event)) for event in events if wanted.passes(event)
-                    ]
-                    # what others want is no sign of life for this reader
-                    if frames or loop.time() - told >= heartbeat:
-                        yield b"".join(frames) or _HEARTBEAT
-                        told = loop.time()
-        except EventsGone as gone:
-            yield _stale(gone)
-            after = gone.head if gone.since > gone.head else gone.oldest - 1
+def _plain_frame(event: Event) -> bytes:
+    """Return an event in a stream whose data is the body alone."""
+    return _frame(event, event.body)
 
 
 def _frame(event: Event, data: bytes) -> bytes:

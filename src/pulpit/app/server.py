@@ -54,6 +54,7 @@ from pulpit.engine.embedded import EmbeddedEngine
 from pulpit.errors import PortTaken, StartError
 from pulpit.events.amqp import CURSOR
 from pulpit.events.asyncapi import Servers
+from pulpit.events.fanout import Fanout
 from pulpit.services.content import Content
 from pulpit.services.distributors import Distributors
 from pulpit.services.importers import Importers
@@ -199,7 +200,7 @@ class _Server:
             owner=str(uuid4()),
             concurrency=settings.feeds.concurrency,
         )
-        self._streams = events_api.Streams()
+        self._fanout = Fanout(storage.events)
         self._stop = asyncio.Event()
         self._failure: str | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -312,7 +313,7 @@ class _Server:
             yield
         finally:
             await asyncio.to_thread(self._engine.stop)
-            self._streams.close()
+            self._fanout.close()
             # answers that wait for a download would hold up the web server's end
             await self._on_demand.close()
 
@@ -353,7 +354,7 @@ class _Server:
             folder=self._settings.storage.data,
             engine=self._engine.figures,
             notifications=lambda: notifications,
-            streams=self._streams.figures,
+            streams=self._fanout.figures,
             housekeeping_failures=self._housekeeping_failures,
         )
         return Figures(parts, tasks=self._task_counts)
@@ -395,7 +396,7 @@ class _Server:
                 *events_api.routes(
                     gate,
                     storage.events,
-                    self._streams,
+                    self._fanout,
                     event_source_uri=self._settings.event_source,
                 ),
                 *snapshot_api.routes(gate, Snapshots(storage)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from sqlalchemy import (
     Connection,
+    CursorResult,
     Engine,
     Select,
     bindparam,
@@ -37,6 +38,8 @@ __all__ = ["JournalSignal", "SqlCursorStore", "SqlJournal", "SqlJournalStore"]
 _FLOOR = "journal.floor"
 #: Setting that holds the journal's own name, which makes event ids unique.
 _JOURNAL_ID = "journal.id"
+#: Rows fetched at once where bytes are counted.
+_ROWS = 16
 #: The newest row, which retention leaves alone, so that the head never seems to go back.
 _NEWEST = select(func.max(journal.c.sequence)).scalar_subquery()
 #: These must read as the conditions of the partial indexes do, or no index is used.
@@ -297,10 +300,10 @@ class SqlJournal:
         with self._engine.begin() as connection:
             return int(_setting(connection, _FLOOR) or 0)
 
-    def read(self, after: int, limit: int) -> Sequence[Event]:
+    def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Sequence[Event]:
         with self._engine.begin() as connection:
-            rows = connection.execute(_NEXT, {"after": after, "most": limit}).all()
-            events = self._events(rows)
+            rows = connection.execute(_NEXT, {"after": after, "most": limit})
+            events = self._events(rows if most_bytes is None else _bounded(rows, most_bytes))
             # where no number is left out nothing is missed
             if not events or events[-1].sequence != after + len(events):
                 floor = int(_setting(connection, _FLOOR) or 0)
@@ -374,6 +377,18 @@ class SqlCursorStore:
     def drop(self, name: str) -> None:
         with self._storage.write() as transaction:
             transaction.connection.execute(delete(cursors).where(cursors.c.name == name))
+
+
+def _bounded(rows: CursorResult[Any], most_bytes: int) -> Iterator[Sequence[Any]]:
+    """Yield rows until their bodies have so many bytes."""
+    size = 0
+    # few at a time, so that what is too much is not read
+    for row in rows.yield_per(_ROWS):
+        yield row
+        size += len(row[-1])
+        if size >= most_bytes:
+            break
+    rows.close()
 
 
 def _newest(connection: Connection) -> int:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Protocol
 
 from pulpit.domain.events import Event, EventKind, NewEvent
@@ -134,11 +135,15 @@ class MemoryJournal:
         self._closed = False
         self._wakes: dict[object, Callable[[], None]] = {}
 
-    def read(self, after: int, limit: int) -> Sequence[Event]:
+    def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Sequence[Event]:
         state = self._state()
         if after < state.floor or after > state.last_event:
             raise EventsGone(since=after, oldest=state.floor + 1, head=state.last_event)
-        return [event for event in state.journal.values() if event.sequence > after][:limit]
+        events = [event for event in state.journal.values() if event.sequence > after][:limit]
+        if most_bytes is not None:
+            sizes = accumulate(len(event.body) for event in events)
+            events = events[: 1 + sum(1 for size in sizes if size < most_bytes)]
+        return events
 
     def head(self) -> int:
         return self._state().last_event
