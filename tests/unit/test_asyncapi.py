@@ -16,6 +16,7 @@ from pulpit.domain.events import EventKind
 from pulpit.events.asyncapi import Servers, asyncapi
 from pulpit.events.message import EXCHANGE, message_of
 from pulpit.events.schemas import BODIES
+from tests.schemas import assert_valid
 from tests.services import missing
 from tests.services.journal import make_event
 
@@ -144,6 +145,17 @@ def test_every_type_of_event_is_told_on_every_channel() -> None:
     for name in BODIES:
         assert f"amqp.{name}" in channels["taskEvents"]["messages"]
         assert f"sse.{name}" in channels["eventStream"]["messages"]
+
+
+def test_examples_are_valid() -> None:
+    """Each is an event of its type, headers and body, and the document says it word for word."""
+    for name in BODIES:
+        message = asyncapi(_SERVERS)["components"]["messages"][f"amqp.{name}"]
+        (sample,) = message["examples"]
+        assert_valid(name, sample["payload"])
+        assert_valid("pulpit.amqp.headers.v1", sample["headers"])
+        assert sample["headers"]["cloudEvents:type"] == name
+        assert sample["headers"]["cloudEvents:source"] == _SERVERS.source
 
 
 def test_the_contract_is_versioned() -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from pulpit.domain.events import TASK_EVENT_TYPES, EventKind
-from pulpit.domain.tasks import TaskState
 from pulpit.events.documents import (
     AmqpHeaders,
     CloudEvent,
@@ -17,7 +18,9 @@ from pulpit.events.documents import (
     Snapshot,
     Stale,
 )
-from pulpit.events.message import EXCHANGE, Message
+from pulpit.events.examples import example
+from pulpit.events.message import EXCHANGE, Message, message_of
+from pulpit.events.queries import EVENTS_QUERY, PAGE_QUERY, SNAPSHOT_QUERY
 from pulpit.events.schemas import BODIES, components
 
 __all__ = ["CONTRACT_VERSION", "Servers", "asyncapi"]
@@ -32,60 +35,6 @@ _DESCRIPTION = """\
 Every change of every task, from one ordered journal. What a consumer may rely on, and what it has
 to do, stands in the consumer's contract of the documentation. Consumers ignore fields, headers and
 types of events that they do not know."""
-
-_LIST = {"type": "array", "items": {"type": "string"}}
-#: What both the stream and the pages can be asked for.
-_FILTERS: Mapping[str, Any] = {
-    "task": _LIST | {"description": "UUIDs of tasks; events of any of them."},
-    "tag": _LIST | {"description": "Tags that tasks must have; all of them."},
-    "repository": {"type": "string", "description": "Id of the repository that tasks work on."},
-    "kind": {
-        "type": "array",
-        "items": {"type": "string", "enum": [kind.value for kind in EventKind]},
-        "description": "Kinds of events; any of them.",
-    },
-    "state": {
-        "type": "array",
-        "items": {"type": "string", "enum": [state.value for state in TaskState]},
-        "description": "States after the event; any of them.",
-    },
-    "type": _LIST | {"description": "Types of events; any of them."},
-}
-_EVENTS_QUERY: Mapping[str, Any] = {
-    **_FILTERS,
-    "since": {
-        "type": "integer",
-        "minimum": 0,
-        "description": "Events after this number; without it, from now on.",
-    },
-    "format": {
-        "type": "string",
-        "enum": ["cloudevents"],
-        "description": "Each event as structured CloudEvents JSON.",
-    },
-}
-_PAGE_QUERY: Mapping[str, Any] = {
-    **_EVENTS_QUERY,
-    "limit": {
-        "type": "integer",
-        "minimum": 1,
-        "default": 100,
-        "description": "Events on the page; at most 1,000 are told.",
-    },
-}
-_SNAPSHOT_QUERY: Mapping[str, Any] = {
-    **{name: _FILTERS[name] for name in ("task", "tag", "repository", "state")},
-    "limit": {
-        "type": "integer",
-        "minimum": 1,
-        "default": 1000,
-        "description": "Tasks on the page; at most 1,000 are told, and fewer when they are large.",
-    },
-    "page": {
-        "type": "string",
-        "description": "What the page before gave as next, with the same filters.",
-    },
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +79,7 @@ def asyncapi(servers: Servers) -> dict[str, Any]:
         },
         "components": {
             "schemas": components(),
-            "messages": _messages(),
+            "messages": _messages(servers.source),
             "securitySchemes": {
                 "basic": {"type": "http", "scheme": "basic"},
                 "plain": {"type": "plain", "description": "SASL PLAIN."},
@@ -248,9 +197,9 @@ def _operations() -> dict[str, Any]:
     """Return what the server does on each channel, seen from the server."""
     return {
         "publishTaskEvents": {"action": "send", "channel": {"$ref": "#/channels/taskEvents"}},
-        "streamEvents": _get("eventStream", _EVENTS_QUERY),
-        "answerEvents": _get("eventPages", _PAGE_QUERY),
-        "answerSnapshot": _get("snapshot", _SNAPSHOT_QUERY),
+        "streamEvents": _get("eventStream", EVENTS_QUERY),
+        "answerEvents": _get("eventPages", PAGE_QUERY),
+        "answerSnapshot": _get("snapshot", SNAPSHOT_QUERY),
     }
 
 
@@ -268,11 +217,11 @@ def _get(channel: str, query: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _messages() -> dict[str, Any]:
+def _messages(source: str) -> dict[str, Any]:
     """Return every message on every channel."""
     found: dict[str, Any] = {}
     for name, kind in BODIES.items():
-        found[f"amqp.{name}"] = _amqp_message(name, kind)
+        found[f"amqp.{name}"] = _amqp_message(name, kind, source)
         found[f"sse.{name}"] = _message(
             kind, "Its id is the event's number, its event the type, its data this.", name=name
         )
@@ -294,15 +243,17 @@ def _message(kind: Any, description: str = "", **more: Any) -> dict[str, Any]:
     return {"payload": {"$ref": f"#/components/schemas/{kind.__name__}"}, **told, **more}
 
 
-def _amqp_message(name: str, kind: Any) -> dict[str, Any]:
-    """Return an event as it goes by AMQP."""
+def _amqp_message(name: str, kind: Any, source: str) -> dict[str, Any]:
+    """Return an event as it goes by AMQP, with an example."""
     lasting = "persistent" if name == TASK_EVENT_TYPES[EventKind.STATUS] else "transient"
+    sample = message_of(example(name), source=source)
     return _message(
         kind,
         f"Its delivery mode is {lasting}, its message_id cloudEvents:id, its type the event's.",
         name=name,
         headers={"$ref": f"#/components/schemas/{AmqpHeaders.__name__}"},
         correlationId={"location": "$message.header#/cloudEvents:subject"},
+        examples=[{"headers": sample.headers, "payload": msgspec.json.decode(sample.body)}],
         bindings={
             "amqp": {
                 "contentEncoding": Message.content_encoding,
