@@ -16,7 +16,7 @@ from pulpit.domain.events import EventKind
 from pulpit.domain.tasks import TaskState
 from tests.acceptance.house import House
 from tests.acceptance.server import PulpitServer
-from tests.schemas import validator_of
+from tests.schemas import assert_told, validator_of
 from tests.services import free_ports
 from tests.services.http import FeedServer
 
@@ -85,6 +85,7 @@ def test_events_are_as_the_server_itself_says(tmp_path: Path, feed: FeedServer) 
             if url not in validators:
                 validators[url] = validator_of(http.get(url).raise_for_status().json())
             validators[url].validate(event["data"])
+            assert_told(event["type"], event["data"])
             told += event["subject"] in {report.task_id, publish.task_id}
         assert len(validators) == 2
         assert told > 50

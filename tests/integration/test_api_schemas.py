@@ -11,7 +11,7 @@ from pulpit.events.asyncapi import Servers
 from pulpit.events.message import message_of
 from pulpit.events.schemas import BODIES, SCHEMAS
 from tests.api_site import Site, assert_error, spawned
-from tests.schemas import validator_of
+from tests.schemas import assert_told, validator_of
 
 _INDEX, _ASYNCAPI = "/pulpit/v1/schemas/", "/pulpit/v1/asyncapi.json"
 _EVENTS = "/pulpit/v1/events/"
@@ -80,6 +80,7 @@ def test_a_page_is_as_its_schema_says(site: Site) -> None:
     page = site.ask("GET", f"{_EVENTS}?since=0&limit=1000").json()
     validator = validator_of(_get(site, f"{_INDEX}pulpit.events.page.v1.json"))
     validator.validate(page)
+    assert_told("pulpit.events.page.v1", page)
     page["events"][3]["body"]["state"] = "done"
     assert not validator.is_valid(page)
 
@@ -114,6 +115,7 @@ def test_a_snapshot_is_as_its_schema_says(site: Site) -> None:
         snapshot = site.ask("GET", f"/pulpit/v1/snapshot/?{states}&limit={limit}").json()
         assert (snapshot["next"] is not None) == (limit == 1)
         validator.validate(snapshot)
+        assert_told("pulpit.snapshot.v1", snapshot)
         snapshot["tasks"][0]["task"]["state"] = "done"
         assert not validator.is_valid(snapshot)
 
@@ -125,6 +127,7 @@ def test_cloudevents_are_as_their_schema_says(site: Site) -> None:
     page = site.ask("GET", f"{_EVENTS}?since=0&format=cloudevents").json()
     assert len(page["events"]) > 10
     validator.validate(page)
+    assert_told("pulpit.events.cloudevents.v1", page)
     for event in page["events"]:
         validator_of(_get(site, event["dataschema"])).validate(event["data"])
     page["events"][0]["data"]["state"] = "done"

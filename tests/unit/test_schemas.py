@@ -23,7 +23,7 @@ from pulpit.events.cloudevents import structured
 from pulpit.events.documents import AmqpHeaders, CloudEvent
 from pulpit.events.message import message_of
 from pulpit.events.schemas import BODIES, SCHEMAS, schema
-from tests.schemas import SOURCE, assert_valid, errors_in, validator_of
+from tests.schemas import SOURCE, assert_told, assert_valid, errors_in, validator_of
 
 _NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _TASK = Task(
@@ -126,13 +126,13 @@ def _kinds(task: Task) -> list[EventKind]:
 @given(_tasks())
 def test_what_tasks_tell_is_valid(task: Task) -> None:
     """The report of any task, and its events in every form, are as their schemas say."""
-    assert_valid(_STATUS, msgspec.json.decode(msgspec.json.encode(task_report(task))))
+    assert_told(_STATUS, msgspec.json.decode(msgspec.json.encode(task_report(task))))
     for kind in _kinds(task):
         event = _in_journal(task_event(task, kind, now=_NOW), previous=max(task.revision - 3, 0))
-        assert_valid(event.type, json.loads(event.body))
+        assert_told(event.type, json.loads(event.body))
         envelope = json.loads(msgspec.json.encode(structured(event, source=SOURCE)))
-        assert_valid("pulpit.cloudevent.v1", envelope)
-        assert_valid("pulpit.amqp.headers.v1", dict(message_of(event, source=SOURCE).headers))
+        assert_told("pulpit.cloudevent.v1", envelope)
+        assert_told("pulpit.amqp.headers.v1", dict(message_of(event, source=SOURCE).headers))
 
 
 def _report(**changes: Any) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def _stale(since: int, oldest: int, head: int) -> Any:
 def test_the_stale_notice_is_valid() -> None:
     """Whether what was missed is known or not; a doctored one is found."""
     for gone in (_stale(0, 4, 9), _stale(10, 4, 9)):
-        assert_valid("pulpit.events.stale.v1", gone)
+        assert_told("pulpit.events.stale.v1", gone)
         assert errors_in("pulpit.events.stale.v1", gone | {"oldest": 0})
         assert errors_in("pulpit.events.stale.v1", gone | {"missed": "3"})
         del gone["snapshot"]
