@@ -31,10 +31,10 @@ def cacert(authority: trustme.CA, tmp_path: Path) -> Path:
     return path
 
 
-def _server_side(authority: trustme.CA, name: str) -> ssl.SSLContext:
-    """Return the context of a server of that name that demands certificates of its clients."""
+def server_side(authority: trustme.CA, certificate: trustme.LeafCert) -> ssl.SSLContext:
+    """Return the context of a server that demands certificates of its clients."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(name).configure_cert(context)
+    certificate.configure_cert(context)
     authority.configure_trust(context)
     context.verify_mode = ssl.CERT_REQUIRED
     return context
@@ -49,7 +49,7 @@ def test_events_arrive_through_tls(
     events = [make_event(number, body=b"t" * 3000) for number in range(1, 2001)]
     journal, cursors = MemoryJournal(events), MemoryCursors(amqp_publisher=0)
     with (
-        TlsFront(_server_side(authority, "localhost"), rabbitmq.port) as front,
+        TlsFront(server_side(authority, authority.issue_cert("localhost")), rabbitmq.port) as front,
         Consumer(rabbitmq.host, rabbitmq.port) as consumer,
         publishing(
             f"ssl://guest:guest@localhost:{front.port}/",
@@ -72,7 +72,7 @@ def test_a_wrong_certificate_is_refused(
     """A broker with another name, or of another authority, gets nothing, and the log says why."""
     signer = authority if trusted else trustme.CA()
     journal, cursors = MemoryJournal([make_event(1)]), MemoryCursors(amqp_publisher=0)
-    with TlsFront(_server_side(signer, name), rabbitmq.port) as front:
+    with TlsFront(server_side(signer, signer.issue_cert(name)), rabbitmq.port) as front:
         url = f"amqps://localhost:{front.port}/"
         with publishing(url, journal, cursors, cacert=cacert) as (publisher, _):
             await_true(lambda: publisher.status().last_error is not None)

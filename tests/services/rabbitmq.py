@@ -76,6 +76,7 @@ class RabbitMQ:
         epmd: of a cluster; None for one of its own.
         cookie: of a cluster; None for one of its own.
         config: more lines of its configuration.
+        plugins: that it enables.
     """
 
     host = "127.0.0.1"
@@ -88,6 +89,7 @@ class RabbitMQ:
         epmd: Epmd | None = None,
         cookie: str | None = None,
         config: str = "",
+        plugins: Sequence[str] = (),
     ) -> None:
         programs = _programs()
         if programs is None:
@@ -101,7 +103,7 @@ class RabbitMQ:
         self._shared_epmd = epmd is not None
         self._epmd = epmd or Epmd(self._folder)
         self._server: subprocess.Popen[bytes] | None = None
-        self._prepare(cookie or os.urandom(16).hex(), config)
+        self._prepare(cookie or os.urandom(16).hex(), config, plugins)
 
     @property
     def running(self) -> bool:
@@ -230,12 +232,12 @@ class RabbitMQ:
             raise RuntimeError(f"{expression}: {answer}{done.stderr.decode(errors='replace')}")
         return answer.strip().removeprefix("{ok, ").removesuffix("}")
 
-    def _prepare(self, cookie_text: str, config: str) -> None:
+    def _prepare(self, cookie_text: str, config: str, plugins: Sequence[str]) -> None:
         """Write the files that the broker reads."""
         for name in ("home", "log", "mnesia", "config"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         (self._folder / "rabbitmq.conf").write_text(_CONFIG + config)
-        (self._folder / "enabled_plugins").write_text("[].\n")
+        (self._folder / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
         (self._folder / "env.conf").write_text("")
         cookie = self._folder / "home" / ".erlang.cookie"
         if not cookie.exists():

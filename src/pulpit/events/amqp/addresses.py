@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from kombu.utils.url import url_to_parts
 
@@ -43,8 +44,8 @@ class Address:
 
     def __str__(self) -> str:
         """Return the URL without the password."""
-        user = f"{self.user}@" if self.user else ""
-        path = "/" if self.virtual_host == "/" else f"/{self.virtual_host}"
+        user = f"{quote(self.user, safe='')}@" if self.user else ""
+        path = "/" if self.virtual_host == "/" else f"/{quote(self.virtual_host, safe='')}"
         return f"{'amqps' if self.tls else 'amqp'}://{user}{self.netloc}{path}"
 
 

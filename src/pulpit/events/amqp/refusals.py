@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from enum import IntEnum
 from typing import Any
@@ -21,6 +22,8 @@ DOOR_PRODUCT = "Pulpit"
 _URL = "event_notification_url in [messaging]"
 # verification results of OpenSSL (x509_vfy.h) and what mends them
 _EXPIRED, _NOT_YET_VALID, _OTHER_NAMES = 10, 9, (62, 64)
+#: Nothing listens there, or there is no such host.
+_NOBODY = (ConnectionRefusedError, socket.gaierror)
 _UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21, 27)
 
 
@@ -72,8 +75,10 @@ def explain(error: Exception, address: Address, *, who: str, opened: bool) -> Li
         return LinkError(_tls_words(error, address), reason=Reason.TLS, refused=True)
     words = f"no connection to {address}: {error or type(error).__name__}"
     if isinstance(error, OSError):
+        # a broker that speaks TLS there hangs up on who does not
+        hint = "" if address.tls or isinstance(error, _NOBODY) else "use amqps:// if it wants TLS, "
         return LinkError(
-            f"{words}; start the broker, or correct {_URL}; it is tried again by itself",
+            f"{words}; start the broker, {hint}or correct {_URL}; it is tried again by itself",
             reason=Reason.UNREACHABLE,
         )
     return LinkError(_no_broker(words), reason=Reason.PROTOCOL)
