@@ -19,7 +19,9 @@ from starlette.routing import BaseRoute
 from pulpit.api import content as content_api
 from pulpit.api import distributors as distributors_api
 from pulpit.api import events as events_api
+from pulpit.api import health as health_api
 from pulpit.api import importers as importers_api
+from pulpit.api import metrics as metrics_api
 from pulpit.api import plugins as plugins_api
 from pulpit.api import repositories as repositories_api
 from pulpit.api import schemas as schemas_api
@@ -158,6 +160,16 @@ class _NoSources:
         raise AssertionError(url)
 
 
+async def _ready() -> tuple[bool, Mapping[str, Any]]:
+    """Return that requests may come."""
+    return True, {}
+
+
+async def _no_figures(_openmetrics: bool) -> bytes:
+    """Return a page of metrics without any."""
+    return b""
+
+
 def copy_of(template: Path, folder: Path) -> Path:
     """Return a new database like an empty one, which takes less time than its migrations."""
     path = folder / f"{uuid4().hex}.db"
@@ -234,6 +246,8 @@ class Site:
             *snapshot_api.routes(self.gate, Snapshots(self.storage)),
             *schemas_api.routes(self.gate, lambda: self.servers),
             *content_api.routes(content, on_demand, log=self.log),
+            *health_api.routes(lambda: (True, {}), _ready),
+            *metrics_api.routes(self.gate, _no_figures, public=False),
         ]
 
     def __enter__(self) -> Self:

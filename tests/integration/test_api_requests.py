@@ -22,6 +22,8 @@ _PUBLIC = {
     "/pulpit/v1/schemas/",
     "/pulpit/v1/schemas/{name}.json",
     "/pulpit/v1/asyncapi.json",
+    "/live",
+    "/ready",
 }
 
 
@@ -51,12 +53,14 @@ def test_the_site_has_the_routes_of_every_module(site: Site) -> None:
         if isinstance(route, Route)
     }
     # most endpoints are made by the gate, in web
-    assert walked == {"web", "content", "events"}
+    assert walked == {"web", "content", "events", "health", "metrics"}
     assert modules == {
         "content",
         "distributors",
         "events",
+        "health",
         "importers",
+        "metrics",
         "plugins",
         "repositories",
         "schemas",
@@ -84,7 +88,7 @@ def test_every_route_is_in_the_reference(site: Site) -> None:
 
 
 def test_every_route_is_closed_without_credentials(site: Site) -> None:
-    """Only status, schemas and published content are open."""
+    """Only status, probes, schemas and published content are open."""
     closed = 0
     for pattern, method, path in _calls(site):
         answer = site.ask(method, path, auth=None)
