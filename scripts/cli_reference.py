@@ -26,8 +26,15 @@ its own server and to no other. These flags stand before the command:
 `pulpit --url http://content.example:8080 repo list`.
 
 **Following tasks.** `repo sync`, `repo publish`, `repo delete`, `task wait` and `watch` follow
-tasks over the event stream until they end, those that a task hands in included: with moving bars
-on a terminal, with one line a step elsewhere. Ctrl-C ends the following, not the task.
+tasks over one event stream until they end, those that a task hands in included: with moving bars
+on a terminal, with one line a step elsewhere. Ctrl-C ends the following, not the task. Nothing is
+asked twice: a lost connection is made again and goes on where it broke off, for 60 seconds, or as
+long as `--timeout` says; `watch` never gives up. Lost and regained connections, and events that
+are past retention, are told on standard error, or above the bars.
+
+**Lines of JSON.** `watch --json` writes each event as a line: a CloudEvent whose `data` is the Task
+Report, as on the [event stream](../howto/events.md#over-http). `sequence` is the number for
+`--since`. Where events were missed, there is a line `{"type": "stale", "data": {…}}` without `id`.
 
 **Colours** follow the terminal; `NO_COLOR=1` turns them off. **Completion** for bash, zsh and
 fish: `pulpit --install-completion`.

@@ -27,9 +27,10 @@ from rich.text import Text
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pulpit.cli.live import LiveView
 from pulpit.cli.outcome import STATE_STYLE, outcome, subject
 from pulpit.cli.repository_views import unit_words
-from pulpit.cli.views import LiveView, PlainView, View
+from pulpit.cli.views import PlainView, View
 from pulpit.cli.words import amount, printable
 from pulpit.client import CallReport, Client, ClientError, TaskReport
 from pulpit.domain.tasks import TaskState

@@ -99,7 +99,7 @@ class FakeApi:
             ("GET", "/pulpit/v1/events/"): (200, {"events": [], "next": 7}),
         }
         #: What each connection to the event stream brings, in turn.
-        self.streams: list[list[bytes | Exception] | httpx.Response | Exception] = []
+        self.streams: list[Iterable[bytes | Exception] | httpx.Response | Exception] = []
         #: What each request for a snapshot is answered, in turn; empty ones after that.
         self.snapshots: list[Any] = []
         self.requests: list[httpx.Request] = []

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +10,8 @@ import httpx
 import pytest
 
 from pulpit.cli.exits import ExitCode
-from pulpit.cli.program import main
-from pulpit.cli.session import Outside
-from tests.unit.fake_api import TASK, FakeApi, cloudevent, error_body, report
+from tests.unit.command import Cli, Run, runner
+from tests.unit.fake_api import TASK, FakeApi, error_body, report
 
 REPOSITORIES = "/pulp/api/v2/repositories/"
 TASKS = "/pulp/api/v2/tasks/"
@@ -39,18 +34,6 @@ ZOO = {
 }
 
 
-@dataclass(frozen=True)
-class Run:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Cli = Callable[..., Run]
-
-
 @pytest.fixture
 def api() -> FakeApi:
     """Return the server that the commands speak to."""
@@ -60,28 +43,7 @@ def api() -> FakeApi:
 @pytest.fixture
 def cli(api: FakeApi, tmp_path: Path) -> Cli:
     """Return a function that runs a command in a world of its own."""
-
-    def run(*arguments: str, stdin: str = "", **environ: str) -> Run:
-        known = {
-            "HOME": str(tmp_path),
-            "PULPIT_URL": "http://server:1",
-            "PULPIT_USER": "admin",
-            "PULPIT_PASSWORD": "secret",
-        }
-        out, err = io.StringIO(), io.StringIO()
-        merged = {key: value for key, value in (known | environ).items() if value}
-        outside = Outside(
-            environ=merged,
-            stdin=io.StringIO(stdin),
-            stdout=out,
-            stderr=err,
-            transport=api.transport,
-            now=lambda: datetime(2024, 5, 1, 12, 0, 0, tzinfo=UTC),
-        )
-        code = main(arguments, outside=outside)
-        return Run(code, out.getvalue(), err.getvalue())
-
-    return run
+    return runner(api, tmp_path)
 
 
 def test_create_makes_importer_and_distributor_in_one_call(api: FakeApi, cli: Cli) -> None:
@@ -235,22 +197,6 @@ def test_delete_asks_first(api: FakeApi, cli: Cli) -> None:
     assert cli("repo", "delete", "zoo", "--yes", "--no-wait").out == f"{TASK}\n"
 
 
-def test_waiting_for_a_task_that_is_over(api: FakeApi, cli: Cli) -> None:
-    """No event will come any more; the snapshot tells."""
-    api.at("GET", f"{TASKS}{TASK}/", report("canceled"))
-    assert cli("task", "wait", TASK).code == ExitCode.TASK_CANCELED
-    assert cli("watch", f"tasks.{TASK}").code == ExitCode.TASK_CANCELED
-
-
-def test_a_gap_while_following_is_closed_by_a_snapshot(api: FakeApi, cli: Cli) -> None:
-    """Events past retention do not leave the command waiting for ever."""
-    api.call("POST", SYNC, TASK)
-    gap = b'event: stale\ndata: {"since": 1, "oldest": 5, "head": 9}\n\n'
-    api.streams.append([gap])
-    api.at("GET", f"{TASKS}{TASK}/", report())
-    assert cli("repo", "sync", "zoo").code == 0
-
-
 def test_task_commands(api: FakeApi, cli: Cli) -> None:
     """List, show and cancel say what a person asks about."""
     failed = report("error", error={"code": "RPM1005", "description": "No feed"})
@@ -267,15 +213,6 @@ def test_task_commands(api: FakeApi, cli: Cli) -> None:
     assert "2024-05-01T12:00:02Z" in shown
     assert cli("task", "cancel", TASK).code == 0
     assert json.loads(cli("task", "show", TASK, "--json").out) == failed
-
-
-def test_watch_writes_one_event_a_line(api: FakeApi, cli: Cli) -> None:
-    """The lines are JSON, in order, until the task has ended."""
-    api.told(report("running"), report())
-    done = cli("watch", f"tasks.{TASK}", "--json", "--since", "3")
-    lines = [json.loads(line) for line in done.out.splitlines()]
-    assert lines == [cloudevent(8, report("running")), cloudevent(9, report())]
-    assert cli("watch", "queue.x").code == ExitCode.USAGE
 
 
 @pytest.mark.parametrize(

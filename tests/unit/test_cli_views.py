@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from pulpit.cli.live import LiveView
+from pulpit.cli.outcome import end_of
 from pulpit.cli.stages import Stage, StageState, stages
-from pulpit.cli.views import LiveView
-from pulpit.cli.words import amount, duration, printable, size
+from pulpit.cli.words import amount, clock_time, duration, printable, size
 from pulpit.client import Retry, TaskReport
 from tests.unit.fake_api import report
 
+#: A minute and a bit after the tasks have started.
+NOW = datetime(2024, 5, 1, 12, 1, 5, tzinfo=UTC)
 SYNC = {
     "yum_importer": {
         "metadata": {"state": "FINISHED"},
@@ -92,9 +96,9 @@ def live(width: int, **environ: str) -> str:
     )
     with LiveView(console) as view:
         view.show(TaskReport.from_document(report("running", progress_report=SYNC)))
-        view._live.refresh()
+        view.draw()
         view.retry(Retry(reason="reset", delay=0.1))
-        view._live.refresh()
+        view.draw()
         view.show(TaskReport.from_document(report("error", progress_report=SYNC)))
     return out.getvalue()
 
@@ -105,6 +109,87 @@ def test_the_live_view_shows_bars_and_then_the_end(width: int) -> None:
     text = live(width)
     for words in ("━", "12 of 38", "Connection lost (reset)", "not YAML", "the server"):
         assert words in text
+
+
+def screen(reports: list[dict[str, Any]], *, height: int, summary: bool = True) -> list[str]:
+    """Return the lines of the first frame that shows the tasks."""
+    console = Console(
+        file=io.StringIO(), width=80, height=height, force_terminal=True, _environ={"TERM": "xterm"}
+    )
+    view = LiveView(console, now=lambda: NOW, summary=summary)
+    for told in reports:
+        view.show(TaskReport.from_document(told))
+    return [
+        "".join(segment.text for segment in line).rstrip()
+        for line in console.render_lines(view._render(), pad=False)
+    ]
+
+
+def test_a_few_tasks_are_shown_whole() -> None:
+    """With their stages and the time that they run by now."""
+    lines = screen(
+        [report("running", progress_report=SYNC), report("waiting", task_id="w")], height=24
+    )
+    assert lines[0].startswith("sync of zoo running 1:05  11111111-")
+    assert [line.split()[1] for line in lines[1:4]] == ["metadata", "packages", "modules"]
+    assert lines[5] == "1 running, 1 waiting"
+
+
+def test_thousands_of_tasks_do_not_flood_the_screen() -> None:
+    """Running ones have a line each, the newest of them; the rest is counted."""
+    running = [report("running", task_id=f"r{n}", progress_report=SYNC) for n in range(100)]
+    waiting = [report("waiting", task_id=f"w{n}", start_time=None) for n in range(5000)]
+    lines = screen([*waiting, *running, report("error", task_id="e")], height=24)
+    assert len(lines) == 22
+    assert max(len(line) for line in lines) <= 80
+    assert "packages" in lines[0]
+    assert "12 of 38" in lines[0]
+    assert lines[0].endswith("1:05")
+    assert lines[-1] == "100 running, 5,000 waiting (5,079 not shown); ended: 1 error"
+
+
+def test_tasks_that_wait_leave_room_for_what_has_ended() -> None:
+    """They take no more than half of the screen."""
+    waiting = [report("waiting", task_id=f"w{n}", start_time=None) for n in range(50)]
+    lines = screen([report("running"), *waiting], height=25)
+    assert len(lines) == 12
+    assert lines[1].split() == ["·", "sync", "of", "zoo", "waiting"]
+
+
+def test_an_empty_screen_says_so() -> None:
+    """Who watches an idle server sees that it is idle, and not that nothing works."""
+    assert screen([], height=24) == ["no task runs or waits"]
+
+
+def test_errors_are_told_in_full() -> None:
+    """However long they are, with what lies below them and the items that failed."""
+    reason = "no such thing, " * 100
+    error = {
+        "code": "X1",
+        "description": reason,
+        "sub_errors": [{"code": "X2", "description": "deeper", "sub_errors": []}],
+    }
+    items = [{"url": f"http://feed/{n}.rpm", "error": "gone"} for n in range(7)]
+    progress = {"yum_importer": {"content": {"state": "FAILED", "error_details": items}}}
+    out = io.StringIO()
+    console = Console(file=out, width=80, force_terminal=True, _environ={"TERM": "dumb"})
+    with LiveView(console, summary=True) as view:
+        view.show(TaskReport.from_document(report("error", error=error, progress_report=progress)))
+    text = " ".join(out.getvalue().split())
+    assert f"{reason.strip()} [X1]" in text
+    assert "deeper [X2]" in text
+    assert "- http://feed/4.rpm: gone - and 2 more" in text
+    assert max(len(line) for line in out.getvalue().splitlines()) <= 80
+
+
+@given(st.dictionaries(st.text(max_size=3), JSON, max_size=3), JSON)
+def test_any_error_is_survived(progress: dict[str, Any], error: Any) -> None:
+    """An error of any shape is told, and never a defect."""
+    told = report("error", error={"sub_errors": [error]}, progress_report=progress)
+    lines = Console(width=80).render_lines(
+        end_of(TaskReport.from_document(told), width=80), pad=False
+    )
+    assert "sync of zoo" in "".join(segment.text for segment in lines[0])
 
 
 def test_colours_can_be_turned_off() -> None:
@@ -119,6 +204,8 @@ def test_colours_can_be_turned_off() -> None:
     [
         (duration(0.4), "0 s"),
         (duration(200), "3 min 20 s"),
+        (clock_time(7.9), "0:07"),
+        (clock_time(3905), "1:05:05"),
         (duration(3900), "1 h 5 min"),
         (size(999), "999 B"),
         (size(1_234_567), "1.2 MB"),

@@ -42,6 +42,7 @@ class ExitCode(IntEnum):
         ("The configuration, the data folder, a port or the credentials file can't be used."),
     )
     DEFECT = 70, "The program has a defect; with `PULPIT_DEBUG=1` it shows where."
+    TIMED_OUT = 124, "Not all tasks had ended when `--timeout` was over; they go on."
     INTERRUPTED = 130, "Ended by Ctrl-C; a task that was followed goes on."
     OUTPUT_CLOSED = 141, "Whoever read the output went away."
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from pulpit.cli.words import amount, duration, moment, printable
 from pulpit.client import TaskReport
 from pulpit.domain.tasks import TaskState
 
-__all__ = ["STATE_STYLE", "ended", "outcome", "subject"]
+__all__ = ["STATE_STYLE", "end_of", "ended", "outcome", "subject"]
 
 #: State to the colour it has everywhere.
 STATE_STYLE: Mapping[str, str] = {
@@ -23,6 +25,10 @@ STATE_STYLE: Mapping[str, str] = {
     TaskState.SKIPPED: "dim",
 }
 _MARKS = {TaskState.FINISHED: "✓", TaskState.ERROR: "✗", TaskState.CANCELED: "■"}
+#: Failed items of a task that are named at its end; `task show --json` has the others.
+_NAMED = 5
+#: Characters of one reason; nothing that a server says in good faith is longer.
+_LONGEST = 20_000
 _COUNTS = (("added_count", "added"), ("updated_count", "updated"), ("removed_count", "removed"))
 
 
@@ -43,21 +49,71 @@ def outcome(report: TaskReport) -> str:
 
 def ended(report: TaskReport) -> Text:
     """Return the line that tells how a task ended."""
+    line, told = _end(report), outcome(report)
+    return line.append(f": {told}") if told else line
+
+
+def end_of(report: TaskReport, *, width: int) -> RenderableType:
+    """Return how a task ended, for a terminal: in one line, or with the details below, in full."""
+    line = ended(report)
+    is_error = report.state is TaskState.ERROR
+    reasons = list(_reasons(report.error or {})) if is_error else [outcome(report)]
+    items = list(_failed_items(report.progress)) if is_error else []
+    if len(reasons) == 1 and not items and line.cell_len <= width:
+        return line
+    named = [f"- {item}" for item in items[:_NAMED]]
+    if len(items) > _NAMED:
+        named.append(f"- and {len(items) - _NAMED:,} more: see `pulpit task show --json`")
+    below = [Padding(Text(text), (0, 0, 0, 2)) for text in [*reasons, *named]]
+    return Group(_end(report), *below)
+
+
+def _end(report: TaskReport) -> Text:
+    """Return the line that tells how a task ended, without the reason."""
     line = Text(f"{_MARKS.get(report.state, '·')} ", style=STATE_STYLE.get(report.state, ""))
     line.append(f"{subject(report)} ", style="bold")
     line.append(report.state.value, style=STATE_STYLE.get(report.state, ""))
     start, finish = moment(report.start_time), moment(report.finish_time)
     if start and finish:
         line.append(f" in {duration((finish - start).total_seconds())}", style="dim")
-    told = outcome(report)
-    return line.append(f": {told}") if told else line
+    return line
 
 
 def _failure(error: Mapping[str, Any]) -> str:
     """Return why a task failed, with the code by which it can be looked up."""
-    reason = printable(error.get("description") or "the server gave no reason")
+    reason = printable(error.get("description") or "the server gave no reason", limit=_LONGEST)
     code = printable(error.get("code") or "", limit=20)
     return f"{reason} [{code}]" if code else reason
+
+
+def _reasons(error: Mapping[str, Any]) -> Iterator[str]:
+    """Yield why a task failed, and what lies below that, one reason a line."""
+    yield _failure(error)
+    for below in _dicts(error.get("sub_errors")):
+        yield from (f"  {reason}" for reason in _reasons(below))
+
+
+def _failed_items(progress: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the items that failed in a stage, each with its reason."""
+    for part in progress.values():
+        told = part.values() if isinstance(part, dict) else part
+        for stage in _dicts(list(told) if isinstance(part, dict | list) else None):
+            for detail in _dicts(stage.get("error_details")):
+                yield printable(_item_words(detail), limit=_LONGEST)
+
+
+def _item_words(detail: Mapping[str, Any]) -> str:
+    """Return a failed item in words, whatever the plugin calls its parts."""
+    for key in ("description", "error_message", "error"):
+        if isinstance(detail.get(key), str):
+            name = detail.get("url") or detail.get("name")
+            return f"{name}: {detail[key]}" if name else str(detail[key])
+    return ", ".join(f"{key}: {value}" for key, value in detail.items())
+
+
+def _dicts(listed: Any) -> list[dict[str, Any]]:
+    """Return the JSON objects in what may be a list."""
+    return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
 
 
 def _success(result: Any) -> str:

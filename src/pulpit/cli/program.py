@@ -31,7 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Run and use a content server that tells what it does.",
     epilog="Exit codes: 0 done, 1 task failed, 2 wrong usage, 3 task canceled, 4 not found, "
-    "5 no server, 6 login refused, 7 request refused, 8 server failed, 9 can't start.",
+    "5 no server, 6 login refused, 7 request refused, 8 server failed, 9 can't start, "
+    "124 not in time.",
 )
 app.command()(serve)
 app.add_typer(repositories.app, name="repo")

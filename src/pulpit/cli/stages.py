@@ -77,6 +77,12 @@ class Stage:
             return min(self.bytes_done / self.bytes_total, 1.0)
         return min(self.done / self.total, 1.0) if self.total else None
 
+    def counts(self) -> str:
+        """Return the shortest of its numbers, such as ``12 of 38``; empty without any."""
+        if self.total:
+            return f"{self.done:,} of {self.total:,}"
+        return size(self.bytes_done) if self.bytes_total else ""
+
     def figures(self) -> str:
         """Return its numbers, such as ``12 of 38, 1.2 of 3.4 MB``; empty without any."""
         parts = []

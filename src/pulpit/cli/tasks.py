@@ -13,11 +13,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from pulpit.cli.bars import stage_rows
+from pulpit.cli.exits import ExitCode
 from pulpit.cli.follow import finish
 from pulpit.cli.outcome import STATE_STYLE, ended, subject
 from pulpit.cli.session import session_of
 from pulpit.cli.tables import facts, listing
-from pulpit.cli.views import stage_rows
 from pulpit.cli.words import age, duration, moment, printable
 from pulpit.client import TaskReport
 from pulpit.domain.tasks import repository_tag
@@ -96,13 +97,31 @@ def cancel_task(context: typer.Context, task: TaskId) -> None:
 @app.command("wait")
 def wait_task(
     context: typer.Context,
-    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="UUIDs of the tasks.")],
+    tasks: Annotated[
+        list[str] | None, typer.Argument(metavar="[TASK]...", help="UUIDs of the tasks.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="ID", help="Also the tasks of this group by now.")
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="SECONDS", help="Wait no longer; exits with 124 then."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Follow tasks to their end; the exit code says how they ended."""
     session = session_of(context)
+    if not tasks and group is None:
+        raise typer.BadParameter("name a task, or a group with --group", param_hint="TASK")
     with session.client() as client:
-        finish(session, client, tasks, since=None, json=json)
+        wanted = dict.fromkeys(tasks or ())
+        if group is not None:
+            found = client.tasks(group=group)
+            if not found:
+                session.err.print(f"There is no task of group {printable(group)}.")
+                raise typer.Exit(ExitCode.NOT_FOUND)
+            wanted |= dict.fromkeys(report.task_id for report in reversed(found))
+        finish(session, client, list(wanted), since=None, json=json, seconds=timeout)
 
 
 def _table(reports: Sequence[TaskReport], *, now: datetime, wide: bool) -> Table:

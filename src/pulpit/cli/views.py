@@ -1,30 +1,21 @@
-"""Showing tasks while they run: live on a terminal, in plain lines for a file or a log."""
+"""Showing tasks as they change: in plain lines for a file or a log; `live` does on a terminal."""
 
 from __future__ import annotations
 
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.spinner import Spinner
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
-from pulpit.cli.outcome import STATE_STYLE, ended, subject
+from pulpit.cli.bars import stage_words
+from pulpit.cli.outcome import ended, subject
 from pulpit.cli.stages import Stage, StageState, stages
-from pulpit.client import Retry, TaskReport
+from pulpit.cli.words import amount, duration, printable
+from pulpit.client import Event, Resumed, Retry, Stale, TaskReport
 
-__all__ = ["LiveView", "PlainView", "SilentView", "View", "stage_rows"]
+__all__ = ["PlainView", "SilentView", "View", "back", "gap", "lost", "other_event"]
 
-_MARKS = {
-    StageState.FINISHED: Text("✓", style="green"),
-    StageState.FAILED: Text("✗", style="bold red"),
-    StageState.CANCELLED: Text("■", style="magenta"),
-}
-#: Width of a bar, in columns.
-_BAR = 28
 #: A plain view tells of every quarter of a stage.
 _STEPS = 4
 
@@ -44,8 +35,20 @@ class View(Protocol):
     def show(self, report: TaskReport) -> None:
         """Show the task as it is now."""
 
+    def forget(self, task_id: str | None = None) -> None:
+        """Show the task, or all tasks, no longer."""
+
+    def tell(self, event: Event) -> None:
+        """Tell of an event that is about no task."""
+
     def retry(self, notice: Retry) -> None:
         """Say that the connection was lost and is tried again."""
+
+    def resumed(self, notice: Resumed) -> None:
+        """Say that the connection is back."""
+
+    def gap(self, notice: Stale) -> None:
+        """Say that events were missed."""
 
 
 class _Quiet:
@@ -64,16 +67,42 @@ class _Quiet:
 
 
 class SilentView(_Quiet):
-    """Shows nothing: the caller prints what programs read."""
+    """Shows nothing of tasks: the caller prints what programs read.
+
+    Args:
+        errors: for lost connections and gaps.
+    """
+
+    def __init__(self, errors: Console) -> None:
+        self._errors = errors
+        self._lost = False
 
     def show(self, report: TaskReport) -> None:
         """Show nothing."""
 
+    def forget(self, task_id: str | None = None) -> None:
+        """Forget nothing."""
+
+    def tell(self, event: Event) -> None:
+        """Tell nothing."""
+
     def retry(self, notice: Retry) -> None:
-        """Say nothing."""
+        """Say once that the connection was lost."""
+        if not self._lost:
+            self._errors.print(lost(notice), soft_wrap=True)
+        self._lost = True
+
+    def resumed(self, notice: Resumed) -> None:
+        """Say that the connection is back."""
+        self._lost = False
+        self._errors.print(back(notice), soft_wrap=True)
+
+    def gap(self, notice: Stale) -> None:
+        """Say that events were missed."""
+        self._errors.print(gap(notice), soft_wrap=True)
 
 
-class PlainView(_Quiet):
+class PlainView(SilentView):
     """One line for each step, for files, logs and screen readers.
 
     Args:
@@ -83,9 +112,10 @@ class PlainView(_Quiet):
     """
 
     def __init__(self, console: Console, errors: Console, *, states: bool = True) -> None:
-        self._console, self._errors, self._states = console, errors, states
+        super().__init__(errors)
+        self._console, self._states = console, states
         self._told: dict[str, str] = {}
-        self._steps: dict[tuple[str, str], tuple[int, str]] = {}
+        self._steps: dict[str, dict[str, tuple[int, str]]] = {}
 
     def show(self, report: TaskReport) -> None:
         """Print what is new since the last time."""
@@ -95,22 +125,30 @@ class PlainView(_Quiet):
             self._print(Text(f"{subject(report)}: {report.state.value}, task {report.task_id}"))
         for stage in stages(report.progress):
             if stage.visible and self._news(report.task_id, stage):
-                self._print(Text(f"{subject(report)}: {stage.name}: {_stage_words(stage)}"))
-        if changed and report.state.is_complete:
+                self._print(Text(f"{subject(report)}: {stage.name}: {stage_words(stage)}"))
+        if report.state.is_complete:
+            self.forget(report.task_id)
             self._print(ended(report))
 
-    def retry(self, notice: Retry) -> None:
-        """Say that the connection was lost."""
-        self._errors.print(Text(_lost(notice)), soft_wrap=True)
+    def forget(self, task_id: str | None = None) -> None:
+        """Keep nothing of a task that has ended; of all tasks, keep what was told already."""
+        if task_id is not None:
+            self._told.pop(task_id, None)
+            self._steps.pop(task_id, None)
+
+    def tell(self, event: Event) -> None:
+        """Print the event."""
+        self._print(other_event(event))
 
     def _news(self, task_id: str, stage: Stage) -> bool:
         """Return whether the stage is over, or a quarter further than what was told last."""
-        quarter, words = int((stage.share or 0) * _STEPS), _stage_words(stage)
-        told, last = self._steps.get((task_id, stage.key), (0, ""))
+        quarter, words = int((stage.share or 0) * _STEPS), stage_words(stage)
+        steps = self._steps.setdefault(task_id, {})
+        told, last = steps.get(stage.key, (0, ""))
         over = stage.state is not StageState.IN_PROGRESS
         if words == last or not (over or quarter > told):
             return False
-        self._steps[task_id, stage.key] = quarter, words
+        steps[stage.key] = quarter, words
         return True
 
     def _print(self, line: Text) -> None:
@@ -119,119 +157,26 @@ class PlainView(_Quiet):
         self._console.file.flush()
 
 
-class LiveView:
-    """Bars that move; when a task has ended, its stages stay and a line says how."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._reports: dict[str, TaskReport] = {}
-        self._notice: Text | None = None
-        self._spinner = Spinner("dots", style="cyan")
-        self._live = Live(
-            console=console, get_renderable=self._render, refresh_per_second=10, transient=True
-        )
-
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.__exit__(kind, error, trace)
-
-    def show(self, report: TaskReport) -> None:
-        """Show the task as it is now."""
-        self._notice = None
-        if report.state.is_complete:
-            self._reports.pop(report.task_id, None)
-            # first without the task's bars, which would stand below its end until the next frame
-            self._live.refresh()
-            self._console.print(_finished(report))
-        else:
-            self._reports[report.task_id] = report
-
-    def retry(self, notice: Retry) -> None:
-        """Say that the connection was lost, until it is back."""
-        self._notice = Text(_lost(notice), style="yellow")
-
-    def _render(self) -> RenderableType:
-        """Return what is going on now."""
-        parts: list[RenderableType] = []
-        for report in list(self._reports.values()):
-            parts.append(_headline(report))
-            rows = stage_rows(report, width=self._console.width, spinner=self._spinner)
-            if rows is not None:
-                parts.append(rows)
-        if self._notice:
-            parts.append(self._notice)
-        return Group(*parts)
-
-
-def stage_rows(report: TaskReport, *, width: int, spinner: RenderableType) -> Table | None:
-    """Return the stages of a task as rows with bars; None when there is nothing to show yet."""
-    visible = [stage for stage in stages(report.progress) if stage.visible]
-    if not visible:
-        return None
-    table = Table.grid(padding=(0, 1))
-    table.add_column(width=3, justify="right")
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(width - _BAR - 32, 12))
-    table.add_column(overflow="fold")
-    for stage in visible:
-        table.add_row(_MARKS.get(stage.state, spinner), stage.name, _stage_cell(stage))
-    return table
-
-
-def _stage_cell(stage: Stage) -> RenderableType:
-    """Return the bar of a stage in progress, or the figures of one that is over."""
-    figures = Text(_stage_words(stage), style="red" if stage.failures or stage.problem else "dim")
-    if stage.state is not StageState.IN_PROGRESS:
-        return figures
-    share = stage.share
-    bar = ProgressBar(
-        total=1.0 if share is not None else None,
-        completed=share or 0.0,
-        width=_BAR,
-        pulse=share is None,
-    )
-    row = Table.grid(padding=(0, 1))
-    row.add_row(bar, figures)
-    return row
-
-
-def _stage_words(stage: Stage) -> str:
-    """Return a stage's figures, and its state when that is not what one expects."""
-    state = {
-        StageState.FAILED: "failed",
-        StageState.CANCELLED: "canceled",
-        StageState.IN_PROGRESS: "" if stage.total else "in progress",
-        StageState.FINISHED: "" if stage.total else "done",
-    }.get(stage.state, "")
-    return ", ".join(part for part in (stage.figures(), state, stage.problem) if part)
-
-
-def _headline(report: TaskReport) -> Text:
-    """Return the line above a task's stages."""
-    line = Text(subject(report), style="bold", no_wrap=True, overflow="ellipsis")
-    line.append(f" {report.state.value}", style=STATE_STYLE.get(report.state, ""))
-    return line.append(f"  {report.task_id}", style="dim")
-
-
-def _finished(report: TaskReport) -> RenderableType:
-    """Return what stays on the screen of a task that has ended."""
-    visible = [stage for stage in stages(report.progress) if stage.visible]
-    table = Table.grid(padding=(0, 1))
-    table.add_column(width=3, justify="right")
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for stage in visible:
-        table.add_row(_MARKS.get(stage.state, "·"), stage.name, _stage_cell(stage))
-    return Group(table, ended(report)) if visible else ended(report)
-
-
-def _lost(notice: Retry) -> str:
+def lost(notice: Retry) -> Text:
     """Return the words for a lost connection."""
-    return f"Connection lost ({notice.reason}); trying again in {notice.delay:g} s"
+    return Text(f"Connection lost ({printable(notice.reason)}); trying again…", style="yellow")
+
+
+def back(notice: Resumed) -> Text:
+    """Return the words for a connection that is back."""
+    return Text(f"Connected again after {duration(notice.away)}.", style="green")
+
+
+def gap(notice: Stale) -> Text:
+    """Return the notice that events are missing."""
+    missed = "Events" if notice.missed is None else amount(notice.missed, "event")
+    return Text(
+        f"{missed} after number {notice.since} can't be read any more: the server keeps "
+        f"{notice.oldest} to {notice.head}. `pulpit task list` shows what became of older tasks.",
+        style="yellow",
+    )
+
+
+def other_event(event: Event) -> Text:
+    """Return the line for an event that is about no task."""
+    return Text(f"{printable(event.type, limit=80)}  event {event.sequence}")

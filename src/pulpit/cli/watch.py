@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
+from pulpit.cli.exits import of_tasks
 from pulpit.cli.follow import finish, view_of
 from pulpit.cli.session import Session, session_of
-from pulpit.cli.views import View
-from pulpit.cli.words import printable
-from pulpit.client import Client, Event, EventFilter, Retry, Stale
+from pulpit.cli.views import SilentView, View
+from pulpit.client import Client, Event, EventFilter, Snapshot, Stale, TaskReport
 from pulpit.domain.events import EventKind
-from pulpit.domain.tasks import TaskState
+from pulpit.domain.tasks import COMPLETE, TaskState
 
 __all__ = ["watch"]
 
@@ -44,7 +44,8 @@ def watch(
         str | None, typer.Option("--repo", metavar="ID", help="Only events of this repository.")
     ] = None,
     state: Annotated[
-        TaskState | None, typer.Option(help="Only events of tasks in this state.")
+        list[TaskState] | None,
+        typer.Option(help="Only events of tasks in this state; may be repeated."),
     ] = None,
     kind: Annotated[EventKind | None, typer.Option(help="Only events of this kind.")] = None,
     tag: Annotated[
@@ -54,71 +55,103 @@ def watch(
         int | None,
         typer.Option(min=0, metavar="N", help="Start after event N instead of now."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Write each event as a line of JSON.")] = (
-        False
-    ),
+    json: Annotated[
+        bool, typer.Option("--json", help="Write each event as a line of JSON, a CloudEvent.")
+    ] = False,
 ) -> None:
-    """Watch tasks as they change, until Ctrl-C; one task, until it ends."""
+    """Watch tasks as they change, until Ctrl-C; one task, until it ends.
+
+    Begins with the tasks that wait and run, in a terminal and without --since. Lost connections
+    are made again, and events go on where they broke off; events that were missed are told.
+    """
     session = session_of(context)
     task_id = _task_of(key)
     wanted = EventFilter(
-        task=task_id or (),
-        repository=repository,
-        state=state or (),
-        kind=kind,
-        tag=tuple(tag or ()),
+        task=task_id or (), repository=repository, state=state or (), kind=kind, tag=tag or ()
     )
-    plain = wanted == EventFilter(task=task_id or ())
+    plain = wanted == EventFilter(task=task_id or (), state=(), tag=())
     with session.client() as client:
         if task_id and plain and since is None and not json:
             finish(session, client, [task_id], since=None, json=False)
-        elif json:
+            return
+        if task_id and since is None:
+            # the number first: what changes in between comes as an event
+            since = client.head()
+            _exit_if_ended(client.task(task_id))
+        if json:
             _write_lines(session, client, wanted, since)
         else:
-            with view_of(session, json=False) as view:
-                _show_all(session, client, view, wanted, since)
+            with view_of(session, json=False, summary=True) as view:
+                _show(client, view, wanted, since)
 
 
 def _write_lines(session: Session, client: Client, wanted: EventFilter, since: int | None) -> None:
     """Write events as lines of JSON until the task asked for has ended, or for ever."""
-
-    def on_retry(notice: Retry) -> None:
-        session.err.print(f"Connection lost ({printable(notice.reason)}); trying again.")
-
-    stream = client.events(since=since, wanted=wanted, patience=None, on_retry=on_retry)
+    view = SilentView(session.err)
+    stream = client.events(
+        since=since,
+        wanted=wanted,
+        patience=None,
+        on_retry=view.retry,
+        on_resume=view.resumed,
+    )
     for item in stream:
         if isinstance(item, Stale):
-            session.err.print(_gap(item), soft_wrap=True)
+            view.gap(item)
+            session.print_line({"type": "stale", "data": item.document})
             continue
         session.print_line(item.document)
-        if wanted.task and _ended(item):
-            return
+        if wanted.task and item.report:
+            _exit_if_ended(item.report)
 
 
-def _show_all(
-    session: Session, client: Client, view: View, wanted: EventFilter, since: int | None
-) -> None:
-    """Show events until the task asked for has ended, or for ever."""
-    stream = client.events(since=since, wanted=wanted, patience=None, on_retry=view.retry)
-    for item in stream:
-        if isinstance(item, Stale):
-            session.err.print(_gap(item), soft_wrap=True)
-        elif item.report is not None:
-            view.show(item.report)
-            if wanted.task and _ended(item):
-                return
-
-
-def _ended(event: Event) -> bool:
-    """Return whether the event is its task's last."""
-    report = event.report
-    return report is not None and report.state.is_complete
-
-
-def _gap(stale: Stale) -> Text:
-    """Return the notice that events are missing."""
-    return Text(
-        f"Events after {stale.since} can't be read any more: the journal holds "
-        f"{stale.oldest} to {stale.head}. See `pulpit task list` for what became of them.",
-        style="yellow",
+def _show(client: Client, view: View, wanted: EventFilter, since: int | None) -> None:
+    """Show tasks until the one asked for has ended, or for ever."""
+    stream = client.follow(
+        wanted=_with_ends(wanted),
+        since=since,
+        patience=None,
+        on_retry=view.retry,
+        on_resume=view.resumed,
     )
+    for item in stream:
+        match item:
+            case Stale():
+                view.gap(item)
+            case Snapshot():
+                # it takes the place of all that was shown
+                view.forget()
+                for known in item.tasks:
+                    if not wanted.state or known.report.state in wanted.state:
+                        view.show(known.report)
+            case Event(report=TaskReport() as report):
+                if _is_wanted(item, wanted):
+                    view.show(report)
+                elif report.state.is_complete:
+                    view.forget(report.task_id)
+                if wanted.task:
+                    _exit_if_ended(report)
+            case Event():
+                view.tell(item)
+
+
+def _with_ends(wanted: EventFilter) -> EventFilter:
+    """Return the filter that lets the ends of tasks through, too: they are shown no longer."""
+    state = (*wanted.state, *COMPLETE) if wanted.state else ()
+    kind = None if wanted.kind is EventKind.PROGRESS else wanted.kind
+    return replace(wanted, state=state, kind=kind)
+
+
+def _is_wanted(event: Event, wanted: EventFilter) -> bool:
+    """Return whether the event is to be shown, which came through the wider filter."""
+    return (not wanted.state or event.state in wanted.state) and (wanted.kind in (None, event.kind))
+
+
+def _exit_if_ended(report: TaskReport) -> None:
+    """End the command when the task has ended, with the code that says how.
+
+    Raises:
+        Exit: it has.
+    """
+    if report.state.is_complete:
+        raise typer.Exit(of_tasks([report]))

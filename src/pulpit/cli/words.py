@@ -8,7 +8,7 @@ from typing import Any
 
 from pulpit.domain.clock import parse_time
 
-__all__ = ["age", "amount", "duration", "moment", "printable", "size"]
+__all__ = ["age", "amount", "clock_time", "duration", "moment", "printable", "size"]
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _KILO = 1000
@@ -46,6 +46,14 @@ def duration(seconds: float) -> str:
     if whole < _HOUR:
         return f"{whole // _MINUTE} min {whole % _MINUTE} s"
     return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+
+
+def clock_time(seconds: float) -> str:
+    """Return a length of time that goes on, such as ``0:07``, ``3:20`` or ``1:05:00``."""
+    whole = max(int(seconds), 0)
+    hours, minutes = divmod(whole // _MINUTE, _MINUTE)
+    rest = f"{whole % _MINUTE:02}"
+    return f"{hours}:{minutes:02}:{rest}" if hours else f"{minutes}:{rest}"
 
 
 def moment(text: Any) -> datetime | None:

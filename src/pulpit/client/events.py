@@ -128,6 +128,8 @@ class Stale:
     missed: int | None
     #: The path where the present state can be read.
     snapshot: str
+    #: The whole notice, as it came.
+    document: Mapping[str, Any] = field(repr=False)
 
     @property
     def resume(self) -> int:
@@ -153,6 +155,7 @@ class Stale:
             head=head,
             missed=missed if isinstance(missed, int) else None,
             snapshot=str(data.get("snapshot") or ""),
+            document=data,
         )
 
 

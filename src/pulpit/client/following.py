@@ -215,8 +215,7 @@ class Following:
         return stale
 
     def _new_pages(self) -> SnapshotPages:
-        states = self._wanted.state or self._states
-        return SnapshotPages(self._wanted, states=(states,) if isinstance(states, str) else states)
+        return SnapshotPages(self._wanted, states=self._states)
 
     def _is_news(self, event: Event) -> bool:
         """Return whether the event is wanted and tells more than the last snapshot."""

@@ -22,7 +22,11 @@ class EventOptions(Filters, Trying, total=False):
 
 
 class FollowOptions(EventOptions, total=False):
-    """What ``follow()`` takes; ``since`` leaves out the snapshot at the beginning."""
+    """What ``follow()`` takes; ``since`` leaves out the snapshot at the beginning.
+
+    Snapshots hold the tasks that ``task=``, ``tag=`` and ``repository=`` name; the other filters
+    are for events alone.
+    """
 
     #: Whether snapshots hold the tasks that are complete, too.
     complete: bool
