@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import settings
@@ -25,6 +26,7 @@ from pulpit.domain.events import Event, EventKind
 from pulpit.domain.outcomes import Failed, Finished, Lost, Outcome, Progress, Update
 from pulpit.domain.tasks import PURGEABLE, Task, TaskState, task_report
 from pulpit.errors import DatabaseFailed, Fenced, MissingResource
+from pulpit.ports import Transaction
 from pulpit.services.changes import Changes, changes_in
 from pulpit.services.tasks import Lifecycle, Tasks, new_task
 from pulpit.testing import FrozenClock, RecordingEngine, expect_events
@@ -68,7 +70,12 @@ class _House:
         self.lifecycle = Lifecycle(
             database,
             clock=self.clock,
-            completions={"refusing": self._refuse, "broken": self._break, "unlucky": self._fail},
+            completions={
+                "refusing": self._refuse,
+                "broken": self._break,
+                "unlucky": self._fail,
+                "spawning": self._spawn,
+            },
             wake=self.engine.wake,
         )
 
@@ -88,6 +95,11 @@ class _House:
             return [task.arguments["no such key"]]
         changes.transaction.repositories.remove(task.id)
         raise ZeroDivisionError
+
+    @staticmethod
+    def _spawn(changes: Changes, task: Task, outcome: Outcome) -> list[str]:
+        """Hand in another task at the end."""
+        return [changes.add(_task(*task.resources)).id] if isinstance(outcome, Finished) else []
 
     def _fail(self, changes: Changes, task: Task, outcome: Outcome) -> list[str]:
         """Write an end for which the database has no room, once."""
@@ -250,6 +262,25 @@ def test_what_fails_to_commit_is_not_told(house: _House) -> None:
     assert len(house.tasks.tagged([])) == 1
 
 
+OPERATIONS = ["sync", "refusing", "broken", "spawning"]
+
+
+class _Watched:
+    """A database that has each commit judged as it left things."""
+
+    def __init__(self, database: Database, judge: Callable[[], None]) -> None:
+        self._database, self._judge = database, judge
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Transaction]:
+        with self._database.write() as transaction:
+            yield transaction
+        self._judge()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+
 RESOURCES = st.lists(st.sampled_from(["a", "b", "c"]), max_size=2, unique=True)
 
 
@@ -263,7 +294,8 @@ class Life(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory(prefix="pulpit-")
-        self.house = _House(type(self).make(Path(self.folder.name)))
+        watched = _Watched(type(self).make(Path(self.folder.name)), self.every_change_is_told)
+        self.house = _House(cast("Database", watched))
         #: Processes that are there, by task.
         self.processes: dict[str, Task] = {}
 
@@ -283,7 +315,7 @@ class Life(RuleBasedStateMachine):
         assert all(task.state.is_complete for task in self.house.tasks.tagged([]))
         self.every_change_is_told()
 
-    @rule(resources=RESOURCES, operation=st.sampled_from(["sync", "refusing", "broken"]))
+    @rule(resources=RESOURCES, operation=st.sampled_from(OPERATIONS))
     def submit(self, resources: list[str], operation: str) -> None:
         """A user hands in a task."""
         self.house.submit(*resources, operation=operation)
@@ -307,6 +339,24 @@ class Life(RuleBasedStateMachine):
         """The process of an attempt is gone."""
         if task and self.processes.pop(task.id, None):
             self.house.tell(task, outcome)
+
+    @rule(tasks=st.lists(attempts, min_size=1, max_size=3), outcome=st.sampled_from(OUTCOMES))
+    def group(self, tasks: list[Task | None], outcome: Outcome) -> None:
+        """One transaction holds what several attempts tell, ends and what comes after them too."""
+        updates = []
+        for number, task in enumerate(task for task in tasks if task):
+            updates.append(_update(task, Progress(report={"stage": {"n": number}})))
+            if number != 1 and task.id in self.processes:
+                del self.processes[task.id]
+                updates.append(_update(task, outcome))
+                updates.append(_update(task, Progress(report={"late": True})))
+        self.house.lifecycle.record(updates)
+
+    @rule()
+    def restart(self) -> None:
+        """The server is killed with all processes, and starts again."""
+        self.processes.clear()
+        self.house.lifecycle.recover()
 
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
