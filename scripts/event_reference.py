@@ -16,7 +16,7 @@ __all__ = ["asyncapi_document", "event_files", "schema_document"]
 _SERVERS = Servers(
     source="https://pulp.example.com",
     brokers=["amqps://broker.example.com"],
-    door="pulp.example.com:5672",
+    door=("pulp.example.com", 5672),
 )
 
 

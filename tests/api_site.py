@@ -197,7 +197,7 @@ class Site:
         self.fanout = Fanout(self.storage.events)
         self.gate = Gate(self.users, log=self.log)
         self.status: dict[str, Any] = {"api_version": "2"}
-        self.servers = Servers(source=EVENT_SOURCE_URI, door="site:5672")
+        self.servers = Servers(source=EVENT_SOURCE_URI, door=("site", 5672))
         self.lifecycle = Lifecycle(
             self.storage, clock=self.clock, completions=COMPLETIONS, wake=self.engine.wake
         )

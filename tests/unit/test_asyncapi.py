@@ -28,7 +28,7 @@ _SPECS = (
 _SERVERS = Servers(
     source="https://pulp.example.com/front/",
     brokers=["amqps://user:***@one.example.com:5671/vhost", "amqp://two.example.com"],
-    door="127.0.0.1:5672",
+    door=("127.0.0.1", 5672),
 )
 
 
@@ -137,6 +137,21 @@ def test_servers_are_told_without_secrets() -> None:
     assert set(alone["servers"]) == {"http"}
     assert "taskEvents" not in alone["channels"]
     assert "publishTaskEvents" not in alone["operations"]
+
+
+@pytest.mark.parametrize(
+    ("source", "listens", "reached"),
+    [
+        ("http://[::1]:8080", "::1", "[::1]:5672"),
+        ("http://[::1]:8080", "::", "[::1]:5672"),
+        ("https://pulp.example.com:8443/front", "0.0.0.0", "pulp.example.com:5672"),
+        ("https://pulp.example.com", "127.0.0.1", "127.0.0.1:5672"),
+    ],
+)
+def test_the_door_is_where_clients_reach_it(source: str, listens: str, reached: str) -> None:
+    """Whoever listens at every address is reached under the server's name."""
+    servers = asyncapi(Servers(source=source, door=(listens, 5672)))["servers"]
+    assert servers["door"]["host"] == reached
 
 
 def test_every_type_of_event_is_told_on_every_channel() -> None:

@@ -428,7 +428,7 @@ class _Server:
         return Servers(
             source=self._settings.event_source,
             brokers=ways.get("broker", ()),
-            door=ways.get("door"),
+            door=notifications.door_address,
         )
 
     @contextlib.asynccontextmanager

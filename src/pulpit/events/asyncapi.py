@@ -29,6 +29,8 @@ __all__ = ["CONTRACT_VERSION", "Servers", "asyncapi"]
 #: before may fail, the second when something is added, the third when only words change.
 CONTRACT_VERSION = "1.0.0"
 
+#: Who listens there listens at every address of the machine.
+_ANY_HOST = {"0.0.0.0", "::"}  # noqa: S104 - read, not bound
 _STREAM, _SNAPSHOT = "/pulpit/v1/events/", "/pulpit/v1/snapshot/"
 _AMQP_BINDING, _HTTP_BINDING = "0.3.0", "0.3.0"
 _DESCRIPTION = """\
@@ -45,8 +47,8 @@ class Servers:
     source: str
     #: URLs of the brokers that are published to; user and password are left out of the document.
     brokers: Sequence[str] = ()
-    #: Host and port of the AMQP door, if it is open.
-    door: str | None = None
+    #: Host and port at which the AMQP door listens, if it is open.
+    door: tuple[str, int] | None = None
 
 
 def asyncapi(servers: Servers) -> dict[str, Any]:
@@ -109,8 +111,15 @@ def _amqp_servers(servers: Servers) -> dict[str, Any]:
     }
     if servers.door:
         about = "The server's own door, for its users; live, and without queues that last."
-        found["door"] = _amqp_server(f"amqp://{servers.door}", about)
+        found["door"] = _amqp_server(f"amqp://{_reached(*servers.door, servers.source)}", about)
     return found
+
+
+def _reached(host: str, port: int, source: str) -> str:
+    """Return where clients reach what listens at host and port of the server."""
+    if host in _ANY_HOST:
+        host = urlsplit(source).hostname or host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _amqp_server(url: str, description: str) -> dict[str, Any]:
