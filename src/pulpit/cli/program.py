@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from pulpit.cli import config, repositories, tasks
+from pulpit.cli.doctor import doctor
 from pulpit.cli.exits import ExitCode, of_error
 from pulpit.cli.login import login
 from pulpit.cli.serve import serve
@@ -32,9 +33,10 @@ app = typer.Typer(
     help="Run and use a content server that tells what it does.",
     epilog="Exit codes: 0 done, 1 task failed, 2 wrong usage, 3 task canceled, 4 not found, "
     "5 no server, 6 login refused, 7 request refused, 8 server failed, 9 can't start, "
-    "124 not in time.",
+    "10 something to mend, 124 not in time.",
 )
 app.command()(serve)
+app.command()(doctor)
 app.add_typer(repositories.app, name="repo")
 app.add_typer(tasks.app, name="task")
 app.add_typer(config.app, name="config")

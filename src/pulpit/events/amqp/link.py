@@ -33,7 +33,7 @@ from pulpit.events.amqp.reasons import LinkError, Reason
 from pulpit.events.amqp.refusals import explain, explain_closed, refuse_own_door
 from pulpit.events.message import EXCHANGE, Message
 
-__all__ = ["Link", "LinkError", "LinkOptions", "open_link"]
+__all__ = ["Link", "LinkError", "LinkOptions", "login_of", "new_connection", "open_link"]
 
 _SMALLEST_FRAME_MAX = 4096
 #: One read takes at most this many bytes, and there are so many reads at once.
@@ -234,16 +234,7 @@ def open_link(address: Address, options: LinkOptions) -> Link:
     Raises:
         LinkError: none of that, and why.
     """
-    connection = amqp.Connection(
-        host=address.netloc,
-        authentication=_authentication(address, options),
-        virtual_host=address.virtual_host,
-        ssl=_tls(address, options),
-        connect_timeout=options.timeout,
-        heartbeat=options.heartbeat,
-        socket_settings=_SOCKET_OPTIONS,
-        client_properties={"product": "Pulpit", "connection_name": "pulpit-publisher"},
-    )
+    connection = new_connection(address, options, name="pulpit-publisher")
     try:
         return _open(connection, address, options)
     except BaseException:
@@ -252,9 +243,32 @@ def open_link(address: Address, options: LinkOptions) -> Link:
         raise
 
 
+def new_connection(address: Address, options: LinkOptions, *, name: str) -> Any:
+    """Return a connection of the library, not opened.
+
+    Args:
+        address: of the broker.
+        options: how to connect.
+        name: under which the broker lists it.
+
+    Raises:
+        LinkError: a file of certificates can't be used.
+    """
+    return amqp.Connection(
+        host=address.netloc,
+        authentication=_authentication(address, options),
+        virtual_host=address.virtual_host,
+        ssl=_tls(address, options),
+        connect_timeout=options.timeout,
+        heartbeat=options.heartbeat,
+        socket_settings=_SOCKET_OPTIONS,
+        client_properties={"product": "Pulpit", "connection_name": name},
+    )
+
+
 def _open(connection: Any, address: Address, options: LinkOptions) -> Link:
     """Take a connection through all steps; its failure becomes a sentence that says what to do."""
-    who, opened = _who(address, options), False
+    who, opened = login_of(address, options), False
     try:
         connection.connect()
         opened = True
@@ -277,7 +291,7 @@ def _prepare(channel: Any) -> None:
     channel.confirm_select()
 
 
-def _who(address: Address, options: LinkOptions) -> str:
+def login_of(address: Address, options: LinkOptions) -> str:
     """Return whom we log in as, in words."""
     if address.user is None and address.tls and options.clientcert:
         return f"the certificate in {options.clientcert}, or else of user guest"

@@ -1,0 +1,203 @@
+"""One broker, from the spelling of its URL to whether it would take a message now."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from pulpit.app.doctor.certificates import Chain, check_authorities, check_client_certificate
+from pulpit.app.doctor.findings import Check, Note, Problem, Skip
+from pulpit.events.amqp.addresses import Address
+from pulpit.events.amqp.inspection import Inspection, Writing
+from pulpit.events.amqp.link import LinkOptions
+from pulpit.events.amqp.reasons import LinkError, Reason
+from pulpit.events.message import EXCHANGE
+
+__all__ = ["Broker"]
+
+_URL = "event_notification_url in [messaging]"
+_SECONDS = 3.0
+
+
+@dataclass(slots=True)
+class Broker:
+    """A broker that events are to be published to.
+
+    Args:
+        address: of one URL.
+        options: how the publisher connects.
+    """
+
+    address: Address
+    options: LinkOptions
+    _inspection: Inspection = field(init=False)
+    _refused: LinkError | None = None
+    _has_exchange: bool = False
+
+    def __post_init__(self) -> None:
+        """Be ready to look at it."""
+        self._inspection = Inspection(self.address, self.options)
+
+    def checks(self) -> Sequence[Check]:
+        """Return what there is to look at."""
+        secured = self._tls_checks() if self.address.tls else ()
+        before = ("tcp", *(check.name for check in secured))
+        return (
+            Check(name="url", title="URL", answer=self.check_url),
+            Check(name="host_name", title="Host name", answer=self.check_host_name),
+            Check(name="tcp", title="TCP", answer=self.check_tcp, needs=("host_name",)),
+            *secured,
+            Check(name="login", title="Login", answer=self.check_login, needs=before),
+            Check(
+                name="virtual_host",
+                title="Virtual host",
+                answer=self.check_virtual_host,
+                needs=("login",),
+            ),
+            Check(
+                name="exchange",
+                title="Exchange",
+                answer=self.check_exchange,
+                needs=("virtual_host",),
+            ),
+            Check(name="publish", title="Publish", answer=self.check_write, needs=("exchange",)),
+        )
+
+    def close(self) -> None:
+        """End what is open."""
+        self._inspection.close()
+
+    def _tls_checks(self) -> Sequence[Check]:
+        """Return what there is to look at of TLS."""
+        chain, options = Chain(self.address, self.options), self.options
+        ours = []
+        if path := options.clientcert:
+            ours.append(
+                Check(
+                    name="tls_client_certificate",
+                    title="Our certificate",
+                    answer=lambda: check_client_certificate(path),
+                )
+            )
+        before = ("tcp", "tls_authorities", *(check.name for check in ours))
+        return (
+            Check(
+                name="tls_authorities",
+                title="Authorities",
+                answer=lambda: check_authorities(options.cacert),
+            ),
+            *ours,
+            Check(name="tls_chain", title="TLS chain", answer=chain.check_chain, needs=before),
+            Check(name="tls_name", title="TLS name", answer=chain.check_name, needs=("tls_chain",)),
+            Check(
+                name="tls_expiry",
+                title="TLS expiry",
+                answer=chain.check_expiry,
+                needs=("tls_chain",),
+            ),
+        )
+
+    def check_url(self) -> str:
+        """Look at the spelling; who can't be read has no address at all."""
+        if self.address.note:
+            raise Note(self.address.note, f"write it so in {_URL}")
+        if not self.address.tls and not _is_here(self.address.host):
+            raise Note(
+                "without TLS: the password and all events can be read on the way",
+                f"use amqps:// in {_URL}",
+            )
+        return "without TLS, on this machine" if not self.address.tls else "with TLS"
+
+    def check_host_name(self) -> str:
+        """Look whether the host name stands for an address."""
+        try:
+            found = socket.getaddrinfo(self.address.host, None, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise Problem(
+                f"{self.address.host} stands for no address ({error.strerror or error})",
+                f"correct {_URL}, or the name service (/etc/hosts, DNS)",
+            ) from error
+        addresses = sorted({str(entry[4][0]) for entry in found})
+        if addresses == [self.address.host]:
+            return f"{self.address.host} is an address"
+        return f"{self.address.host} is {', '.join(addresses)}"
+
+    def check_tcp(self) -> str:
+        """Look whether something listens."""
+        where = (self.address.host, self.address.port)
+        try:
+            socket.create_connection(where, timeout=_SECONDS).close()
+        except TimeoutError as error:
+            raise Problem(
+                f"{self.address.netloc} does not answer within {_SECONDS:g} s",
+                "look for a firewall on the way, or a machine that is down",
+            ) from error
+        except OSError as error:
+            raise Problem(
+                f"{self.address.netloc}: {error.strerror or error}",
+                f"start the broker, or correct {_URL}",
+            ) from error
+        return f"{self.address.netloc} accepts connections"
+
+    def check_login(self) -> str:
+        """Look whether the broker lets us in."""
+        try:
+            product = self._inspection.log_in()
+        except LinkError as error:
+            self._refused = error
+            if error.reason is not Reason.NO_VHOST:
+                raise _problem(error) from error
+            product = "the broker"
+        return f"{product} accepts {self.address.user or 'guest'}"
+
+    def check_virtual_host(self) -> str:
+        """Look whether the virtual host is there for us."""
+        if self._refused:
+            raise _problem(self._refused)
+        return f"{self.address.virtual_host} is open"
+
+    def check_exchange(self) -> str:
+        """Look whether the exchange is there as consumers expect it."""
+        try:
+            self._has_exchange = self._inspection.exchange()
+        except LinkError as error:
+            raise _problem(error) from error
+        if not self._has_exchange:
+            raise Note(
+                f"{EXCHANGE} is not there yet: the server declares it when it connects, if the "
+                "user may configure it"
+            )
+        return f"{EXCHANGE} is of type topic, durable"
+
+    def check_write(self) -> str:
+        """Look whether a message would be taken now; none is ever delivered."""
+        if not self._has_exchange:
+            raise Skip("there is no exchange yet")
+        try:
+            found = self._inspection.write(seconds=_SECONDS)
+        except LinkError as error:
+            raise _problem(error) from error
+        if found is Writing.BLOCKED:
+            raise Problem(
+                "the broker takes no messages now: it has a memory or disk alarm",
+                "look at `rabbitmq-diagnostics alarms`; events wait in the journal meanwhile",
+            )
+        if found is Writing.UNKNOWN:
+            raise Skip("only RabbitMQ can be asked without sending a message")
+        return "messages are taken"
+
+
+def _problem(error: LinkError) -> Problem:
+    """Return what the publisher would log, its advice apart where it can be told apart."""
+    what, colon, advice = error.message.partition(": ")
+    return Problem(what, advice) if colon else Problem(error.message)
+
+
+def _is_here(host: str) -> bool:
+    """Return whether a host is this machine."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"

@@ -1,0 +1,132 @@
+"""The API as clients find it: reachable, ready, with the right clock and a login that works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from pulpit.app.doctor.findings import Check, Note, Problem, Skip
+
+__all__ = ["Api", "Web"]
+
+#: Seconds by which clocks may differ: worth a word; to be mended.
+_SKEW, _TOO_MUCH_SKEW = 5.0, 60.0
+_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """Where the API is looked for, and as whom."""
+
+    #: None: nobody knows, since the server takes a free port.
+    url: str | None
+    #: Login and password; None for none.
+    login: tuple[str, str] | None = field(default=None, repr=False)
+    #: Why no login can be read; empty if one can.
+    login_problem: str = ""
+    #: Carries the requests; None for the network.
+    transport: httpx.BaseTransport | None = None
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Web:
+    """One server's API.
+
+    Args:
+        api: where it is.
+        server: returns the process that should answer, None if none runs.
+    """
+
+    api: Api
+    server: Callable[[], int | None]
+
+    def checks(self) -> Sequence[Check]:
+        """Return what there is to look at."""
+        return (
+            Check(name="api", title="API", answer=self.check_reach),
+            Check(name="ready", title="Ready", answer=self.check_ready, needs=("api",)),
+            Check(name="clock", title="Clock", answer=self.check_clock, needs=("api",)),
+            Check(name="login", title="Login", answer=self.check_login, needs=("api",)),
+        )
+
+    def check_reach(self) -> str:
+        """Look whether a server answers at the address."""
+        if self.api.url is None:
+            raise Skip("the server takes a free port", "name its address with --url")
+        try:
+            answer = self._get("/live")
+        except httpx.HTTPError as error:
+            if self.server() is None:
+                raise Skip(f"no server runs, and nothing answers at {self.api.url}") from error
+            raise Problem(
+                f"the server runs, but nothing answers at {self.api.url} ({error})",
+                "name its address with --url, or look at host and port in [server]",
+            ) from error
+        try:
+            known = answer.json()["status"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Problem(
+                f"what answers at {self.api.url} is no Pulpit server of this version",
+                "stop what listens there, or choose another port in [server]",
+            ) from error
+        if answer.status_code != HTTPStatus.OK:
+            raise Problem(f"{self.api.url} says that it is not live", "restart the server")
+        return f"{self.api.url} answers: {known}"
+
+    def check_ready(self) -> str:
+        """Look whether the server wants requests."""
+        document = self._get("/ready").json()
+        unwell = [
+            f"{check['name']}: {check['reason']}"
+            for check in document["checks"]
+            if check["status"] != "ok"
+        ]
+        if document["status"] == "failed":
+            raise Problem("; ".join(unwell), "see the checks above and the server's log")
+        if unwell:
+            raise Note("; ".join(unwell), "see the broker below")
+        return "requests are welcome"
+
+    def check_clock(self) -> str:
+        """Look whether the clocks here and there agree; a broker does not tell its own."""
+        before = self.api.now()
+        date = self._get("/live").headers.get("date")
+        after = self.api.now()
+        if date is None:
+            raise Skip("the server told no date")
+        # the header has whole seconds
+        middle = before + (after - before) / 2
+        skew = abs((parsedate_to_datetime(date) - middle).total_seconds() + 0.5)
+        words = f"{skew:.0f} s between this clock and the server's"
+        if skew > _TOO_MUCH_SKEW:
+            raise Problem(words, "let both machines take their time by NTP: certificates need it")
+        if skew > _SKEW:
+            raise Note(words, "let both machines take their time by NTP")
+        return "this one and the server's agree; a broker does not tell its own"
+
+    def check_login(self) -> str:
+        """Look whether the saved login is one of the server's users."""
+        if self.api.login_problem:
+            raise Problem(self.api.login_problem, "mend the credentials file, or remove it")
+        if self.api.login is None:
+            raise Skip("no login is known", "run `pulpit login`, or set PULPIT_USER")
+        answer = self._get("/pulp/api/v2/plugins/types/", auth=self.api.login)
+        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+            raise Problem(
+                f"the server does not let {self.api.login[0]} in with that password",
+                "run `pulpit login`, or correct PULPIT_USER and PULPIT_PASSWORD",
+            )
+        return f"{self.api.login[0]} is let in"
+
+    def _get(self, path: str, *, auth: tuple[str, str] | None = None) -> httpx.Response:
+        """Ask the server."""
+        options: dict[str, Any] = {"base_url": self.api.url or "", "timeout": _SECONDS}
+        with httpx.Client(transport=self.api.transport, trust_env=False, **options) as client:
+            return client.get(path, auth=auth) if auth else client.get(path)
