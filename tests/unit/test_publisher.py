@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import select
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Condition
+from threading import Condition, Event
 from typing import Any
 
 import pytest
@@ -269,3 +270,100 @@ def test_turned_on_it_keeps_its_start() -> None:
     cursors = MemoryCursors()
     with _running(FakeBroker(LinkError("down")), _journal(7), cursors):
         assert cursors.history == [7]
+
+
+def test_the_own_door_among_others_is_left_out() -> None:
+    """It is told once and never tried again; the other brokers are used."""
+    door = LinkError("that is our own door", reason=Reason.OWN_DOOR, refused=True)
+    down = LinkError("down", reason=Reason.UNREACHABLE)
+    broker = FakeBroker(door, down, down, 1)
+    urls = "amqp://door;amqp://a;amqp://b"
+    with _running(broker, _journal(2), MemoryCursors(amqp_publisher=0), urls=urls):
+        broker.await_received(3)
+    assert broker.tried[:4] == ["door", "a", "b", "a"]
+    assert "door" not in broker.tried[1:]
+
+
+def test_a_failure_is_told_once_until_messages_are_confirmed() -> None:
+    """Connections that are lost before they confirm anything add no lines; each is counted."""
+    broker = FakeBroker(1, 0, 0, 0)
+    with _running(broker, _journal(2), MemoryCursors(amqp_publisher=0)) as (publisher, logged):
+        broker.await_received(2 + 1)
+        publisher.stop()
+        status = publisher.status()
+    told = [entry["event"] for entry in logged.entries]
+    assert told == [
+        "Events are published to the broker",
+        "Events can't be published: cut off",
+        "Events are published to the broker",
+    ]
+    assert status.failures[Reason.LOST] == 4
+    assert status.reason is None
+    assert status.last_error == "cut off"
+
+
+def test_reasons_that_take_turns_are_each_told_once() -> None:
+    """Two brokers with troubles of their own don't fill the log."""
+    one = LinkError("wrong password", reason=Reason.REFUSED_CREDENTIALS, refused=True)
+    two = LinkError("no route", reason=Reason.UNREACHABLE)
+    broker = FakeBroker(*[one, two] * 5)
+    urls = {"urls": "amqp://a;amqp://b"}
+    with _running(broker, _journal(1), MemoryCursors(amqp_publisher=0), **urls) as (_, logged):
+        broker.await_received(1)
+    assert [entry["log_level"] for entry in logged.entries] == ["error", "warning", "info"]
+
+
+def test_the_journal_is_no_fault_of_a_broker() -> None:
+    """After an error of the database the same broker is used again."""
+
+    class Failing(MemoryJournal):
+        """Fails at the first read."""
+
+        failed = False
+
+        def read(self, after: int, limit: int) -> Any:
+            if not self.failed:
+                self.failed = True
+                raise OSError("database is locked")
+            return super().read(after, limit)
+
+    broker, journal = FakeBroker(), Failing([make_event(1)])
+    urls = {"urls": "amqp://a;amqp://b"}
+    with _running(broker, journal, MemoryCursors(amqp_publisher=0), **urls) as (publisher, _):
+        broker.await_received(1)
+    assert broker.tried == ["a", "a"]
+    assert publisher.status().failures[Reason.DEFECT] == 1
+
+
+def test_a_thread_that_hangs_in_a_connection_is_left_to_itself() -> None:
+    """Stopping takes its time and no more; what hung saves no cursor and publishes nothing."""
+    broker, cursors, hangs, goes_on = FakeBroker(), MemoryCursors(), Event(), Event()
+
+    def connect(address: Address, options: LinkOptions) -> FakeLink:
+        """Answer when the test says so."""
+        hangs.set()
+        assert goes_on.wait(10)
+        return broker.connect(address, options)
+
+    logged = LogCapture()
+    publisher = Publisher(
+        PublisherSettings(urls="amqp://a"),
+        source=_journal(3),
+        cursors=cursors,
+        event_source_uri="urn:x",
+        log=structlog.wrap_logger(None, processors=[logged]),
+        connect=connect,
+    )
+    cursors.save("amqp-publisher", 0)
+    publisher.start()
+    assert hangs.wait(10)
+    (thread,) = [each for each in threading.enumerate() if each.name == "amqp-publisher"]
+    publisher.stop(timeout=0.1)
+    assert "did not stop in time" in logged.entries[-1]["event"]
+    # meanwhile another one, at another broker, has come further
+    cursors.save("amqp-publisher", 3)
+    goes_on.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert cursors.load("amqp-publisher") == 3
+    assert broker.received == []

@@ -11,6 +11,7 @@ from pulpit.errors import EventsGone
 from pulpit.events.amqp.backoff import Backoff
 from pulpit.events.amqp.feed import Feed
 from pulpit.events.amqp.frames import Confirm
+from pulpit.events.amqp.reasons import Reason
 from pulpit.events.amqp.settings import CURSOR, FOLDED, PublisherSettings
 from pulpit.events.amqp.window import Window
 from pulpit.events.message import Message, message_of
@@ -168,7 +169,8 @@ class Delivery:
             self._save_failed = True
             self._log.warning(
                 "The publisher's cursor can't be saved: after a restart events are sent again",
-                reason=f"{type(error).__name__}: {error}",
+                error=f"{type(error).__name__}: {error}",
+                reason=Reason.CURSOR_UNSAVED.value,
             )
 
     def _take(self, most: int) -> list[Folded]:
@@ -186,6 +188,7 @@ class Delivery:
                 "between the two numbers and should read /pulp/api/v2/tasks/",
                 after=gone.since,
                 up_to=position,
+                reason=Reason.JOURNAL_GAP.value,
             )
             return self._feed.take(most)
 
@@ -197,5 +200,6 @@ class Delivery:
             self.nacked = True
             self._log.warning(
                 "The broker refuses messages (nack) and they are sent again: look for a bound "
-                "queue that is full and rejects (x-overflow), and at the broker's log"
+                "queue that is full and rejects (x-overflow), and at the broker's log",
+                reason=Reason.NACKED.value,
             )
