@@ -84,6 +84,19 @@ def test_events_arrive_in_order_word_for_word(rabbitmq: RabbitMQ) -> None:
         }
 
 
+def test_large_revisions_arrive(rabbitmq: RabbitMQ) -> None:
+    """The broker takes revisions of more than 31 bits, and hands them on as they are."""
+    event = make_event(1, revision=2**31)
+    journal, cursors = MemoryJournal([event]), MemoryCursors(amqp_publisher=0)
+    with (
+        Consumer(rabbitmq.host, rabbitmq.port) as consumer,
+        publishing(rabbitmq.url, journal, cursors),
+    ):
+        (received,) = consumer.count(1)
+    headers = received.properties["application_headers"]
+    assert (headers["pulpit-revision"], headers["pulpit-previous"]) == (2**31, 2**31 - 1)
+
+
 def test_one_task_by_its_uuid(rabbitmq: RabbitMQ) -> None:
     """A consumer bound to one task's key hears only of that task."""
     events = _mixed(1, 90)
