@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -35,6 +36,11 @@ def zoo(rabbitmq: RabbitMQ) -> Iterator[str]:
 def lines(logged: Any, reason: Reason) -> list[str]:
     """Return the lines of the log with that reason."""
     return [entry["event"] for entry in logged.entries if entry.get("reason") == reason]
+
+
+def has_confirmed(publisher: Publisher, count: int) -> bool:
+    """Return whether so many messages are confirmed."""
+    return publisher.status().confirmed >= count
 
 
 def await_failures(publisher: Publisher, reason: Reason, count: int = 2) -> None:
@@ -136,7 +142,7 @@ def test_one_full_queue_is_told_once_while_others_take_their_messages(
     ):
         for number in range(3, 200):
             journal.append(make_event(number, task=2))
-            await_true(lambda number=number: publisher.status().confirmed >= number - 1)
+            await_true(partial(has_confirmed, publisher, number - 1))
         assert publisher.status().reason is Reason.NACKED
         assert publisher.status().failures[Reason.NACKED] > 2
         tight.delete()

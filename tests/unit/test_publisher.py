@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import select
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from threading import Condition, Event
+from threading import Condition
+from threading import Event as Flag
 from typing import Any
 
 import pytest
 import structlog
 from structlog.testing import LogCapture
 
+from pulpit.domain.events import Event
 from pulpit.errors import ConfigurationError
 from pulpit.events.amqp import Publisher, PublisherSettings, Reason
 from pulpit.events.amqp.addresses import Address
@@ -106,6 +108,18 @@ class FakeLink:
         """Remember it."""
         self.closed = True
         self._news.close()
+
+
+class FailingJournal(MemoryJournal):
+    """Fails at the first two reads."""
+
+    failures = 2
+
+    def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Sequence[Event]:
+        if self.failures:
+            self.failures -= 1
+            raise OSError("database is locked")
+        return super().read(after, limit, most_bytes=most_bytes)
 
 
 @contextmanager
@@ -213,19 +227,7 @@ def test_the_own_door_ends_the_publisher() -> None:
 
 def test_an_error_of_the_journal_does_not_end_it() -> None:
     """A database that fails for a moment is asked again."""
-
-    class Failing(MemoryJournal):
-        """Fails at the first two reads."""
-
-        failures = 2
-
-        def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Any:
-            if self.failures:
-                self.failures -= 1
-                raise OSError("database is locked")
-            return super().read(after, limit, most_bytes=most_bytes)
-
-    broker, journal = FakeBroker(), Failing([make_event(1)])
+    broker, journal = FakeBroker(), FailingJournal([make_event(1)])
     with _running(broker, journal, MemoryCursors(amqp_publisher=0)) as (_, logged):
         assert broker.await_received(1) == _ids(1)
     assert any("database is locked" in repr(entry) for entry in logged.entries)
@@ -315,29 +317,17 @@ def test_reasons_that_take_turns_are_each_told_once() -> None:
 
 def test_the_journal_is_no_fault_of_a_broker() -> None:
     """After an error of the database the same broker is used again."""
-
-    class Failing(MemoryJournal):
-        """Fails at the first read."""
-
-        failed = False
-
-        def read(self, after: int, limit: int) -> Any:
-            if not self.failed:
-                self.failed = True
-                raise OSError("database is locked")
-            return super().read(after, limit)
-
-    broker, journal = FakeBroker(), Failing([make_event(1)])
+    broker, journal = FakeBroker(), FailingJournal([make_event(1)])
     urls = {"urls": "amqp://a;amqp://b"}
     with _running(broker, journal, MemoryCursors(amqp_publisher=0), **urls) as (publisher, _):
         broker.await_received(1)
-    assert broker.tried == ["a", "a"]
-    assert publisher.status().failures[Reason.DEFECT] == 1
+    assert broker.tried == ["a", "a", "a"]
+    assert publisher.status().failures[Reason.DEFECT] == 2
 
 
 def test_a_thread_that_hangs_in_a_connection_is_left_to_itself() -> None:
     """Stopping takes its time and no more; what hung saves no cursor and publishes nothing."""
-    broker, cursors, hangs, goes_on = FakeBroker(), MemoryCursors(), Event(), Event()
+    broker, cursors, hangs, goes_on = FakeBroker(), MemoryCursors(), Flag(), Flag()
 
     def connect(address: Address, options: LinkOptions) -> FakeLink:
         """Answer when the test says so."""
