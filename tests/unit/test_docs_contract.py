@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pulpit.config import Events
-from pulpit.domain.events import ERROR_DETAILS_KEPT, RESULT_BYTES_KEPT
+from pulpit.domain.events import BODY_BYTES_KEPT, ERROR_DETAILS_KEPT, RESULT_BYTES_KEPT
 from pulpit.events.amqp import PublisherSettings
 from pulpit.events.asyncapi import CONTRACT_VERSION
 from pulpit.events.door import DoorSettings
@@ -50,6 +50,7 @@ def test_the_bounds_that_are_named_hold() -> None:
     door, publisher, events = DoorSettings(), PublisherSettings(urls=""), Events()
     assert f"newest {ERROR_DETAILS_KEPT} " in _CONTRACT
     assert RESULT_BYTES_KEPT == 1 << 20
+    assert f"longer than {BODY_BYTES_KEPT >> 20} MiB" in _CONTRACT
     assert f"`{EXCHANGE}`" in _CONTRACT
     assert f"when {door.max_unacknowledged:,} of\n" in _CONTRACT
     assert f"{door.queue_progress_limit:,} progress messages" in _PROMISES

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pulpit.domain.events import Event, EventKind, task_event
+from pulpit.domain.events import BODY_BYTES_KEPT, Event, EventKind, task_event
 from pulpit.domain.tasks import Task, TaskState, task_report
 
 _NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
@@ -70,6 +70,42 @@ def test_a_long_result_is_a_link() -> None:
     assert _body(result=fits + "x")["result"] == {"_href": f"/pulp/api/v2/tasks/{_TASK.id}/"}
     assert _body(result=None)["result"] is None
     assert _body(result=0)["result"] == 0
+
+
+def test_a_body_is_bounded_whatever_a_feed_says() -> None:
+    """Texts of any length, in details, errors and tracebacks, make no body of more than 4 MiB."""
+    endless = "x" * (1 << 20)
+    stage = {"state": "FAILED", "error": endless, "error_details": [{"url": endless}] * 250}
+    body = _body(
+        progress={"yum_importer": {"content": stage, "metadata": {"state": "FINISHED"}}},
+        error={"code": "RPM1004", "description": endless, "data": {"url": endless}},
+        traceback=endless * 5,
+        result="small",
+        state=TaskState.ERROR,
+    )
+    assert len(msgspec.json.encode(body)) < BODY_BYTES_KEPT == 4 << 20
+    assert body["progress_report"]["yum_importer"] == {
+        "content": {
+            "state": "FAILED",
+            "error": "x" * 1_000,
+            "error_details": [],
+            "error_details_total": 250,
+        },
+        "metadata": {"state": "FINISHED"},
+    }
+    assert body["error"] == {
+        "code": "RPM1004",
+        "description": "x" * 1_000,
+        "data": {"url": "x" * 1_000},
+    }
+    assert body["traceback"] == "x" * 1_000
+    assert body["result"] == {"_href": f"/pulp/api/v2/tasks/{_TASK.id}/"}
+
+
+def test_a_body_that_fits_is_not_shortened() -> None:
+    """Up to four mebibytes go as they are."""
+    traceback = "x" * (3 << 20)
+    assert _body(traceback=traceback)["traceback"] == traceback
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pulpit.domain.reports import TaskReport
 from pulpit.domain.tasks import TASKS_HREF, Task, TaskState, task_report
 
 __all__ = [
+    "BODY_BYTES_KEPT",
     "ERROR_DETAILS_KEPT",
     "RESULT_BYTES_KEPT",
     "TASK_EVENT_TYPES",
@@ -27,6 +28,9 @@ __all__ = [
 ERROR_DETAILS_KEPT = 100
 #: A longer result is replaced in events by a link to the task.
 RESULT_BYTES_KEPT = 1 << 20
+#: A longer body, such as a hostile feed may cause, has its texts shortened.
+BODY_BYTES_KEPT = 4 << 20
+_TEXT_KEPT = 1_000
 
 
 class EventKind(StrEnum):
@@ -114,6 +118,35 @@ def _event_report(task: Task) -> TaskReport:
     return report
 
 
+def _event_body(task: Task) -> bytes:
+    """Return the body of an event of the task, JSON."""
+    report = _event_report(task)
+    body = msgspec.json.encode(report)
+    if len(body) <= BODY_BYTES_KEPT:
+        return body
+    report["progress_report"] = _shortened(report["progress_report"])
+    report["error"] = _shortened(report["error"])
+    report["traceback"] = _shortened(report["traceback"])
+    if task.result is not None:
+        report["result"] = {"_href": f"{TASKS_HREF}{task.id}/"}
+    return msgspec.json.encode(report)
+
+
+def _shortened(value: Any) -> Any:
+    """Return *value* with short texts, and stages without error details but with their total."""
+    if isinstance(value, str):
+        return value[:_TEXT_KEPT]
+    if isinstance(value, Mapping):
+        kept = {key: _shortened(item) for key, item in value.items() if key != "error_details"}
+        if "error_details" in value:
+            kept["error_details"] = []
+            kept.setdefault("error_details_total", len(value["error_details"]))
+        return kept
+    if isinstance(value, list | tuple):
+        return [_shortened(item) for item in value]
+    return value
+
+
 def task_event(task: Task, kind: EventKind, *, now: datetime) -> NewEvent:
     """Return the event that tells of *task* as it is now.
 
@@ -130,5 +163,5 @@ def task_event(task: Task, kind: EventKind, *, now: datetime) -> NewEvent:
         state=task.state,
         tags=task.tags,
         time=now,
-        body=msgspec.json.encode(_event_report(task)),
+        body=_event_body(task),
     )

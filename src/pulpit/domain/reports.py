@@ -52,7 +52,7 @@ _StageState = Annotated[
 ]
 _ErrorDetails = Annotated[
     list[dict[str, Any]],
-    Meta(description="What failed; events hold the newest 100, GET of the task all."),
+    Meta(description="What failed; events hold the newest 100 at the most, GET of the task all."),
 ]
 _ErrorDetailsTotal = Annotated[
     int,
@@ -136,8 +136,8 @@ class _Report(TypedDict):
     result: Annotated[
         Any,
         Meta(
-            description="What the task returned; in events, when that is longer than 1 MiB of "
-            "JSON, an object with nothing but _href, the path of the task."
+            description="What the task returned; in events, when that or the body is too "
+            "long, an object with nothing but _href, the path of the task."
         ),
     ]
     error: Annotated[ErrorReport | None, Meta(description="Of a task in state error.")]

@@ -30,6 +30,8 @@ _TOGETHER = 5
 _FILES = 256
 #: With so many packages failing, nothing is gained by trying the rest.
 _MAX_FAILURES = 50
+#: Characters of a text that a failure is listed with.
+_MAX_DETAIL = 2_000
 
 
 def intact(path: Path, digest: str, *, thorough: bool) -> bool:
@@ -252,9 +254,10 @@ def _url(feed: str, package: FeedPackage) -> str:
 
 
 def _details(failure: DownloadFailed) -> dict[str, str]:
-    """Return a failure as the progress report lists it."""
+    """Return a failure as the progress report lists it, in texts that a feed can't make long."""
     name = failure.url.rpartition("/")[2]
-    details = {"name": name, "url": failure.url, "error": failure.reason}
+    texts = {"name": name, "url": failure.url, "error": failure.reason}
+    details = {key: text[:_MAX_DETAIL] for key, text in texts.items()}
     return details | ({"error_code": failure.error_code} if failure.error_code else {})
 
 
