@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from pulpit.api.protocol import GONE
 from pulpit.api.queries import accepted_types, limit, members, number, single, tags
 from pulpit.api.web import Call, Gate, error_response, json_response
 from pulpit.domain.clock import render_time
@@ -36,6 +37,8 @@ _HEARTBEAT = b": alive\n\n"
 _PAGE_MOST, _PAGE = 1_000, 100
 #: Events looked at for one page, so that a filter that nothing passes ends; and those at once.
 _SCAN, _BATCH = 10_000, 500
+#: Bytes that may fill a client's connection.
+_LARGE = 16 << 10
 #: Media types that ask for CloudEvents, beside that of the stream or of JSON.
 _CLOUDEVENTS = frozenset({"application/cloudevents+json", "application/cloudevents-batch+json"})
 
@@ -109,18 +112,21 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._attach = attach
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send(
             {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         )
         reader = self._attach()
         leaving = asyncio.create_task(_disconnected(receive))
-        leaving.add_done_callback(lambda _: reader.leave())
+        leaving.add_done_callback(lambda _: reader.leave(is_dead=GONE in scope))
         try:
             # the answer's head goes out at once, so that the client knows that it is connected
             part: bytes | None = _HEARTBEAT
             while part is not None:
                 await send({"type": "http.response.body", "body": part, "more_body": True})
+                if len(part) >= _LARGE:
+                    # waits until the client takes more, so that the next part is not held for it
+                    await send({"type": "http.response.body", "body": b"", "more_body": True})
                 part = await _next(reader)
             await send({"type": "http.response.body", "body": b""})
         finally:

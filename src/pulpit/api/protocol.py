@@ -8,7 +8,14 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = ["BoundedHttp"]
+from pulpit.api.peers import PeerWatch, keep_watch, seen
+
+__all__ = ["GONE", "BoundedHttp"]
+
+#: Key of the scope of a request whose client was given up, since nothing was heard of it.
+GONE = "pulpit.gone"
+#: How often a client is looked at before it can be given up.
+_LOOKS = 10
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -18,17 +25,27 @@ class BoundedHttp(HttpToolsProtocol):
     head_bytes: ClassVar[int] = 64 << 10
     #: Seconds in which a head must come, from the connection or its first byte on.
     head_seconds: ClassVar[float] = 30.0
+    #: Seconds of silence after which a client is given up; well above the two minutes between
+    #: two signs of one that lives but reads nothing.
+    silent_seconds: ClassVar[float] = 300.0
 
     _pending = 0
     _got_on = False
     _deadline: asyncio.TimerHandle | None = None
+    _next_look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect_head()
+        self._socket = transport.get_extra_info("socket")
+        self._watch = PeerWatch(self.silent_seconds)
+        keep_watch(self._socket, seconds=self.silent_seconds)
+        self._look_later()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_deadline()
+        if self._next_look is not None:
+            self._next_look.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -56,6 +73,19 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._got_on = True
         super().on_message_complete()
+
+    def _look_later(self) -> None:
+        self._next_look = self.loop.call_later(self.silent_seconds / _LOOKS, self._look)
+
+    def _look(self) -> None:
+        """End the connection if the client is gone."""
+        look = seen(self._socket, waiting=self.transport.get_write_buffer_size())
+        if self._watch.is_gone(look, now=self.loop.time()):
+            if self.cycle is not None:
+                self.cycle.scope[GONE] = True
+            self.transport.abort()
+        else:
+            self._look_later()
 
     def _expect_head(self) -> None:
         """Begin to wait for a head, unless that is so already."""
