@@ -78,6 +78,7 @@ bench: setup peers ## Measure against floors and peers, as tables (QUICK=1)
 	$(BIN)/python -m bench.events $(if $(QUICK),--quick)
 	$(BIN)/python -m bench.sync $(if $(QUICK),--quick)
 	$(BIN)/python -m bench.door $(if $(QUICK),--quick)
+	$(BIN)/python -m bench.stream $(if $(QUICK),--quick)
 
 .PHONY: peers
 peers: ## Install what bench.events is measured against, apart from all else

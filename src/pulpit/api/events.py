@@ -118,7 +118,7 @@ class EventStream(Response):
         )
         reader = self._attach()
         leaving = asyncio.create_task(_disconnected(receive))
-        leaving.add_done_callback(lambda _: reader.leave(is_dead=GONE in scope))
+        leaving.add_done_callback(lambda _: reader.leave(is_dead=GONE in scope.get("state", {})))
         try:
             # the answer's head goes out at once, so that the client knows that it is connected
             part: bytes | None = _HEARTBEAT

@@ -82,7 +82,7 @@ class BoundedHttp(HttpToolsProtocol):
         look = seen(self._socket, waiting=self.transport.get_write_buffer_size())
         if self._watch.is_gone(look, now=self.loop.time()):
             if self.cycle is not None:
-                self.cycle.scope[GONE] = True
+                self.cycle.scope.setdefault("state", {})[GONE] = True
             self.transport.abort()
         else:
             self._look_later()
