@@ -34,6 +34,7 @@ from pulpit.api import snapshot as snapshot_api
 from pulpit.api import status as status_api
 from pulpit.api import tasks as tasks_api
 from pulpit.api.protocol import BoundedHttp
+from pulpit.api.request_log import RequestLog
 from pulpit.api.server import web_application
 from pulpit.api.web import Gate
 from pulpit.app import CHILD
@@ -329,7 +330,7 @@ class _Server:
         """Answer requests while the block runs."""
         server = _Uvicorn(
             uvicorn.Config(
-                self._application(notifications, figures),
+                self._logged(self._application(notifications, figures)),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -346,6 +347,12 @@ class _Server:
         finally:
             server.should_exit = True
             await serving
+
+    def _logged(self, application: Starlette) -> Starlette | RequestLog:
+        """Return what tells of each request, if it is asked for."""
+        if not self._settings.server.access_log:
+            return application
+        return RequestLog(application, log=self._log)
 
     def _make_figures(self, notifications: Notifications) -> Figures:
         """Return what the metrics tell."""

@@ -138,6 +138,9 @@ class Server:
         choice(LogType),
         "Where the log goes: `console` and `json` to standard error, `syslog` to /dev/log.",
     )
+    access_log: bool = setting(
+        False, BOOLEAN, "Whether the log has a line for each request, at level INFO."
+    )
     metrics: MetricsReaders = setting(
         MetricsReaders.USERS,
         choice(MetricsReaders),
