@@ -6,6 +6,8 @@ NODE := tests/acceptance/node
 QUICK ?=
 FEED ?=
 OPEN ?=
+N ?= 10
+SEED ?=
 PYTEST_ARGS ?=
 
 PEERS := .cache/peers
@@ -68,6 +70,11 @@ node:
 $(NODE)/node_modules/.stamp: $(wildcard $(NODE)/package.json $(NODE)/package-lock.json)
 	npm ci --prefix $(NODE) --no-audit --no-fund --silent
 	@touch $@
+
+.PHONY: faults
+faults: setup ## Kill, cut and freeze everything while tasks run, and judge (N=10, SEED=...)
+	@scripts/system_packages.sh
+	@$(BIN)/python -m tests.faults $(N) $(if $(SEED),--seed $(SEED))
 
 .PHONY: demo
 demo: setup ## Sync and publish a repository and watch its events (FEED=URL, OPEN=1)

@@ -21,6 +21,7 @@ from pulpit.domain.tasks import COMPLETE, TaskState
 from tests.acceptance.house import House
 from tests.acceptance.server import PulpitServer
 from tests.services.http import Answer, FeedServer
+from tests.services.processes import children
 
 _SAMPLE = Path(__file__).parents[2] / "examples" / "feed" / "repo"
 _SECONDS = 60.0
@@ -41,19 +42,6 @@ def until(condition: Callable[[], Any], what: str) -> Any:
             pytest.fail(f"it never came to this: {what}")
         time.sleep(0.02)
     return value
-
-
-def children(pid: int) -> list[int]:
-    """Return the processes that run tasks for the server: its fork server's children."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        found.append((int(entry.parent.name), int(fields[1])))
-    direct = {child for child, parent in found if parent == pid}
-    return [child for child, parent in found if parent in direct]
 
 
 def judge(data: Path) -> dict[str, str]:

@@ -14,6 +14,8 @@ _CLUSTER_CONFIG = """\
 cluster_formation.peer_discovery_backend = classic_config
 cluster_partition_handling = pause_minority
 """
+#: No scheduler waits busily: there are more of them than processors.
+_ERL_ARGS = "+sbwt none +sbwtdcpu none +sbwtdio none"
 
 
 class Cluster:
@@ -33,7 +35,14 @@ class Cluster:
             f"{_CLUSTER_CONFIG}cluster_formation.classic_config.nodes.1 = {names[0]}@localhost\n"
         )
         self.nodes = tuple(
-            RabbitMQ(folder / name, name=name, epmd=self._epmd, cookie=cookie, config=config)
+            RabbitMQ(
+                folder / name,
+                name=name,
+                epmd=self._epmd,
+                cookie=cookie,
+                config=config,
+                erl_args=_ERL_ARGS,
+            )
             for name in names
         )
         #: Whether there is a cluster to join.

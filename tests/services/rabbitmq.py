@@ -77,6 +77,7 @@ class RabbitMQ:
         cookie: of a cluster; None for one of its own.
         config: more lines of its configuration.
         plugins: that it enables.
+        erl_args: more arguments of its Erlang.
     """
 
     host = "127.0.0.1"
@@ -90,6 +91,7 @@ class RabbitMQ:
         cookie: str | None = None,
         config: str = "",
         plugins: Sequence[str] = (),
+        erl_args: str = "",
     ) -> None:
         programs = _programs()
         if programs is None:
@@ -100,6 +102,7 @@ class RabbitMQ:
         self.node = f"{name}@localhost"
         self.port, self._dist_port = free_ports(2)
         self.url = f"amqp://guest:guest@{self.host}:{self.port}/"
+        self._erl_args = f"-kernel inet_dist_use_interface {{127,0,0,1}} {erl_args}"
         self._shared_epmd = epmd is not None
         self._epmd = epmd or Epmd(self._folder)
         self._server: subprocess.Popen[bytes] | None = None
@@ -268,7 +271,7 @@ class RabbitMQ:
             # the script then becomes the broker, whose pid is the one we know
             "RABBITMQ_ALLOW_INPUT": "1",
             "RABBITMQ_SERVER_START_ARGS": "-noinput",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": self._erl_args,
         }
 
 

@@ -1,0 +1,203 @@
+"""The judge: compares the journal, the task table and all that was received."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from pulpit.domain.tasks import COMPLETE
+from tests.faults.records import Arrival, Channel, Row, TaskRow, Truth
+
+__all__ = ["COUNTERS", "Verdict", "judge"]
+
+#: What must be 0.
+COUNTERS = ("lost", "duplicated", "reordered", "unmarked_gaps", "without_terminal", "foreign")
+_ENDS = frozenset(state.value for state in COMPLETE)
+
+
+@dataclass(kw_only=True)
+class Verdict:
+    """How often which promise was broken; a sentence for each."""
+
+    #: Counter to what was found.
+    found: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in COUNTERS})
+    #: Events that came again under the same id with the same bytes, as they may.
+    repeated: int = 0
+
+    def add(self, counter: str, sentence: str) -> None:
+        """Note one more."""
+        self.found[counter].append(sentence)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Counter to how often."""
+        return {name: len(found) for name, found in self.found.items()}
+
+    @property
+    def good(self) -> bool:
+        """Whether every promise was kept."""
+        return not any(self.found.values())
+
+
+def judge(truth: Truth, channels: Iterable[Channel]) -> Verdict:
+    """Return the verdict on a round.
+
+    lost: a status change of the journal that a durable channel never brought, a change of a task
+    that the journal does not tell, a task that was accepted and is unknown.
+    duplicated: an event that came under a second id, or again with other bytes, or again where
+    nothing comes twice.
+    reordered: a first arrival before an earlier one of the journal, a revision that did not grow.
+    unmarked_gaps: revisions of a task that no arrival stands for, unless they were progress that
+    a broker may have lost.
+    without_terminal: a task without exactly one final status event, or one that waited and was
+    canceled although nobody asked for that.
+    foreign: what came and is not in the journal, or not so.
+    """
+    verdict = Verdict()
+    _judge_tasks(truth, verdict)
+    rows = {row.sequence: row for row in truth.journal}
+    for channel in channels:
+        for notice in channel.notices:
+            verdict.add("lost", f"{channel.name}: it was told that events are gone: {notice}")
+        first = _first_arrivals(channel, verdict)
+        _judge_origin(channel, rows, verdict)
+        _judge_order(channel, first, verdict)
+        _judge_gaps(channel, first, truth.journal, verdict)
+        if channel.durable:
+            _judge_losses(channel, truth.journal, verdict)
+    return verdict
+
+
+def _judge_tasks(truth: Truth, verdict: Verdict) -> None:
+    """Compare the task table with the journal and with what users had been told."""
+    told: dict[str, list[Row]] = defaultdict(list)
+    for row in truth.journal:
+        told[row.task].append(row)
+    known = {task.task for task in truth.tasks}
+    for task_id in sorted(truth.accepted - known):
+        verdict.add("lost", f"task {task_id} was accepted and is unknown")
+    for task_id in sorted(told.keys() - known):
+        verdict.add("foreign", f"the journal tells of task {task_id}, which is unknown")
+    for task in truth.tasks:
+        _judge_task(task, told[task.task], asked=task.task in truth.canceled, verdict=verdict)
+
+
+def _judge_task(task: TaskRow, rows: Sequence[Row], *, asked: bool, verdict: Verdict) -> None:
+    """Judge what the journal tells of one task."""
+    revisions = [row.revision for row in rows]
+    if missing := set(range(1, task.revision + 1)).difference(revisions):
+        verdict.add("lost", f"task {task.task}: no event tells of revisions {sorted(missing)}")
+    if revisions != sorted(set(revisions)) or (revisions and revisions[-1] > task.revision):
+        verdict.add("foreign", f"task {task.task} at {task.revision} has events {revisions}")
+    states = [row.state for row in rows if row.kind == "status"]
+    if states and states[-1] != task.state:
+        verdict.add("lost", f"task {task.task} is {task.state}; the newest event says {states[-1]}")
+    ends = [state for state in states if state in _ENDS]
+    if len(ends) != 1 or task.state not in _ENDS:
+        verdict.add("without_terminal", f"task {task.task} is {task.state}: {states}")
+    elif ends == ["canceled"] and "running" not in states and not asked:
+        verdict.add("without_terminal", f"task {task.task} waited and was canceled by nobody")
+
+
+def _first_arrivals(channel: Channel, verdict: Verdict) -> list[Arrival]:
+    """Return the arrivals without repeats, having judged those."""
+    by_id: dict[str, Arrival] = {}
+    ids: dict[int, str] = {}
+    seen: set[tuple[int, str]] = set()
+    first = []
+    for arrival in channel.arrivals:
+        # what is live only owes nothing to an earlier connection
+        key = (0 if channel.durable else arrival.connection, arrival.id)
+        known = ids.setdefault(arrival.sequence, arrival.id)
+        where = f"{channel.name}: event {arrival.sequence}"
+        if known != arrival.id:
+            verdict.add("duplicated", f"{where} came as {known} and as {arrival.id}")
+        elif by_id.setdefault(arrival.id, arrival).whole != arrival.whole:
+            verdict.add("duplicated", f"{where} came again with other bytes")
+        elif key in seen and not channel.repeats:
+            verdict.add("duplicated", f"{where} came again")
+        elif key in seen:
+            verdict.repeated += 1
+        if key not in seen:
+            first.append(arrival)
+        seen.add(key)
+    return first
+
+
+def _judge_origin(channel: Channel, rows: dict[int, Row], verdict: Verdict) -> None:
+    """See whether all that came is in the journal, word for word."""
+    for arrival in channel.arrivals:
+        row = rows.get(arrival.sequence)
+        where = f"{channel.name}: event {arrival.sequence}"
+        if row is None:
+            verdict.add("foreign", f"{where} is not in the journal")
+            continue
+        came = (arrival.kind, arrival.task, arrival.revision, arrival.body)
+        if came != (row.kind, row.task, row.revision, row.body):
+            verdict.add("foreign", f"{where} is another one in the journal: {arrival} {row}")
+
+
+def _judge_order(channel: Channel, first: Sequence[Arrival], verdict: Verdict) -> None:
+    """See whether first arrivals came in the order of the journal, and revisions grew."""
+    newest: dict[int, int] = defaultdict(int)
+    revisions: dict[tuple[int, str], int] = defaultdict(int)
+    for arrival in first:
+        life = 0 if channel.durable else arrival.connection
+        of_task = life, arrival.task
+        if arrival.sequence <= newest[life]:
+            verdict.add(
+                "reordered",
+                f"{channel.name}: event {arrival.sequence} came after {newest[life]}, "
+                f"by connection {arrival.connection}",
+            )
+        elif arrival.revision <= revisions[of_task]:
+            verdict.add(
+                "reordered",
+                f"{channel.name}: revision {arrival.revision} of task {arrival.task} came after "
+                f"{revisions[of_task]}",
+            )
+        newest[life] = max(newest[life], arrival.sequence)
+        revisions[of_task] = max(revisions[of_task], arrival.revision)
+
+
+def _judge_gaps(
+    channel: Channel, first: Sequence[Arrival], journal: Sequence[Row], verdict: Verdict
+) -> None:
+    """See whether arrivals stand for every revision up to the newest one of their task."""
+    rows = {(row.task, row.revision): row for row in journal}
+    reached: dict[tuple[int, str], int] = {}
+    for arrival in first:
+        of_task = (0 if channel.durable else arrival.connection), arrival.task
+        # what is live only begins anywhere
+        before = reached.get(of_task, 0 if channel.durable else arrival.previous)
+        missing = [
+            row
+            for revision in range(before + 1, arrival.previous + 1)
+            if (row := rows.get((arrival.task, revision))) is None or not _may_miss(channel, row)
+        ]
+        if missing:
+            verdict.add(
+                "unmarked_gaps",
+                f"{channel.name}: event {arrival.sequence} stands for revisions after "
+                f"{arrival.previous} of task {arrival.task}; known until then: {before}",
+            )
+        reached[of_task] = max(before, arrival.revision)
+
+
+def _may_miss(channel: Channel, row: Row) -> bool:
+    """Tell whether a broker may have lost this event with its memory."""
+    return row.kind == "progress" and any(
+        gap.after < row.sequence <= gap.up_to for gap in channel.gaps
+    )
+
+
+def _judge_losses(channel: Channel, journal: Sequence[Row], verdict: Verdict) -> None:
+    """See whether every status change came."""
+    came = {arrival.sequence for arrival in channel.arrivals}
+    for row in journal:
+        if row.kind == "status" and row.sequence not in came:
+            verdict.add(
+                "lost",
+                f"{channel.name}: event {row.sequence}, task {row.task} {row.state}, never came",
+            )

@@ -1,0 +1,129 @@
+"""A TCP path to a service that can be cut and held up, byte by byte."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+from threading import Event as Flag
+from threading import Lock, Thread
+from types import TracebackType
+from typing import Self
+
+__all__ = ["Relay"]
+
+#: Closing resets the connection, as a lost path or a firewall does.
+_RESET = struct.pack("ii", 1, 0)
+
+
+class Relay:
+    """Listens on a free port of 127.0.0.1 and passes bytes to another port and back.
+
+    Args:
+        port: of 127.0.0.1, where the service is.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._server = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port: int = self._server.getsockname()[1]
+        self._guard = Lock()
+        self._open: set[socket.socket] = set()
+        #: Bytes from clients that still pass; None: all.
+        self._left: int | None = None
+        self._flowing = Flag()
+        self._flowing.set()
+        self._threads = [Thread(target=self._accept, daemon=True)]
+
+    def __enter__(self) -> Self:
+        self._threads[0].start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.resume()
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self.cut()
+        for thread in self._threads:
+            thread.join(5)
+        self._server.close()
+
+    def cut(self, *, after: int = 0) -> None:
+        """Reset all connections once *after* more bytes from clients have passed."""
+        with self._guard:
+            if after:
+                self._left = after
+                return
+            for sock in self._open:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+    def halt(self) -> None:
+        """Carry nothing; connections stay open and silent, new ones too."""
+        self._flowing.clear()
+
+    def resume(self) -> None:
+        """Carry everything again, and forget a cut that has not come."""
+        with self._guard:
+            self._left = None
+        self._flowing.set()
+
+    def _accept(self) -> None:
+        """Serve each client in a thread of its own until the listener is shut down."""
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                thread = Thread(target=self._serve, args=(client,), daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _serve(self, client: socket.socket) -> None:
+        """Pass bytes both ways until one side ends, or the path is cut."""
+        with client, contextlib.suppress(OSError):
+            self._flowing.wait()
+            with socket.create_connection(("127.0.0.1", self._target)) as service:
+                both = {client, service}
+                with self._guard:
+                    self._open |= both
+                try:
+                    while self._pass(client, service):
+                        pass
+                finally:
+                    with self._guard:
+                        self._open -= both
+                    for sock in both:
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+    def _pass(self, client: socket.socket, service: socket.socket) -> bool:
+        """Pass on what is there; return whether there may be more."""
+        for source in select.select([client, service], [], [])[0]:
+            data = source.recv(1 << 16)
+            self._flowing.wait()
+            if source is client:
+                allowed = self._allowed(len(data))
+                service.sendall(data[:allowed])
+                if allowed < len(data):
+                    return False
+            else:
+                client.sendall(data)
+            if not data:
+                return False
+        return True
+
+    def _allowed(self, size: int) -> int:
+        """Return how many of *size* bytes from a client may pass, and count them."""
+        with self._guard:
+            if self._left is None:
+                return size
+            if size < self._left:
+                self._left -= size
+                return size
+            # the next connection is a good one, and of this frame one byte at least is missing
+            allowed, self._left = min(self._left, size - 1), None
+            return allowed
