@@ -107,6 +107,7 @@ def _summary(outcomes: list[Outcome]) -> dict[str, Any]:
         "late": sum(bool(outcome.late) for outcome in outcomes),
         "failed_seeds": [one.schedule.seed for one in outcomes if not one.good],
         "repeated": sum(outcome.verdict.repeated for outcome in outcomes),
+        "refolded": sum(outcome.verdict.refolded for outcome in outcomes),
         "faults": dict(sorted(faults.items())),
         "tasks": sum(outcome.size["tasks"] for outcome in outcomes),
         "events": sum(o.size["status"] + o.size["progress"] for o in outcomes),

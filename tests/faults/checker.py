@@ -24,6 +24,8 @@ class Verdict:
     found: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in COUNTERS})
     #: Events that came again under the same id with the same bytes, as they may.
     repeated: int = 0
+    #: Of these, how often the second one stands for other revisions than the first.
+    refolded: int = 0
 
     def add(self, counter: str, sentence: str) -> None:
         """Note one more."""
@@ -46,7 +48,7 @@ def judge(truth: Truth, channels: Iterable[Channel]) -> Verdict:
     lost: a status change of the journal that a durable channel never brought, a change of a task
     that the journal does not tell, a task that was accepted and is unknown.
     duplicated: an event that came under a second id, or again with other bytes, or again where
-    nothing comes twice.
+    nothing comes twice; or folded otherwise though its sender had no new start.
     reordered: a first arrival before an earlier one of the journal, a revision that did not grow.
     unmarked_gaps: revisions of a task that no arrival stands for, unless they were progress that
     a broker may have lost.
@@ -102,27 +104,33 @@ def _judge_task(task: TaskRow, rows: Sequence[Row], *, asked: bool, verdict: Ver
 
 def _first_arrivals(channel: Channel, verdict: Verdict) -> list[Arrival]:
     """Return the arrivals without repeats, having judged those."""
-    by_id: dict[str, Arrival] = {}
     ids: dict[int, str] = {}
-    seen: set[tuple[int, str]] = set()
-    first = []
+    first: dict[tuple[int, str], Arrival] = {}
     for arrival in channel.arrivals:
-        # what is live only owes nothing to an earlier connection
-        key = (0 if channel.durable else arrival.connection, arrival.id)
-        known = ids.setdefault(arrival.sequence, arrival.id)
-        where = f"{channel.name}: event {arrival.sequence}"
-        if known != arrival.id:
+        if (known := ids.setdefault(arrival.sequence, arrival.id)) != arrival.id:
+            where = f"{channel.name}: event {arrival.sequence}"
             verdict.add("duplicated", f"{where} came as {known} and as {arrival.id}")
-        elif by_id.setdefault(arrival.id, arrival).whole != arrival.whole:
-            verdict.add("duplicated", f"{where} came again with other bytes")
-        elif key in seen and not channel.repeats:
-            verdict.add("duplicated", f"{where} came again")
-        elif key in seen:
-            verdict.repeated += 1
-        if key not in seen:
-            first.append(arrival)
-        seen.add(key)
-    return first
+        # what is live only owes nothing to an earlier connection
+        life = 0 if channel.durable else arrival.connection
+        earlier = first.setdefault((life, arrival.id), arrival)
+        if earlier is not arrival:
+            _judge_repeat(channel, earlier, arrival, verdict)
+    return [*first.values()]
+
+
+def _judge_repeat(channel: Channel, first: Arrival, again: Arrival, verdict: Verdict) -> None:
+    """Judge an event that came again under its id."""
+    where = f"{channel.name}: event {again.sequence}"
+    refolded = again.previous != first.previous
+    if not channel.repeats:
+        verdict.add("duplicated", f"{where} came again")
+    elif again.whole != first.whole:
+        verdict.add("duplicated", f"{where} came again with other bytes")
+    elif refolded and not channel.refolds:
+        verdict.add("duplicated", f"{where} came again and stands for other revisions")
+    else:
+        verdict.repeated += 1
+        verdict.refolded += refolded
 
 
 def _judge_origin(channel: Channel, rows: dict[int, Row], verdict: Verdict) -> None:

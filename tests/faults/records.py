@@ -72,7 +72,7 @@ class Arrival:
     previous: int
     #: SHA-256 of the body alone, as it came.
     body: str
-    #: SHA-256 of all of it: properties, headers and body.
+    #: SHA-256 of all of it, properties, headers and body, but for what it says of folding.
     whole: str
 
 
@@ -94,6 +94,8 @@ class Channel:
     durable: bool = True
     #: Whether the same event may come again.
     repeats: bool = True
+    #: Whether events may have been folded anew: their sender was started again.
+    refolds: bool = False
     #: Where progress may be missing.
     gaps: list[Gap] = field(default_factory=list)
     #: What the server said instead of an event: that some are gone.

@@ -37,6 +37,9 @@ _TICK = 0.02
 #: Seconds for which tasks are still handed in when the last fault is mended.
 _AFTERWARDS = 1.0
 
+#: After these another publisher takes up the journal where the cursor stands.
+_NEW_PUBLISHER = frozenset({Kind.KILL_SERVER, Kind.STOP_SERVER, Kind.RELOAD_SERVER})
+
 # nothing that the judge looks for is deleted in a round
 _CONFIG = """\
 [tasks]
@@ -86,7 +89,7 @@ class _Round:
 
     def __init__(self, schedule: Schedule, site: Site, feed: FeedServer, folder: Path) -> None:
         self._schedule, self._site, self._folder = schedule, site, folder
-        self._server = PulpitServer(folder / "data", _CONFIG.format(urls=site.urls))
+        self._server = PulpitServer(folder / "data", _CONFIG.format(urls=site.urls()))
         auth = self._server.user, self._server.password
         self._stack = ExitStack()
         # each is for one thread
@@ -110,51 +113,64 @@ class _Round:
         )
         self._consumers = (self._queue, self._stream, self._door)
         self._late: list[str] = []
+        self._reloads = 0
         self._faults: dict[str, int] = {}
-        self._truth = Truth(journal=[], tasks=[])
 
     def __enter__(self) -> Self:
         self._queue.bind()
-        self._server.start()
-        self._stack.callback(self._end_server)
-        for consumer in self._consumers:
-            consumer.start()
-            self._stack.callback(consumer.stop)
+        self._stack.callback(self._queue.delete)
         return self
 
     def __exit__(self, *_exception: object) -> None:
         self._stack.close()
-        self._queue.delete()
 
     def play(self) -> Outcome:
-        """Hand in tasks, let faults happen, wait for the end of all, and judge."""
-        self._work.start()
-        self._stack.callback(self._work.stop)
+        """Play it to its end, and judge."""
         began = time.monotonic()
-        self._let_faults_happen(began)
-        mended = time.monotonic()
-        time.sleep(max(began + LOAD_SECONDS - mended, _AFTERWARDS))
-        self._work.stop()
-        self._site.heal(self._name)
-        self._settle()
-        self._truth = read(
+        try:
+            self._go_through()
+        except RuntimeError as error:
+            # a server or a broker that does not start or stop; what there is can be judged
+            self._late.append(str(error))
+        truth = read(
             self._server.data,
             accepted=frozenset(self._work.accepted),
             canceled=frozenset(self._work.canceled),
         )
-        kinds = [row.kind for row in self._truth.journal]
+        kinds = [row.kind for row in truth.journal]
         return Outcome(
             schedule=self._schedule,
-            verdict=judge(self._truth, [consumer.channel for consumer in self._consumers]),
+            verdict=judge(truth, [consumer.channel for consumer in self._consumers]),
             seconds=time.monotonic() - began,
             late=self._late,
             faults=self._faults,
             size={
-                "tasks": len(self._truth.tasks),
+                "tasks": len(truth.tasks),
                 "status": kinds.count("status"),
                 "progress": kinds.count("progress"),
             },
         )
+
+    def _go_through(self) -> None:
+        """Hand in tasks, let faults happen, and wait for the end of all.
+
+        Raises:
+            RuntimeError: the server or a broker does not start or stop.
+        """
+        with ExitStack() as stack:
+            self._server.start()
+            stack.callback(self._end_server)
+            for consumer in self._consumers:
+                consumer.start()
+                stack.callback(consumer.stop)
+            self._work.start()
+            stack.callback(self._work.stop)
+            began = time.monotonic()
+            self._let_faults_happen(began)
+            time.sleep(max(began + LOAD_SECONDS - time.monotonic(), _AFTERWARDS))
+            self._work.stop()
+            self._site.heal(self._name)
+            self._settle()
 
     # ------------------------------------------------------------------ faults
 
@@ -169,12 +185,17 @@ class _Round:
 
     def _begin(self, fault: Fault) -> None:
         """Let a fault happen."""
+        if fault.kind in _NEW_PUBLISHER:
+            self._queue.channel.refolds = True
         match fault.kind:
             case Kind.KILL_SERVER:
                 self._server.kill()
             case Kind.STOP_SERVER:
                 if code := self._server.stop():
                     self._late.append(f"the server ended with exit code {code}")
+            case Kind.RELOAD_SERVER:
+                self._reloads += 1
+                self._server.reload(_CONFIG.format(urls=self._site.urls(self._reloads)))
             case Kind.KILL_CHILD:
                 if not self._kill_child():
                     return
@@ -192,7 +213,7 @@ class _Round:
         match fault.kind:
             case Kind.KILL_SERVER | Kind.STOP_SERVER:
                 self._server.start()
-            case Kind.KILL_CHILD:
+            case Kind.RELOAD_SERVER | Kind.KILL_CHILD:
                 pass
             case _:
                 self._site.end(fault)

@@ -21,6 +21,8 @@ class Kind(StrEnum):
     KILL_SERVER = "kill server"
     #: SIGTERM to the server, which is started again.
     STOP_SERVER = "stop server"
+    #: SIGHUP to the server, whose broker has another address now.
+    RELOAD_SERVER = "reload server"
     #: kill -9 of a process that runs a task.
     KILL_CHILD = "kill child"
     #: kill -9 of a node, which is started again.
@@ -39,10 +41,10 @@ class Kind(StrEnum):
     PARTITION = "partition"
 
 
-_OF_SERVER = (Kind.KILL_SERVER, Kind.STOP_SERVER, Kind.KILL_CHILD)
+_OF_SERVER = (Kind.KILL_SERVER, Kind.STOP_SERVER, Kind.KILL_CHILD, Kind.RELOAD_SERVER)
 _OF_BROKER = (Kind.KILL_NODE, Kind.FREEZE_NODE, Kind.BLOCK, Kind.CLOSE, Kind.CUT, Kind.HALT)
 #: These are over as soon as they have happened.
-_INSTANT = frozenset({Kind.KILL_CHILD, Kind.CLOSE})
+_INSTANT = frozenset({Kind.RELOAD_SERVER, Kind.KILL_CHILD, Kind.CLOSE})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,10 +32,12 @@ class Site:
     #: Returns once every node is back and the queue of that name is as safe as it can be.
     heal: Callable[[str], None]
 
-    @property
-    def urls(self) -> str:
-        """What the server publishes to, in the form of its setting."""
-        return "; ".join(f"amqp://guest:guest@127.0.0.1:{relay.port}//" for relay in self.relays)
+    def urls(self, turn: int = 0) -> str:
+        """Return what the server publishes to, in the form of its setting; each turn another."""
+        host = ("127.0.0.1", "localhost")[turn % 2]
+        first = turn % len(self.relays)
+        ports = [relay.port for relay in (*self.relays[first:], *self.relays[:first])]
+        return "; ".join(f"amqp://guest:guest@{host}:{port}//" for port in ports)
 
     @property
     def forgets(self) -> bool:

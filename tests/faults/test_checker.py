@@ -159,6 +159,15 @@ def test_repeat_with_other_bytes() -> None:
     assert _counts(_queue(again)) == {"duplicated": 1}
 
 
+def test_event_folded_anew() -> None:
+    """A resend stands for the same revisions, unless its sender was started again."""
+    again = [*_arrivals(), replace(_arrivals(7)[0], previous=2)]
+    assert _counts(_queue(again)) == {"duplicated": 1}
+    verdict = judge(_truth(), [_queue(again, refolds=True)])
+    assert verdict.good
+    assert verdict.refolded == verdict.repeated == 1
+
+
 def test_first_arrival_out_of_order() -> None:
     """Events come in the order of the journal, whatever task they are of."""
     assert _counts(_queue(_arrivals(2, 1, 3, 4, 5, 6, 7, 8))) == {"reordered": 1}

