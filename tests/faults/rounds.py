@@ -9,7 +9,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -223,8 +223,10 @@ class _Round:
         deadline = time.monotonic() + _CHILD
         while time.monotonic() < deadline:
             for pid in children(self._server.pid):
-                os.kill(pid, signal.SIGKILL)
-                return True
+                # it may have ended by itself a moment ago
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    return True
             time.sleep(_TICK)
         return False
 
