@@ -242,9 +242,13 @@ class PulpitServer:
         """End the process at once, as a crash would."""
         self._started.kill()
 
+    def configure(self, config: str) -> None:
+        """Set the text of the configuration for the next start."""
+        self._config = config
+
     def reload(self, config: str) -> None:
         """Have the running server read another configuration, by SIGHUP; does not wait for it."""
-        self._config = config
+        self.configure(config)
         self._write_config()
         os.kill(self.pid, signal.SIGHUP)
 

@@ -197,3 +197,23 @@ def test_no_task_waits_for_a_frozen_broker(
         finally:
             rabbitmq.thaw()
         assert [states(consumer, task) for task in tasks] == [ALL] * 3
+
+
+def test_a_server_stops_while_its_broker_hangs(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+    """A connection that is not answered holds up no stop; the next start tells what was left."""
+    with Consumer(rabbitmq.host, rabbitmq.port) as consumer:
+        with nobody_accepts(rabbitmq, PulpitServer(tmp_path / "unused")) as url:
+            server = PulpitServer(tmp_path / "data", on(url), door=False)
+            with server, server.client() as client:
+                client.create_repository(
+                    {
+                        "id": "zoo",
+                        "importer_type_id": "yum_importer",
+                        "importer_config": {"feed": f"{FEED.as_uri()}/"},
+                    }
+                )
+                task = sync(client)
+                assert server.stop() == 0
+        server.configure(on(rabbitmq.url))
+        with server:
+            assert states(consumer, task) == ALL
