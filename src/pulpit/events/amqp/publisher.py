@@ -240,7 +240,6 @@ class Publisher:
             if self._wake.hear():
                 delivery.events_came()
             delivery.settle(link.receive())
-            delivery.save_cursor()
             self._note_blocked(link)
             if not proven and (
                 delivery.confirmed > confirmed or time.monotonic() - opened > _GOOD_AFTER
@@ -250,8 +249,12 @@ class Publisher:
             if self._stopping.is_set() and self._may_end(link, delivery):
                 return
             sending = not link.blocked and not link.backed_up
-            if sending and (batch := delivery.next_batch(_BATCH)):
+            batch = delivery.next_batch(_BATCH) if sending else []
+            if batch:
                 link.publish(batch)
+            # after what was there has left: saving may wait for its turn to write
+            delivery.save_cursor()
+            if batch:
                 continue
             began = time.monotonic()
             link.wait(self._wake, timeout=delivery.due(_TICK, sending=sending))
