@@ -26,7 +26,7 @@ class _Log:
     def __init__(self) -> None:
         self.told: list[dict[str, Any]] = []
 
-    def warning(self, event: str, **fields: Any) -> None:
+    def warning(self, event: str, /, **fields: Any) -> None:
         """Keep one."""
         self.told.append(fields)
 

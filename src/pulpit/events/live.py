@@ -58,7 +58,7 @@ def wake_loop(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
 class _Log(Protocol):
     """What is needed of the log."""
 
-    def warning(self, event: str, **fields: Any) -> Any: ...
+    def warning(self, event: str, /, **fields: Any) -> Any: ...
 
 
 class DoorFeed:
