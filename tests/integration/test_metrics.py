@@ -84,7 +84,7 @@ class _House:
             storage=self.storage,
             folder=database.parent,
             engine=lambda: {"slots": 4, "busy": 1, "updates": 0},
-            notifications=lambda: self.channels,
+            notifications=self.channels,
             streams=lambda: STREAMS,
             housekeeping_failures={"purge_tasks": 2},
         )

@@ -46,13 +46,13 @@ class Channels(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The parts of the server that are watched; what may be replaced is a function."""
+    """The parts of the server that are watched."""
 
     storage: SqlStorage
     folder: Path
     #: Returns counts of the engine.
     engine: Callable[[], Mapping[str, int]]
-    notifications: Callable[[], Channels]
+    notifications: Channels
     #: Returns counts of the HTTP stream.
     streams: Callable[[], Mapping[str, int]]
     #: Job to how often it has failed.
@@ -128,7 +128,7 @@ class Figures:
 
     def _channels(self) -> Samples:
         """Return what the channels tell of themselves."""
-        told, streams = self._parts.notifications(), self._parts.streams()
+        told, streams = self._parts.notifications, self._parts.streams()
         door, broker = told.door_figures() or {}, told.publisher_status()
         connections = {"http": streams["readers"]}
         published = {"http": streams["sent"]}
@@ -152,7 +152,7 @@ class Figures:
     def _ask(self) -> Samples:
         """Return what database and disk tell; may block, in a thread of its own."""
         parts = self._parts
-        found = read_figures(parts.storage, parts.notifications().positions())
+        found = read_figures(parts.storage, parts.notifications.positions())
         disk = os.statvfs(parts.folder)
         held, waiting = found.reservations_held, found.reservations_waiting
         return {

@@ -7,11 +7,9 @@ import contextlib
 import dataclasses
 import errno
 import gc
-import shutil
 import signal
 import socket
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -19,14 +17,11 @@ from uuid import uuid4
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute
 
 from pulpit.api import content as content_api
 from pulpit.api import distributors as distributors_api
 from pulpit.api import events as events_api
-from pulpit.api import health as health_api
 from pulpit.api import importers as importers_api
-from pulpit.api import metrics as metrics_api
 from pulpit.api import plugins as plugins_api
 from pulpit.api import repositories as repositories_api
 from pulpit.api import schemas as schemas_api
@@ -40,20 +35,19 @@ from pulpit.api.web import Gate
 from pulpit.app import CHILD
 from pulpit.app.content import content_types
 from pulpit.app.entry import clean_up, run_task
-from pulpit.app.figures import Figures, Parts
-from pulpit.app.health import Health, Phase
+from pulpit.app.health import Phase
+from pulpit.app.housekeeping import Housekeeping
 from pulpit.app.logs import configure_logs, set_log_level
 from pulpit.app.notifications import Notifications
 from pulpit.app.reloading import HangUp, Reloading, with_live
-from pulpit.app.task_counts import TaskCounts
-from pulpit.config import MetricsReaders, Settings
+from pulpit.app.watching import Watching
+from pulpit.config import Settings
 from pulpit.content.limits import limits_of
 from pulpit.content.sources import SourceDownloads
 from pulpit.domain.clock import render_time, utc_now
 from pulpit.engine.child import ChildLimits
 from pulpit.engine.embedded import EmbeddedEngine
 from pulpit.errors import PortTaken, StartError
-from pulpit.events.amqp import CURSOR
 from pulpit.events.asyncapi import Servers
 from pulpit.events.fanout import Fanout
 from pulpit.services.content import Content
@@ -62,12 +56,10 @@ from pulpit.services.importers import Importers
 from pulpit.services.on_demand import OnDemand
 from pulpit.services.operations import COMPLETIONS
 from pulpit.services.repositories import Repositories
-from pulpit.services.retention import Keep, Retention
 from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Lifecycle, Tasks
 from pulpit.services.users import Users
 from pulpit.storage.database import SqlStorage
-from pulpit.storage.figures import schema_of
 from pulpit.storage.files import FolderFileStore
 from pulpit.storage.schema import data_folder, upgrade
 
@@ -75,13 +67,8 @@ __all__ = ["Ready", "serve"]
 
 #: The API that is spoken here.
 _PLATFORM_VERSION = "2.21.0"
-#: Seconds between two runs of the journal's retention.
-_COMPACT_EVERY = 60.0
-#: Seconds between two looks for publications that nobody reads any longer.
-_CLEAN_EVERY = 300.0
 #: Seconds that channels get at shutdown to tell what was written last.
 _LAST_WORDS = 5.0
-_SECONDS_A_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,9 +168,7 @@ class _Server:
         self._types = content_types()
         self._worker = f"embedded@{settings.server.server_name}"
         self._users = Users(storage, clock=utc_now)
-        self._phase = Phase.STARTING
-        self._task_counts = TaskCounts()
-        self._housekeeping_failures: Counter[str] = Counter()
+        self._watching = Watching(settings, storage)
         self._engine = self._make_engine()
         self._content = Content(
             storage,
@@ -213,7 +198,7 @@ class _Server:
             clock=utc_now,
             completions=COMPLETIONS,
             wake=self._wake,
-            observe=self._task_counts.observe,
+            observe=self._watching.tasks.observe,
         )
         return EmbeddedEngine(
             lifecycle,
@@ -248,23 +233,30 @@ class _Server:
         notifications = Notifications(
             self._settings, storage=self._storage, users=self._users, log=self._log
         )
+        housekeeping = Housekeeping(
+            self._settings,
+            storage=self._storage,
+            content=self._content,
+            count_journal=self._watching.count_journal,
+            failures=self._watching.housekeeping_failures,
+            log=self._log,
+        )
         # what is opened last is closed first, so that every channel tells what the end writes
-        figures = self._make_figures(notifications)
         async with (
             self._told(notifications),
             self._downloading(),
-            self._web(listener, notifications, figures),
-            self._housekeeping(figures),
+            self._web(listener, notifications),
+            housekeeping.running(),
             self._reloading.heeding(lambda new: self._reload(new, notifications)),
             self._working(),
         ):
             # what is there now stays: a full collection need not stop all threads for it
             gc.collect()
             gc.freeze()
-            self._phase = Phase.RUNNING
+            self._watching.phase = Phase.RUNNING
             ready(await self._ready(notifications))
             await self._stop.wait()
-            self._phase = Phase.STOPPING
+            self._watching.phase = Phase.STOPPING
             self._log.info("stopping: tasks that run are canceled")
         if self._failure:
             raise StartError(self._failure)
@@ -325,12 +317,12 @@ class _Server:
 
     @contextlib.asynccontextmanager
     async def _web(
-        self, listener: socket.socket, notifications: Notifications, figures: Figures
+        self, listener: socket.socket, notifications: Notifications
     ) -> AsyncIterator[None]:
         """Answer requests while the block runs."""
         server = _Uvicorn(
             uvicorn.Config(
-                self._logged(self._application(notifications, figures)),
+                self._logged(self._application(notifications)),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -354,41 +346,11 @@ class _Server:
             return application
         return RequestLog(application, log=self._log)
 
-    def _make_figures(self, notifications: Notifications) -> Figures:
-        """Return what the metrics tell."""
-        parts = Parts(
-            storage=self._storage,
-            folder=self._settings.storage.data,
-            engine=self._engine.figures,
-            notifications=lambda: notifications,
-            streams=self._fanout.figures,
-            housekeeping_failures=self._housekeeping_failures,
-        )
-        return Figures(parts, tasks=self._task_counts)
-
-    def _watched(
-        self, gate: Gate, notifications: Notifications, figures: Figures
-    ) -> Sequence[BaseRoute]:
-        """Return the routes for those who watch the server."""
-        health = Health(
-            phase=lambda: self._phase,
-            engine_alive=lambda: self._engine.alive,
-            publisher=notifications.publisher_status,
-            schema=lambda: schema_of(self._storage),
-            room=lambda: shutil.disk_usage(self._settings.storage.data).free,
-            floor=self._settings.storage.disk_floor,
-        )
-        public = self._settings.server.metrics is MetricsReaders.EVERYBODY
-        return [
-            *health_api.routes(health.live, health.ready),
-            *metrics_api.routes(gate, figures.page, public=public),
-        ]
-
-    def _application(self, notifications: Notifications, figures: Figures) -> Starlette:
+    def _application(self, notifications: Notifications) -> Starlette:
         """Return the web application with all routes."""
         storage, engine, types = self._storage, self._engine, self._types
         gate = Gate(self._users, log=self._log)
-        tasks = Tasks(storage, clock=utc_now, engine=engine, observe=self._task_counts.observe)
+        tasks = Tasks(storage, clock=utc_now, engine=engine, observe=self._watching.tasks.observe)
         repositories = Repositories(storage, clock=utc_now, tasks=tasks, types=types)
         importers = Importers(storage, clock=utc_now, tasks=tasks, types=types)
         distributors = Distributors(storage, clock=utc_now, tasks=tasks, types=types)
@@ -408,7 +370,12 @@ class _Server:
                 ),
                 *snapshot_api.routes(gate, Snapshots(storage)),
                 *schemas_api.routes(gate, lambda: self._servers(notifications)),
-                *self._watched(gate, notifications, figures),
+                *self._watching.routes(
+                    gate,
+                    engine=engine,
+                    notifications=notifications,
+                    streams=self._fanout.figures,
+                ),
                 *content_api.routes(self._content, self._on_demand, log=self._log),
             ],
         )
@@ -437,57 +404,3 @@ class _Server:
             brokers=ways.get("broker", ()),
             door=notifications.door_address,
         )
-
-    @contextlib.asynccontextmanager
-    async def _housekeeping(self, figures: Figures) -> AsyncIterator[None]:
-        """Delete what is past retention, from time to time, while the block runs."""
-        keep = self._settings.events
-        retention = Retention(
-            self._storage,
-            self._storage.cursors,
-            clock=utc_now,
-            keep=Keep(
-                status_days=keep.status_days,
-                status_rows=keep.status_rows,
-                progress_hours=keep.progress_hours,
-                progress_rows=keep.progress_rows,
-                task_days=self._settings.data_reaping.task_status_history,
-                unconfirmed_bytes=keep.unconfirmed_size,
-            ),
-            publisher_cursor=CURSOR,
-        )
-        reaping = self._settings.data_reaping.reaper_interval * _SECONDS_A_DAY
-
-        def compact() -> None:
-            retention.compact_journal()
-            figures.count_journal()
-
-        work = [
-            self._every(_COMPACT_EVERY, compact, name="compact_journal"),
-            self._every(_CLEAN_EVERY, self._content.clean_up, name="clean_up_publications"),
-            # it reads the names of all files, which a start has better things to do than
-            self._every(reaping, self._content.remove_strays, name="remove_strays", at_once=False),
-            self._every(reaping, retention.purge_tasks, name="purge_tasks"),
-        ]
-        jobs = [asyncio.create_task(each) for each in work]
-        try:
-            yield
-        finally:
-            for job in jobs:
-                job.cancel()
-            await asyncio.wait(jobs)
-
-    async def _every(
-        self, seconds: float, job: Callable[[], Any], *, name: str, at_once: bool = True
-    ) -> None:
-        """Run a job now and then; one that fails is told, counted, and tried again."""
-        self._housekeeping_failures[name] = 0
-        if not at_once:
-            await asyncio.sleep(seconds)
-        while True:
-            try:
-                await asyncio.to_thread(job)
-            except Exception as error:  # noqa: BLE001 - the next run may be better
-                self._housekeeping_failures[name] += 1
-                self._log.error("housekeeping failed", job=name, reason=str(error))
-            await asyncio.sleep(seconds)
