@@ -86,6 +86,7 @@ bench: setup peers ## Measure against floors and peers, as tables (QUICK=1)
 	$(BIN)/python -m bench.sync $(if $(QUICK),--quick)
 	$(BIN)/python -m bench.door $(if $(QUICK),--quick)
 	$(BIN)/python -m bench.stream $(if $(QUICK),--quick)
+	$(BIN)/python -m bench.outage $(if $(QUICK),--quick)
 
 .PHONY: peers
 peers: ## Install what bench.events is measured against, apart from all else
