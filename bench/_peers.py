@@ -9,13 +9,14 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import _amqp
 from pulpit.events.message import EXCHANGE, Message
 
-__all__ = ["PEERS", "Peer", "Peers"]
+__all__ = ["PEERS", "Peer", "Peers", "install"]
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SOURCE = _ROOT / "bench" / "peers" / "publisher.c"
@@ -95,6 +96,13 @@ PEERS = (
 )
 
 
+def install() -> None:
+    """Install what is missing of the peers, as far as that is possible here; say so on stderr."""
+    make = ["make", "--no-print-directory", "peers"]
+    with suppress(FileNotFoundError):
+        subprocess.run(make, cwd=_ROOT, stdout=sys.stderr, check=False)
+
+
 class Peers:
     """The peers that can run here, with the messages that they publish.
 
@@ -156,7 +164,7 @@ class Peers:
         if peer.module is None:
             return [str(self._built()), *given, str(self._folder / "messages.bin")]
         if not peer.ours and not _PYTHON.exists():
-            raise PeerMissing("it is not installed: run make peers")
+            raise PeerMissing("it is not installed: see above, or run make peers")
         python = sys.executable if peer.ours else str(_PYTHON)
         module = f"bench.peers.{peer.module}"
         file = str(self._folder / f"{peer.name}.json")

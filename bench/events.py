@@ -6,8 +6,8 @@ Bodies of 1.5 KB, publisher confirms, a window of 500, and a consumer in a proce
 is attached all the while. Folding is off: each event of the journal is sent, so that numbers of
 events compare with numbers of messages. py-amqp alone and the publisher in C get their messages
 ready made, and Celery and fedora-messaging the reports that they turn into messages. All that is
-compared is measured in turns, on the same broker, and a ratio is that of the medians. ``make
-peers`` installs and builds the peers; one that is missing is left out and said so.
+compared is measured in turns, on the same broker, and a ratio is that of the medians. Peers are
+installed first, by ``make peers``; one that can't be is left out, and said so.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench import _amqp
-from bench._peers import PEERS, Peers
+from bench._peers import PEERS, Peers, install
 from bench._report import Aim, Measured, run
 from bench._tasks import Told, World, quiet, world
 from pulpit.domain.clock import utc_now
@@ -63,6 +63,7 @@ _AIMS = {
 
 def measure(quick: bool) -> Measured:  # noqa: FBT001 - the one choice there is
     """Return the ratios and figures; *quick* takes fewer messages and rounds."""
+    install()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-events-")))
         broker = RabbitMQ(folder / "rabbitmq")
