@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import uvicorn
 
 from pulpit.api.events import EVENTS, routes
 from pulpit.api.server import web_application
+from pulpit.api.snapshot import SNAPSHOT
 from pulpit.domain.events import Event, EventKind, NewEvent
 from pulpit.domain.tasks import TaskState
 from pulpit.events.fanout import Fanout
@@ -244,6 +246,53 @@ def test_a_stream_goes_on_where_it_ended(site: Site) -> None:
             assert first + second + third == list(range(1, 11))
 
     asyncio.run(run())
+
+
+def test_resuming_anywhere_is_as_one_long_read(site: Site) -> None:
+    """From every number, in both formats, what follows is byte for byte the same."""
+    chance = random.Random(7)
+    kinds = ("waiting", "running", "progress", "finished")
+    for number in range(1, 13):
+        chosen = [chance.choice(kinds) for _ in range(chance.randint(1, 5))]
+        _write(site, *chosen, task=chance.choice("tuv"), revision=number)
+    last = site.storage.events.head()
+
+    async def run() -> None:
+        async with _serving(site) as server:
+            for query in ("", "&format=cloudevents"):
+                async with _reading(server, f"?since=0{query}") as frames:
+                    whole = await _next(frames, last)
+                assert [frame.id for frame in whole] == list(range(1, last + 1))
+                for since in range(last):
+                    header = {"Last_Event_ID": str(since)}
+                    async with _reading(server, f"?since=0{query}", **header) as frames:
+                        assert await _next(frames, last - since) == whole[since:]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "task=%00",
+        "tag=%F0%9F%92%A9&tag=%ED%A0%80",
+        "type=%0A%0Ddata%3A%20x",
+        "repository=..%2F..%2Fetc",
+        "&".join(f"task={number}" for number in range(5_000)),
+        "&".join(f"tag={number}" for number in range(5_000)),
+        "unknown=1&=2&&",
+    ],
+)
+def test_strange_queries_do_no_harm(site: Site, query: str, accept: str) -> None:
+    """What nothing passes brings nothing; what is unknown is passed over."""
+    _write(site, "waiting")
+    for path in (EVENTS, SNAPSHOT):
+        answer = site.ask("GET", f"{path}?{query}&limit=5")
+        assert answer.status_code == 200, answer.text
+    answer = site.ask("HEAD", f"{EVENTS}?since=0&{query}", headers={"Accept": accept})
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"].startswith(accept)
 
 
 _FILTERS = {

@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 from pulpit.domain.events import Event, EventKind, NewEvent
 from pulpit.errors import EventsGone
 from pulpit.events.fanout import Fanout, Reader
+from pulpit.events.parts import Bounds
 from pulpit.testing import MemoryStorage
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _PATIENCE = 20.0
 _SILENCE = 1_000.0
+_MUCH = 1 << 20
 
 
 class _Source:
@@ -202,7 +204,9 @@ def test_whatever_happens_nothing_is_lost(
 
     async def act() -> None:
         fanout = Fanout(
-            storage.events, part=part, part_bytes=part_bytes, kept=kept, kept_bytes=kept_bytes
+            storage.events,
+            part=Bounds(count=part, size=part_bytes),
+            kept=Bounds(count=kept, size=kept_bytes),
         )
         readers: list[tuple[Reader, int, str | None, list[_Told]]] = []
         for step, first, second in steps:
@@ -215,8 +219,8 @@ def test_whatever_happens_nothing_is_lost(
             elif readers:
                 reader, _, _, found = readers[first % len(readers)]
                 found += _decode(await reader.next() or b"")
-            assert len(fanout._entries) <= kept
-            assert fanout._bytes <= kept_bytes
+            assert len(fanout._recent) <= kept
+            assert fanout._recent.size <= kept_bytes
         fanout.close()
         for reader, since, wanted, found in readers:
             while (data := await reader.next()) is not None:
@@ -257,7 +261,7 @@ def test_who_is_far_behind_is_folded() -> None:
     write("progress")
 
     async def act() -> None:
-        fanout = Fanout(storage.events, part=10)
+        fanout = Fanout(storage.events, part=Bounds(count=10, size=_MUCH))
         reader = _attach(fanout)
         assert await _until(reader, 11) == [
             _Told(1, "t", "status", 0, 1),
@@ -276,7 +280,9 @@ def test_who_stops_at_the_head_is_folded_later() -> None:
     source, write = _Source(storage), _Writer(storage)
 
     async def act() -> None:
-        fanout = Fanout(source, part=20, kept=50)
+        fanout = Fanout(
+            source, part=Bounds(count=20, size=_MUCH), kept=Bounds(count=50, size=_MUCH)
+        )
         stuck, other = _attach(fanout), _attach(fanout)
         write("status")
         assert len(await _until(stuck, 1)) == 1
@@ -301,7 +307,7 @@ def test_those_who_catch_up_take_few_threads() -> None:
     write(*["status"] * 30)
 
     async def act() -> None:
-        fanout = Fanout(source, part=10)
+        fanout = Fanout(source, part=Bounds(count=10, size=_MUCH))
         readers = [_attach(fanout) for _ in range(40)]
         found = await asyncio.gather(*(_until(reader, 30) for reader in readers))
         assert all([told.sequence for told in each] == list(range(1, 31)) for each in found)
@@ -345,6 +351,46 @@ def test_one_at_the_head_hears_while_others_catch_up() -> None:
         _run(act)
     finally:
         release.set()
+
+
+def test_what_comes_while_one_looks_is_not_missed() -> None:
+    """A reader that knows a newer number than the server has yet been told of."""
+    storage = MemoryStorage()
+    write = _Writer(storage)
+    write("status")
+
+    class _Late(_Source):
+        """Its head is told late, and somebody writes just after one has looked."""
+
+        looks = 0
+
+        def head(self) -> int:
+            self.looks += 1
+            return 0 if self.looks <= 3 else storage.events.head()
+
+        def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Any:
+            found = super().read(after, limit, most_bytes=most_bytes)
+            if "behind" in threading.current_thread().name and not found:
+                write("status")
+                told.wait(_PATIENCE)
+            return found
+
+    told = threading.Event()
+
+    async def act() -> None:
+        fanout = Fanout(_Late(storage))
+        other, reader = _attach(fanout), _attach(fanout, 1)
+        waiting = asyncio.create_task(_until(reader, 2))
+        assert [each.sequence for each in await _until(other, 2)] == [1, 2]
+        told.set()
+        assert [each.sequence for each in await waiting] == [2]
+        for each in (other, reader):
+            each.leave()
+
+    try:
+        _run(act)
+    finally:
+        told.set()
 
 
 def test_silence_brings_nothing_now_and_then() -> None:

@@ -35,6 +35,7 @@ from pulpit.api.web import Gate
 from pulpit.app import CHILD
 from pulpit.app.content import content_types
 from pulpit.app.entry import clean_up, run_task
+from pulpit.app.files import raise_file_limit
 from pulpit.app.health import Phase
 from pulpit.app.housekeeping import Housekeeping
 from pulpit.app.logs import configure_logs, set_log_level
@@ -98,6 +99,7 @@ def serve(
     Raises:
         StartError: the server can't start; the message says what to do.
     """
+    raise_file_limit()
     log = configure_logs(settings)
     reloading = Reloading(settings, read=read, log=log)
     signal.signal(signal.SIGHUP, lambda *_: reloading.ask())

@@ -8,29 +8,22 @@ else. What a reader is behind by more than a part is folded for it.
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 
 from pulpit.domain.events import Event
-from pulpit.domain.folding import fold
 from pulpit.errors import EventsGone
 from pulpit.events.live import wake_loop
+from pulpit.events.parts import Bounds, Encode, Part, Recent, Wanted, part_of
 from pulpit.ports import EventSource
 
-__all__ = ["Encode", "Fanout", "Reader", "Wanted"]
+__all__ = ["Fanout", "Reader"]
 
-#: Returns an event's bytes on the wire; the same function for all readers of one format.
-Encode = Callable[[Event], bytes]
-#: Tells whether a reader wants an event.
-Wanted = Callable[[Event], bool]
-
-#: Events, and bytes of their bodies, that a reader gets at once.
-_PART, _PART_BYTES = 500, 256 << 10
-#: Events, and bytes of their bodies, that are kept for those at the head.
-_KEPT, _KEPT_BYTES = 2_000, 4 << 20
+#: What a reader gets at once at the most, and a little more: the last event counts whole.
+_PART = Bounds(count=500, size=256 << 10)
+#: What is kept for those at the head.
+_KEPT = Bounds(count=2_000, size=4 << 20)
 #: Threads that read the journal for those who are behind.
 _CATCHING_UP = 2
 #: Seconds between two wakings at the least, so that busy writers keep most of the processor.
@@ -39,65 +32,19 @@ _PACE = 0.01
 _LAST_WORDS = 2.0
 
 
-class _Entry:
-    """An event with what it is on the wire, made when first needed."""
-
-    __slots__ = ("_encoded", "event")
-
-    def __init__(self, event: Event) -> None:
-        self.event = event
-        self._encoded: dict[Encode, bytes] = {}
-
-    def encoded(self, encode: Encode) -> bytes:
-        """Return the bytes of the event in a format."""
-        found = self._encoded.get(encode)
-        if found is None:
-            found = self._encoded[encode] = encode(self.event)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What a reader gets at once."""
-
-    #: What is wanted of it, encoded; may be empty.
-    data: bytes
-    #: The number to go on after.
-    after: int
-    #: How many events that is, and how many were folded into them.
-    told: int = 0
-    folded: int = 0
-
-
 class Fanout:
     """Feeds all readers in one event loop.
 
     Args:
         source: the journal.
-        part: events that a reader gets at once at the most.
-        part_bytes: bytes of bodies after which it gets no more at once.
-        kept: events kept in memory for readers at the head, at the most.
-        kept_bytes: of their bodies, at the most.
+        part: what a reader gets at once; the event that goes beyond is the last one.
+        kept: what is kept in memory for readers at the head.
     """
 
-    def __init__(
-        self,
-        source: EventSource,
-        *,
-        part: int = _PART,
-        part_bytes: int = _PART_BYTES,
-        kept: int = _KEPT,
-        kept_bytes: int = _KEPT_BYTES,
-    ) -> None:
+    def __init__(self, source: EventSource, *, part: Bounds = _PART, kept: Bounds = _KEPT) -> None:
         self.source = source
-        self._part, self._part_bytes = part, part_bytes
-        self._kept, self._kept_bytes = kept, kept_bytes
-        self._entries: list[_Entry] = []
-        #: Their numbers, in the same places.
-        self._numbers: list[int] = []
-        self._bytes = 0
-        #: The number after which nothing is missing in what is kept, and the newest one read.
-        self._since = self._position = 0
+        self._part = part
+        self._recent = Recent(kept, part=part)
         self._readers: set[Reader] = set()
         self._pump: asyncio.Task[None] | None = None
         self._at_head = ThreadPoolExecutor(1, "events-head")
@@ -130,16 +77,16 @@ class Fanout:
         """
         reader = Reader(self, after, encode=encode, wanted=wanted, heartbeat=heartbeat)
         self._readers.add(reader)
-        self.run()
+        self._run()
         return reader
 
-    def run(self) -> None:
+    def _run(self) -> None:
         """Read what comes into the journal, if nobody does."""
         if self._pump is None or self._pump.done():
-            self._forget(self.source.head())
+            self._recent.forget(self.source.head())
             self._pump = asyncio.create_task(self._read_on())
 
-    def count(self, part: _Part) -> None:
+    def count(self, part: Part) -> None:
         """Take notice of what a reader is given."""
         self._sent += part.told
         self._folded += part.folded
@@ -157,7 +104,7 @@ class Fanout:
         if not self._readers and self._pump:
             self._pump.cancel()
             self._pump = None
-            self._forget(self._position)
+            self._recent.forget(self._recent.position)
 
     def close(self) -> None:
         """Let all readers go once they have what was written last; called when the loop runs."""
@@ -180,27 +127,15 @@ class Fanout:
         return self._ended or (self._last is not None and after >= self._last)
 
     def keeps(self, after: int) -> bool:
-        """Tell whether nothing after a number is missing in what is kept."""
-        return after >= self._since
+        """Tell whether all that there is after a number is kept."""
+        self._run()
+        return after >= self._recent.since
 
-    def take(self, reader: Reader) -> _Part:
+    def take(self, reader: Reader) -> Part:
         """Return a reader's next part of what is kept."""
-        start = bisect_right(self._numbers, reader.after)
-        stop, size, end = start, 0, len(self._entries)
-        while stop < end and stop - start < self._part and size < self._part_bytes:
-            size += len(self._entries[stop].event.body)
-            stop += 1
-        if start == stop:
-            return _Part(b"", reader.after)
-        entries, wanted, encode = self._entries[start:stop], reader.wanted, reader.encode
-        if stop < end:
-            return _folded([entry.event for entry in entries], reader)
-        frames = [
-            entry.encoded(encode) for entry in entries if wanted is None or wanted(entry.event)
-        ]
-        return _Part(b"".join(frames), self._numbers[stop - 1], len(frames))
+        return self._recent.take(reader.after, encode=reader.encode, wanted=reader.wanted)
 
-    async def read(self, reader: Reader) -> _Part:
+    async def read(self, reader: Reader) -> Part:
         """Return a reader's next part of the journal.
 
         Raises:
@@ -209,17 +144,13 @@ class Fanout:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._behind, self._read, reader)
 
-    def _read(self, reader: Reader) -> _Part:
+    def _read(self, reader: Reader) -> Part:
         """Read the journal for one who is behind; in a thread."""
-        events = self.source.read(reader.after, self._part, most_bytes=self._part_bytes)
+        part = self._part
+        events = self.source.read(reader.after, part.count, most_bytes=part.size)
         if not events:
-            return _Part(b"", reader.after)
-        size = sum(len(event.body) for event in events)
-        if len(events) >= self._part or size >= self._part_bytes:
-            return _folded(events, reader)
-        wanted = reader.wanted
-        frames = [reader.encode(event) for event in events if wanted is None or wanted(event)]
-        return _Part(b"".join(frames), events[-1].sequence, len(frames))
+            return Part(b"", reader.after)
+        return part_of(events, part, encode=reader.encode, wanted=reader.wanted)
 
     async def _read_on(self) -> None:
         """Read the journal at its head, and wake who waits for what comes."""
@@ -242,17 +173,18 @@ class Fanout:
     async def _read_head(self) -> bool:
         """Read the next events and tell them; return whether there were any."""
         loop = asyncio.get_running_loop()
-        read = partial(self.source.read, self._position, self._part, most_bytes=self._part_bytes)
+        recent, part = self._recent, self._part
+        read = partial(self.source.read, recent.position, part.count, most_bytes=part.size)
         try:
             events = await loop.run_in_executor(self._at_head, read)
         except EventsGone as gone:
             # those who waited for what is gone read the journal, and are told of the gap
-            self._forget(gone.resume)
+            self._recent.forget(gone.resume)
             self._wake_all()
             return True
         if not events:
             return False
-        self._keep(events)
+        recent.keep(events)
         begun = loop.time()
         for reader in self._readers:
             reader.hear(events)
@@ -261,25 +193,6 @@ class Fanout:
         await asyncio.sleep(0)
         await asyncio.sleep(max(_PACE, (loop.time() - begun) / 2))
         return True
-
-    def _keep(self, events: Sequence[Event]) -> None:
-        """Keep new events, and of all that is kept the newest."""
-        self._entries += map(_Entry, events)
-        self._numbers += [event.sequence for event in events]
-        self._bytes += sum(len(event.body) for event in events)
-        self._position = self._numbers[-1]
-        surplus = 0
-        while len(self._entries) - surplus > self._kept or self._bytes > self._kept_bytes:
-            self._bytes -= len(self._entries[surplus].event.body)
-            surplus += 1
-        if surplus:
-            self._since = self._numbers[surplus - 1]
-            del self._entries[:surplus], self._numbers[:surplus]
-
-    def _forget(self, position: int) -> None:
-        """Keep nothing, and go on after a number."""
-        self._entries, self._numbers, self._bytes = [], [], 0
-        self._since = self._position = position
 
 
 class Reader:
@@ -314,16 +227,17 @@ class Reader:
         Raises:
             EventsGone: what comes next is past retention; call ``skip`` to go on.
         """
-        while not self._has_left and not self._fanout.has_ended(self.after):
-            part = await self._read()
+        fanout = self._fanout
+        while not self._has_left and not fanout.has_ended(self.after):
+            at_head = fanout.keeps(self.after) and not self._is_ahead
+            part = fanout.take(self) if at_head else await fanout.read(self)
+            self._is_ahead = False
+            before, self.after = self.after, part.after
             if part.data:
-                self.after = part.after
                 self._told = self._loop.time()
-                self._fanout.count(part)
+                fanout.count(part)
                 return part.data
-            if part.after > self.after:
-                self.after = part.after
-            else:
+            if at_head and self.after == before:
                 await self._wait()
             # what others want is no sign of life for this reader
             if self._loop.time() - self._told >= self._heartbeat:
@@ -370,15 +284,6 @@ class Reader:
         if self._waiting and not self._waiting.done():
             self._waiting.set_exception(error)
 
-    async def _read(self) -> _Part:
-        """Return the next part, from where it is to be had."""
-        self._fanout.run()
-        if self._fanout.keeps(self.after) and not self._is_ahead:
-            return self._fanout.take(self)
-        part = await self._fanout.read(self)
-        self._is_ahead = False
-        return part
-
     async def _wait(self) -> None:
         """Wait until there may be something."""
         self._waiting = self._loop.create_future()
@@ -395,12 +300,3 @@ class Reader:
             self.wake()
             due = now + self._heartbeat
         self._timer = self._loop.call_at(due, self._beat)
-
-
-def _folded(events: Sequence[Event], reader: Reader) -> _Part:
-    """Return the part of a reader that is behind by more than this."""
-    wanted = reader.wanted
-    ours = [event for event in events if wanted is None or wanted(event)]
-    told = fold(ours)
-    data = b"".join([reader.encode(each.event) for each in told])
-    return _Part(data, events[-1].sequence, len(told), len(ours) - len(told))
