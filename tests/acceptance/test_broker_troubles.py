@@ -19,6 +19,7 @@ from tests.acceptance.test_reload import ALL, connected, events, on, states, syn
 from tests.services import free_ports
 from tests.services.consumer import Consumer
 from tests.services.rabbitmq import RabbitMQ
+from tests.services.wire import Wire
 
 FEED = Path(__file__).resolve().parents[2] / "examples" / "feed" / "repo"
 
@@ -197,6 +198,22 @@ def test_no_task_waits_for_a_frozen_broker(
         finally:
             rabbitmq.thaw()
         assert [states(consumer, task) for task in tasks] == [ALL] * 3
+
+
+def test_a_door_that_leaves_the_broker_its_port(
+    server: PulpitServer, client: Client, rabbitmq: RabbitMQ
+) -> None:
+    """A publisher that has found the server's own door tries again when told to read settings."""
+    port = free_ports(1)[0]
+    url = f"amqp://guest:guest@127.0.0.1:{port}/"
+    reload(server, on(url, f"[door]\naddress: 127.0.0.1:{port}\n"))
+    events(client, lambda told: told.get("publisher", {}).get("reason") == "own_door")
+    reload(server, on(url, f"[door]\naddress: 127.0.0.1:{server.door_port}\n"))
+    events(client, lambda told: told["publisher"]["reason"] == "unreachable")
+    with Wire(rabbitmq.port, listen=port):
+        events(client, connected)
+        reload(server, on(rabbitmq.url))
+        events(client, lambda told: told["way"] == "broker" and connected(told))
 
 
 def test_a_server_stops_while_its_broker_hangs(rabbitmq: RabbitMQ, tmp_path: Path) -> None:

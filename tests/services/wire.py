@@ -20,15 +20,16 @@ _READ = 1 << 16
 
 
 class Wire:
-    """Listens on a free port of 127.0.0.1 and passes all bytes to another one there.
+    """Listens on a port of 127.0.0.1 and passes all bytes to another one there.
 
     Args:
         port: of 127.0.0.1, where the broker is.
+        listen: the port to listen at; 0 for any that is free.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, listen: int = 0) -> None:
         self._target = port
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server = socket.create_server(("127.0.0.1", listen))
         self.port: int = self._server.getsockname()[1]
         self._changed = Condition()
         self._held = False

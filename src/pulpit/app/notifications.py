@@ -75,6 +75,16 @@ async def plan(settings: Settings, *, own_door: tuple[str, int] | None = None) -
     return Plan(door=Address(*_LOCAL_DOOR))
 
 
+def _calls_for(settings: Settings) -> tuple[object, ...]:
+    """Return what a plan follows from; while that stays, what was found at the start holds."""
+    messaging = settings.messaging
+    return (
+        messaging.event_notifications_enabled,
+        messaging.event_notification_url,
+        settings.door.address,
+    )
+
+
 async def _listens(address: Address) -> bool:
     """Tell whether something accepts connections there."""
     try:
@@ -104,7 +114,8 @@ class Notifications:
         self._uri = settings.event_source
         self._storage = storage
         self._users = users
-        self._plan = Plan()
+        #: What the settings call for, and what holds: a door may not have opened.
+        self._wanted = self._plan = Plan()
         self._broker: _Broker | None = None
         self._door: _OpenDoor | None = None
 
@@ -120,28 +131,31 @@ class Notifications:
         if chosen.door:
             self._door = await self._open_door(_door_settings(self._settings, chosen.door))
         await self._change_broker(broker)
-        self._plan = chosen
+        self._wanted = self._plan = chosen
         self._log.info("task events by AMQP", **self._where())
 
     async def reload(self, settings: Settings) -> None:
         """Let other settings take effect; what they do not concern stays as it is.
 
         A publisher that goes on elsewhere does so from its cursor; one that is turned on starts
-        at the journal's head. A door that can't open is told in the log.
+        at the journal's head; one that has no connection tries again at once. A door that can't
+        open is told in the log.
 
         Raises:
             ConfigurationError: the URL of the broker can't be used; nothing has changed.
         """
-        chosen = await plan(settings, own_door=self.door_address)
+        chosen = self._wanted
+        if _calls_for(settings) != _calls_for(self._settings):
+            chosen = await plan(settings, own_door=self.door_address)
         broker = self._make_broker(settings, chosen)
         before = self._where()
         # who changes from the one channel to the other should find it open
         await self._change_door(_door_settings(settings, chosen.door) if chosen.door else None)
-        if (broker and broker.settings) != (self._broker and self._broker.settings):
+        if not self._serves(broker):
             await self._change_broker(broker)
         door = Address(*self._door.door.address) if self._door else None
         self._plan = dataclasses.replace(chosen, door=door)
-        self._settings = settings
+        self._wanted, self._settings = chosen, settings
         if self._where() != before:
             self._log.info("task events by AMQP", **self._where())
 
@@ -223,6 +237,14 @@ class Notifications:
             log=self._log,
         )
         return _Broker(publishing, publisher)
+
+    def _serves(self, wanted: _Broker | None) -> bool:
+        """Return whether the publisher may stay: it is as is wanted, and has a connection."""
+        if not self._broker or not wanted:
+            return self._broker is wanted
+        # one that waits to try again, or does so no more, gets a new start
+        connected = self._broker.publisher.status().connected
+        return connected and self._broker.settings == wanted.settings
 
     async def _change_broker(self, wanted: _Broker | None) -> None:
         """Publish as is wanted from now on."""
