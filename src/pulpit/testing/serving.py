@@ -18,6 +18,7 @@ from pulpit.events.door import Door, DoorSettings
 from pulpit.events.fanout import Fanout, Reader
 from pulpit.events.live import DoorFeed
 from pulpit.events.message import message_of
+from pulpit.events.parts import Bounds
 from pulpit.ports import EventSource
 
 __all__ = ["HOST", "NO_DOOR", "Opened", "Problems", "Serving", "free_socket"]
@@ -77,7 +78,7 @@ class _Fanout(Fanout):
     """A fan-out whose readers are counted; it keeps nothing, so that all read the journal."""
 
     def __init__(self, source: EventSource, opened: Opened) -> None:
-        super().__init__(source, kept=0)
+        super().__init__(source, kept=Bounds(count=0, size=0))
         self._opened = opened
 
     def attach(self, after: int, **options: Any) -> Reader:
