@@ -109,7 +109,7 @@ def test_events_of_one_type_share_nothing_that_differs(
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1))
 def test_revisions_of_any_size_arrive(revision: int, previous: int) -> None:
-    """Beyond 31 bits, where the library writes a type that brokers do not know, 64 bits are."""
+    """Beyond 31 bits, where the library writes type L, it is RabbitMQ's type for 64 bits, l."""
     event = replace(make_event(7, body=b""), revision=revision, previous=previous)
     message = message_of(event, source="urn:x")
     data = PublishEncoder(exchange=EXCHANGE, frame_max=FRAME_MAX).encode(message)
