@@ -132,6 +132,8 @@ class _Round:
         except RuntimeError as error:
             # a server or a broker that does not start or stop; what there is can be judged
             self._late.append(str(error))
+            with suppress(RuntimeError):
+                self._site.heal(self._name)
         truth = read(
             self._server.data,
             accepted=frozenset(self._work.accepted),

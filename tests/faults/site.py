@@ -29,8 +29,8 @@ class Site:
     relays: Sequence[Relay]
     #: Of the queue that is checked.
     queue_arguments: Mapping[str, Any]
-    #: Returns once every node is back and the queue of that name is as safe as it can be.
-    heal: Callable[[str], None]
+    #: Starts nodes that do not run; returns once all are back and the queue is on each of them.
+    start: Callable[[str], None]
 
     def urls(self, turn: int = 0) -> str:
         """Return what the server publishes to, in the form of its setting; each turn another."""
@@ -53,9 +53,9 @@ class Site:
             case Kind.FREEZE_NODE:
                 node.freeze()
             case Kind.BLOCK:
-                node.evaluate(_WATERMARK.format(0.00001))
+                self._tell_one(node, _WATERMARK.format(0.00001))
             case Kind.CLOSE:
-                node.evaluate(_CLOSE_ALL)
+                self._tell_one(node, _CLOSE_ALL)
             case Kind.CUT:
                 for relay in self.relays:
                     relay.cut(after=fault.size)
@@ -76,7 +76,7 @@ class Site:
             case Kind.FREEZE_NODE:
                 node.thaw()
             case Kind.BLOCK:
-                node.evaluate(_WATERMARK.format(0.4))
+                self._tell_all(_WATERMARK.format(0.4))
             case Kind.CUT:
                 for relay in self.relays:
                     # where too little came for the other kind of cut
@@ -88,33 +88,72 @@ class Site:
             case Kind.PARTITION:
                 self._let_in(node)
 
+    def heal(self, queue: str) -> None:
+        """Mend whatever may be broken, and return when the broker is as good as new.
+
+        Args:
+            queue: that is to be as safe as it was.
+
+        Raises:
+            RuntimeError: it never came to that.
+        """
+        for relay in self.relays:
+            relay.resume()
+        for node in self.nodes:
+            node.thaw()
+            self._let_in(node)
+        self._tell_all(_WATERMARK.format(0.4))
+        self.start(queue)
+
     def _cut_off(self, node: RabbitMQ) -> None:
         """Let the other nodes and this one know each other no longer."""
-        for other in self.nodes:
-            if other is not node:
-                # whoever of the two calls again is refused by the one that has the wrong cookie
-                other.evaluate(
-                    f"erlang:set_cookie('{node.node}', no_longer_known), "
-                    f"erlang:disconnect_node('{node.node}')"
-                )
+        # whoever of two calls again is refused by the one that has the wrong cookie
+        forget = f"erlang:set_cookie('{node.node}', no_longer_known)"
+        self._tell_all(f"{forget}, erlang:disconnect_node('{node.node}')", but=node)
 
     def _let_in(self, node: RabbitMQ) -> None:
         """Let them know each other again."""
-        for other in self.nodes:
-            if other is not node:
-                other.evaluate(f"erlang:set_cookie('{node.node}', erlang:get_cookie())")
+        self._tell_all(f"erlang:set_cookie('{node.node}', erlang:get_cookie())", but=node)
+
+    def _tell_one(self, first: RabbitMQ, expression: str) -> None:
+        """Evaluate it in this node, or in the next one if it can't just now."""
+        place = self.nodes.index(first)
+        for node in (*self.nodes[place:], *self.nodes[:place]):
+            if _told(node, expression):
+                return
+
+    def _tell_all(self, expression: str, *, but: RabbitMQ | None = None) -> None:
+        """Evaluate it in every node but one; where that fails the node is down or coming up."""
+        for node in self.nodes:
+            if node is not but:
+                _told(node, expression)
+
+
+def _told(node: RabbitMQ, expression: str) -> bool:
+    """Evaluate it in the node; return whether that worked."""
+    try:
+        node.evaluate(expression)
+    except RuntimeError:
+        return False
+    return True
 
 
 @contextmanager
 def of_node(broker: RabbitMQ) -> Iterator[Site]:
     """Yield the site of a single node."""
-    broker.start()
+
+    def start() -> None:
+        """Bring it back."""
+        broker.launch()
+        broker.await_answer()
+
+    start()
     with _relays([broker]) as relays:
         yield Site(
             nodes=[broker],
             relays=relays,
             queue_arguments={"x-single-active-consumer": True},
-            heal=lambda _queue: broker.start(),
+            start=lambda _queue: start(),
         )
 
 
@@ -123,7 +162,7 @@ def of_cluster(cluster: Cluster) -> Iterator[Site]:
     """Yield the site of a cluster."""
     cluster.start()
 
-    def heal(queue: str) -> None:
+    def start(queue: str) -> None:
         """Bring back all nodes, and all members of the queue."""
         cluster.start()
         cluster.await_quorum(queue)
@@ -133,7 +172,7 @@ def of_cluster(cluster: Cluster) -> Iterator[Site]:
             nodes=cluster.nodes,
             relays=relays,
             queue_arguments={"x-queue-type": "quorum", "x-single-active-consumer": True},
-            heal=heal,
+            start=start,
         )
 
 

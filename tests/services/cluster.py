@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.services.rabbitmq import START_SECONDS, Epmd, RabbitMQ
@@ -104,9 +105,13 @@ class Cluster:
         self._epmd.stop()
 
     def _member_states(self, queue: str) -> list[str]:
-        """Return what each node says it is to the quorum queue of vhost ``/``."""
-        asked = f"ets:lookup_element(ra_state, '%2F_{queue}', 2)"
-        return [node.evaluate(asked) for node in self.nodes]
+        """Return what each node says it is to the quorum queue of vhost ``/``, if it says so."""
+        states = []
+        for node in self.nodes:
+            # a member that is not there yet is an error
+            with suppress(RuntimeError):
+                states.append(node.evaluate(f"ets:lookup_element(ra_state, '%2F_{queue}', 2)"))
+        return states
 
     def _sees_all(self, node: RabbitMQ) -> bool:
         """Return whether the node knows that all others run."""
