@@ -139,6 +139,9 @@ class _Round:
             accepted=frozenset(self._work.accepted),
             canceled=frozenset(self._work.canceled),
         )
+        for consumer in self._consumers:
+            if truth.journal and not consumer.came:
+                self._late.append(f"nothing ever came by the {consumer.channel.name}")
         kinds = [row.kind for row in truth.journal]
         return Outcome(
             schedule=self._schedule,
