@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from tests.acceptance.server import PulpitServer
+from tests.services.rabbitmq import RabbitMQ
 
 #: The strict reader of the other format, which has no types.
 read_openmetrics: Callable[[str], Any] = openmetrics_parser.text_string_to_metric_families
@@ -83,3 +85,48 @@ def test_a_disk_below_the_floor_makes_the_server_not_ready(tmp_path: Path) -> No
         assert _get(server, "/live").status_code == 200
     assert told.status_code == 503
     assert "disk_floor" in told.text
+
+
+def _figures(server: PulpitServer) -> dict[tuple[str, ...], float]:
+    """Return what a scrape reads: (name, values of the labels) to value."""
+    page = _get(server, "/metrics", auth=(server.user, server.password))
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in read_text(page.text)
+        for sample in family.samples
+    }
+
+
+def _await(server: PulpitServer, condition: Callable[[dict[tuple[str, ...], float]], bool]) -> None:
+    """Scrape until the figures are as they should be."""
+    deadline = time.monotonic() + 30
+    while not condition(_figures(server)):
+        assert time.monotonic() < deadline, _figures(server)
+        time.sleep(0.05)
+
+
+def test_the_way_of_events_to_a_broker_can_be_followed(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+    """Written, published, confirmed; then the broker goes away and comes back."""
+    config = f"[messaging]\nevent_notification_url: {rabbitmq.url}"
+    with (
+        PulpitServer(tmp_path / "data", config, door=False, arguments=["--events"]) as server,
+        server.client() as client,
+    ):
+        _await(server, lambda now: now["pulpit_broker_connected",] == 1)
+        client.create_repository({"id": "zoo", "importer_type_id": "yum_importer"})
+        client.delete_repository("zoo")
+        _await(server, lambda now: now.get(("pulpit_events_confirmed_total",), 0) >= 3)
+        now = _figures(server)
+        assert now["pulpit_events_written_total", "status"] == now["pulpit_events_confirmed_total",]
+        assert (
+            now["pulpit_events_published_total", "broker"] == now["pulpit_events_confirmed_total",]
+        )
+        assert now["pulpit_events_unconfirmed",] == now["pulpit_sink_lag_events", "broker"] == 0
+        (ended,) = [key for key in now if key[0] == "pulpit_tasks_ended_total"]
+        assert ended[1:] == ("finished", "pulp.server.tasks.repository.delete")
+        rabbitmq.stop()
+        _await(server, lambda now: now["pulpit_publish_failures_total", "unreachable"] > 0)
+        assert _figures(server)["pulpit_broker_connected",] == 0
+        assert _get(server, "/ready").json()["status"] == "degraded"
+        rabbitmq.start()
+        _await(server, lambda now: now["pulpit_broker_connected",] == 1)
