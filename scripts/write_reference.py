@@ -13,8 +13,17 @@ from pulpit.config import DEFAULT_FILE, Settings, all_settings
 from pulpit.errors import ContentError, PulpitError, RequestError, StartError
 from scripts.cli_reference import CLI_INTRO, EXITS_INTRO, cli_lines, exits_lines
 from scripts.event_reference import event_files
+from scripts.log_reference import LOG_INTRO, log_lines
 
-__all__ = ["PAGES", "cli_page", "errors_page", "exits_page", "metrics_page", "settings_page"]
+__all__ = [
+    "PAGES",
+    "cli_page",
+    "errors_page",
+    "exits_page",
+    "log_page",
+    "metrics_page",
+    "settings_page",
+]
 
 _REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 _GENERATED = "<!-- Written by `make docs` from {source}: change it there. -->"
@@ -87,6 +96,11 @@ def metrics_page() -> str:
     return _page("Metrics", "src/pulpit/app/metrics.py", _METRICS_INTRO, _metrics_lines())
 
 
+def log_page() -> str:
+    """Return the page of what the log tells as Markdown."""
+    return _page("Log events", "the calls that tell them", LOG_INTRO, log_lines())
+
+
 def _page(title: str, source: str, intro: str, lines: Iterator[str]) -> str:
     """Return a page with its head."""
     head = [f"# {title}", "", _GENERATED.format(source=source), "", intro.strip()]
@@ -144,6 +158,7 @@ PAGES = {
     _REFERENCE / "exit-codes.md": exits_page,
     **{_REFERENCE / name: contents for name, contents in event_files()},
     _REFERENCE / "metrics.md": metrics_page,
+    _REFERENCE / "log.md": log_page,
 }
 
 

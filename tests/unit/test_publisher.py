@@ -264,7 +264,7 @@ def test_pulp_2_spellings_make_a_note() -> None:
     """qpid:// is read as AMQP and the log says so."""
     with _running(FakeBroker(), MemoryJournal(), MemoryCursors(), urls="qpid://a") as (_, logged):
         pass
-    assert logged.entries[0]["event"] == "qpid:// is read as amqp:// (AMQP 0-9-1)"
+    assert logged.entries[0]["note"] == "qpid:// is read as amqp:// (AMQP 0-9-1)"
 
 
 def test_turned_on_it_keeps_its_start() -> None:

@@ -279,7 +279,7 @@ class Notifications:
         try:
             self._door = await self._open_door(wanted)
         except StartError as error:
-            self._log.error(f"The door stays as it is: {error}")
+            self._log.error("The door stays as it is", problem=str(error))
             if old and shares_port:
                 self._door = await self._open_door(old.settings)
         else:

@@ -83,7 +83,9 @@ class Reloading:
             try:
                 await self._reload(apply)
             except ConfigurationError as error:
-                self._log.error(f"The configuration is refused and the old one goes on: {error}")
+                self._log.error(
+                    "The configuration is refused and the old one goes on", problem=str(error)
+                )
             except Exception:  # noqa: BLE001 - the next one may be better
                 self._log.exception("The configuration could not take effect")
 
@@ -111,7 +113,7 @@ class Reloading:
                 self._log.info("setting of Pulp 2 without a use here", setting=key)
         for note in settings.notes:
             if note not in self._told:
-                self._log.warning(note)
+                self._log.warning("a setting is read in another sense", note=note)
         self._told.update(settings.ignored, settings.notes)
 
 

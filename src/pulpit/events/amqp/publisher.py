@@ -111,7 +111,9 @@ class Publisher:
         """Take up the journal where the cursor stands, or at its head if there is none."""
         for address in self._addresses:
             if address.note:
-                self._log.warning(address.note, url=str(address))
+                self._log.warning(
+                    "a broker's URL is read in another sense", note=address.note, url=str(address)
+                )
         self._delivery = Delivery(
             self._settings,
             source=self._source,
