@@ -275,3 +275,32 @@ def test_an_async_client_raises_the_same_errors() -> None:
         asyncio.run(ask(FakeApi().transport))
     with pytest.raises(Unreachable):
         asyncio.run(ask(httpx.MockTransport(dead)))
+
+
+@pytest.mark.parametrize("on_a_loop", [False, True])
+def test_a_connection_that_was_closed_is_made_anew(*, on_a_loop: bool) -> None:
+    """Once, and only for what may be asked twice: a server closes connections that are idle."""
+    asked: list[str] = []
+
+    def closed_once(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        if asked.count(request.method) == 1:
+            raise httpx.ReadError("reset")
+        return httpx.Response(200, json=report())
+
+    transport = httpx.MockTransport(closed_once)
+
+    async def ask(name: str) -> Any:
+        async with AsyncClient("http://server:1", transport=transport) as client:
+            return await getattr(client, name)(TASK)
+
+    def run(name: str) -> Any:
+        if on_a_loop:
+            return asyncio.run(ask(name))
+        with Client("http://server:1", transport=transport) as client:
+            return getattr(client, name)(TASK)
+
+    assert run("task").task_id == TASK
+    with pytest.raises(Unreachable):
+        run("cancel")
+    assert asked == ["GET", "GET", "DELETE"]

@@ -306,7 +306,7 @@ def test_after_a_gap_comes_a_new_snapshot(stream: Stream) -> None:
 def test_a_snapshot_is_tried_again(stream: Stream) -> None:
     """A server that goes away between the pages is waited for."""
     stream.api.streams += [[sse(None, "stale", GAP)], [task_event(61, report())]]
-    stream.api.snapshots.append(BROKEN)
+    stream.api.snapshots += [BROKEN, BROKEN]
     stream.api.snapshot(report("running"), sequence=60, revision=60)
     items = stream.take(3, snapshots=True, since=3)
     assert [type(item) for item in items] == [Stale, Snapshot, Event]

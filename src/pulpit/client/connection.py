@@ -23,6 +23,8 @@ __all__ = ["AsyncConnection", "Connection", "StreamRequest"]
 #: Heartbeats come far more often; a stream that is silent for so long is dead.
 STREAM_SILENCE_SECONDS = 60.0
 _FIRST_ERROR_STATUS = 400
+#: What a connection raises that was open before and that the server has closed meanwhile.
+_BROKEN = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 
 T = TypeVar("T")
 
@@ -73,7 +75,12 @@ class Connection:
             Unintelligible: the answer is not what the request asks for.
         """
         with _reaching(self.url):
-            response = self._http.request(**_sent(request))
+            try:
+                response = self._http.request(**_sent(request))
+            except _BROKEN:
+                if not _is_safe(request):
+                    raise
+                response = self._http.request(**_sent(request))
         return _read(self.url, request, response)
 
     @contextmanager
@@ -114,7 +121,12 @@ class AsyncConnection:
     async def ask(self, request: Request[T]) -> T:
         """Return what the answer means; raises as the blocking one."""
         with _reaching(self.url):
-            response = await self._http.request(**_sent(request))
+            try:
+                response = await self._http.request(**_sent(request))
+            except _BROKEN:
+                if not _is_safe(request):
+                    raise
+                response = await self._http.request(**_sent(request))
         return _read(self.url, request, response)
 
     @asynccontextmanager
@@ -172,6 +184,11 @@ def _sent(request: Request[Any]) -> dict[str, Any]:
         sent["content"] = msgspec.json.encode(request.json)
         headers["Content-Type"] = "application/json"
     return {**sent, "params": request.params, "headers": headers}
+
+
+def _is_safe(request: Request[Any]) -> bool:
+    """Return whether asking twice does no harm (RFC 9110, section 9.2.2)."""
+    return request.method == "GET"
 
 
 def _read(url: str, request: Request[T], response: httpx.Response) -> T:
