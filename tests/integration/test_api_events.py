@@ -8,7 +8,7 @@ import json
 import random
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -248,8 +248,17 @@ def test_a_stream_goes_on_where_it_ended(site: Site) -> None:
     asyncio.run(run())
 
 
+def _without_folding(frames: list[_Frame]) -> list[_Frame]:
+    """Return the frames without what they stand for beside themselves."""
+    folding = ("pulpitprevious", "pulpitfolded")
+    return [
+        replace(frame, data={key: frame.data[key] for key in frame.data if key not in folding})
+        for frame in frames
+    ]
+
+
 def test_resuming_anywhere_is_as_one_long_read(site: Site) -> None:
-    """From every number, in both formats, what follows is byte for byte the same."""
+    """From every number what follows is the same; events may stand for what came before it."""
     chance = random.Random(7)
     kinds = ("waiting", "running", "progress", "finished")
     for number in range(1, 13):
@@ -266,7 +275,8 @@ def test_resuming_anywhere_is_as_one_long_read(site: Site) -> None:
                 for since in range(last):
                     header = {"Last_Event_ID": str(since)}
                     async with _reading(server, f"?since=0{query}", **header) as frames:
-                        assert await _next(frames, last - since) == whole[since:]
+                        found = await _next(frames, last - since)
+                    assert _without_folding(found) == _without_folding(whole[since:])
 
     asyncio.run(run())
 

@@ -253,6 +253,55 @@ def _assert_all(
     assert sorted(stood_for) == sorted((event.task_id, event.revision) for event in events)
 
 
+@settings(deadline=None)
+@given(
+    writes=st.lists(
+        st.tuples(
+            st.sampled_from("tuv"),
+            st.lists(st.sampled_from(["status", "progress"]), min_size=1, max_size=9),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    part=st.integers(1, 12),
+    cuts=st.lists(st.integers(1, 9), max_size=4),
+)
+def test_a_connection_cut_anywhere_leaves_no_gap(
+    writes: list[Any], part: int, cuts: list[int]
+) -> None:
+    """Whoever resumes after what it got last is told what everything since then stands for."""
+    storage = MemoryStorage()
+    write = _Writer(storage)
+    for task, kinds in writes:
+        write(*kinds, task=task)
+    last = storage.events.head()
+
+    async def act() -> None:
+        fanout = Fanout(storage.events, part=Bounds(count=part, size=_MUCH))
+        found: list[_Told] = []
+        for cut in [*cuts, last]:
+            since = found[-1].sequence if found else 0
+            if since == last:
+                break
+            reader = _attach(fanout, since, resumes=True)
+            found += (await _until(reader, min(since + cut, last)))[:cut]
+            reader.leave()
+        if found[-1].sequence < last:
+            reader = _attach(fanout, found[-1].sequence, resumes=True)
+            found += await _until(reader, last)
+            reader.leave()
+        numbers = [told.sequence for told in found]
+        assert numbers == sorted(set(numbers))
+        reached: Counter[str] = Counter()
+        for told in found:
+            assert told.previous <= reached[told.task]
+            reached[told.task] = told.revision
+        events = storage.events.read(0, 1_000)
+        assert {event.sequence for event in events if event.kind is EventKind.STATUS} <= {*numbers}
+
+    _run(act)
+
+
 def test_who_is_far_behind_is_folded() -> None:
     """More than a part: the newest progress of each task, the numbers of what it stands for."""
     storage = MemoryStorage()

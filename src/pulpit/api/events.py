@@ -195,7 +195,7 @@ def routes(
             since = number(single(query, "since"), "since")
             after = resumed if resumed is not None else since
             wanted = EventFilter.of(query)
-            encode = cloudevent_frame if _is_cloudevents(request) else _plain_frame
+            is_cloudevents = _is_cloudevents(request)
         except PulpitError as error:
             return error_response(request, error)
         if request.method == "HEAD":
@@ -203,9 +203,11 @@ def routes(
         return EventStream(
             lambda: fanout.attach(
                 source.head() if after is None else after,
-                encode=encode,
+                encode=cloudevent_frame if is_cloudevents else _plain_frame,
                 wanted=wanted.passes if wanted else None,
                 heartbeat=heartbeat,
+                # else it is not told what events stand for
+                resumes=is_cloudevents and after is not None,
             )
         )
 

@@ -8,14 +8,15 @@ else. What a reader is behind by more than a part is folded for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from pulpit.domain.events import Event
 from pulpit.errors import EventsGone
 from pulpit.events.live import wake_loop
-from pulpit.events.parts import Bounds, Encode, Part, Recent, Wanted, part_of
+from pulpit.events.parts import Alter, Bounds, Encode, Part, Recent, Wanted, part_of
+from pulpit.events.resuming import Resumed, folded_before
 from pulpit.ports import EventSource
 
 __all__ = ["Fanout", "Reader"]
@@ -52,6 +53,8 @@ class Fanout:
         #: The number up to which readers still get events, once the server stops.
         self._last: int | None = None
         self._ended = False
+        #: A number that somebody has resumed from, and what may have been folded there.
+        self._resumed: tuple[int, Mapping[str, int]] = (0, {})
         self._sent = self._folded = self._stale = self._dead = 0
 
     def figures(self) -> dict[str, int]:
@@ -65,7 +68,13 @@ class Fanout:
         }
 
     def attach(
-        self, after: int, *, encode: Encode, wanted: Wanted | None, heartbeat: float
+        self,
+        after: int,
+        *,
+        encode: Encode,
+        wanted: Wanted | None,
+        heartbeat: float,
+        resumes: bool = False,
     ) -> Reader:
         """Return a new reader; call its ``leave`` in the end.
 
@@ -74,8 +83,11 @@ class Fanout:
             encode: what makes the bytes of an event.
             wanted: which events; None for all.
             heartbeat: seconds of silence after which it is given no bytes.
+            resumes: whether it may have lost a connection, and looks at what events stand for.
         """
-        reader = Reader(self, after, encode=encode, wanted=wanted, heartbeat=heartbeat)
+        reader = Reader(
+            self, after, encode=encode, wanted=wanted, heartbeat=heartbeat, resumes=resumes
+        )
         self._readers.add(reader)
         self._run()
         return reader
@@ -133,7 +145,9 @@ class Fanout:
 
     def take(self, reader: Reader) -> Part:
         """Return a reader's next part of what is kept."""
-        return self._recent.take(reader.after, encode=reader.encode, wanted=reader.wanted)
+        return self._recent.take(
+            reader.after, encode=reader.encode, wanted=reader.wanted, alter=reader.alter
+        )
 
     async def read(self, reader: Reader) -> Part:
         """Return a reader's next part of the journal.
@@ -150,7 +164,19 @@ class Fanout:
         events = self.source.read(reader.after, part.count, most_bytes=part.size)
         if not events:
             return Part(b"", reader.after)
-        return part_of(events, part, encode=reader.encode, wanted=reader.wanted)
+        return part_of(events, part, encode=reader.encode, wanted=reader.wanted, alter=reader.alter)
+
+    async def resumed(self, after: int) -> Resumed:
+        """Return what a reader may have missed that resumes from a number."""
+        place, before = self._resumed
+        if place != after:
+            loop = asyncio.get_running_loop()
+            before = await loop.run_in_executor(
+                self._behind, folded_before, self.source, after, self._part
+            )
+            # after a restart many come with the same number
+            self._resumed = after, before
+        return Resumed(before)
 
     async def _read_on(self) -> None:
         """Read the journal at its head, and wake who waits for what comes."""
@@ -206,6 +232,7 @@ class Reader:
         encode: Encode,
         wanted: Wanted | None,
         heartbeat: float,
+        resumes: bool,
     ) -> None:
         self._fanout = fanout
         #: The number that it goes on after.
@@ -218,8 +245,15 @@ class Reader:
         self._timer = self._loop.call_later(heartbeat, self._beat)
         self._waiting: asyncio.Future[None] | None = None
         self._has_left = False
+        self._resumes = resumes
+        self._resumed: Resumed | None = None
         #: Whether it asks for what may be of another journal, which only reading tells.
         self._is_ahead = after > fanout.source.head()
+
+    @property
+    def alter(self) -> Alter | None:
+        """What makes of an event what this reader is to be told, if that is not the same."""
+        return self._resumed or None
 
     async def next(self) -> bytes | None:
         """Return the next events, encoded; no bytes after silence; None at the end.
@@ -228,6 +262,9 @@ class Reader:
             EventsGone: what comes next is past retention; call ``skip`` to go on.
         """
         fanout = self._fanout
+        if self._resumes and not self._is_ahead and self.after < fanout.source.head():
+            self._resumed = await fanout.resumed(self.after)
+        self._resumes = False
         while not self._has_left and not fanout.has_ended(self.after):
             at_head = fanout.keeps(self.after) and not self._is_ahead
             part = fanout.take(self) if at_head else await fanout.read(self)
@@ -247,7 +284,7 @@ class Reader:
 
     def skip(self, gone: EventsGone) -> None:
         """Go on with what is left."""
-        self.after = gone.resume
+        self.after, self._resumed = gone.resume, None
         self._fanout.count_stale()
 
     def leave(self, *, is_dead: bool = False) -> None:

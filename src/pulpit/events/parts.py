@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pulpit.domain.events import Event
 from pulpit.domain.folding import fold
 
-__all__ = ["Bounds", "Encode", "Part", "Recent", "Wanted", "part_of"]
+__all__ = ["Alter", "Bounds", "Encode", "Part", "Recent", "Wanted", "part_of"]
 
 #: Returns an event's bytes on the wire; the same function for all readers of one format.
 Encode = Callable[[Event], bytes]
 #: Tells whether a reader wants an event.
 Wanted = Callable[[Event], bool]
+#: Returns an event as a reader is to be told of it.
+Alter = Callable[[Event], Event]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,12 @@ class Part:
 
 
 def part_of(
-    events: Sequence[Event], bounds: Bounds, *, encode: Encode, wanted: Wanted | None
+    events: Sequence[Event],
+    bounds: Bounds,
+    *,
+    encode: Encode,
+    wanted: Wanted | None,
+    alter: Alter | None,
 ) -> Part:
     """Return the part that these events of the journal make; at least one.
 
@@ -49,6 +56,8 @@ def part_of(
     """
     after = events[-1].sequence
     ours = events if wanted is None else [event for event in events if wanted(event)]
+    if alter is not None:
+        ours = list(map(alter, ours))
     if len(events) < bounds.count and sum(len(event.body) for event in events) < bounds.size:
         return Part(b"".join(map(encode, ours)), after, len(ours))
     told = fold(ours)
@@ -121,18 +130,20 @@ class Recent:
         """Bytes of the bodies that are kept."""
         return self._size
 
-    def take(self, after: int, *, encode: Encode, wanted: Wanted | None) -> Part:
+    def take(
+        self, after: int, *, encode: Encode, wanted: Wanted | None, alter: Alter | None
+    ) -> Part:
         """Return the next part after a number that is not before ``since``."""
-        if wanted is not None:
-            return self._take(after, encode, wanted)
+        if wanted is not None or alter is not None:
+            return self._take(after, encode, wanted, alter)
         # most readers want all of the newest event: it is made once
         place, part = self._taken.get(encode, (None, None))
         if part is None or place != after:
-            part = self._take(after, encode, None)
+            part = self._take(after, encode, None, None)
             self._taken[encode] = after, part
         return part
 
-    def _take(self, after: int, encode: Encode, wanted: Wanted | None) -> Part:
+    def _take(self, after: int, encode: Encode, wanted: Wanted | None, alter: Alter | None) -> Part:
         start = bisect_right(self._numbers, after)
         stop, size, end = start, 0, len(self._entries)
         while stop < end and stop - start < self._part.count and size < self._part.size:
@@ -141,9 +152,9 @@ class Recent:
         entries = self._entries[start:stop]
         if not entries:
             return Part(b"", after)
-        if stop < end:
+        if stop < end or alter is not None:
             events = [entry.event for entry in entries]
-            return part_of(events, self._part, encode=encode, wanted=wanted)
+            return part_of(events, self._part, encode=encode, wanted=wanted, alter=alter)
         frames = [
             entry.encoded(encode) for entry in entries if wanted is None or wanted(entry.event)
         ]
