@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,6 +35,15 @@ def _examples() -> dict[str, Callable[[], None]]:
 EXAMPLES = _examples()
 
 
+EVENTS_PAGE = PAGE.with_name("events.md").read_text(encoding="utf-8")
+#: Those that need more of a server start a sync.
+SNIPPETS = [
+    block
+    for block in re.findall(r"^```python\n(.*?)^```$", EVENTS_PAGE, re.MULTILINE | re.DOTALL)
+    if "pulpit.client" in block and ".sync(" not in block
+]
+
+
 @pytest.fixture
 def plane() -> Iterator[EventPlane]:
     """Yield a plane that speaks HTTP alone."""
@@ -57,6 +67,26 @@ def test_the_examples_of_the_page(name: str) -> None:
 def test_the_page_has_examples() -> None:
     """The search for them has not gone blind."""
     assert len(EXAMPLES) == 3
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_the_examples_of_the_events_page(plane: EventPlane, snippet: str) -> None:
+    """Run as they stand, with the address and the password of the plane, they tell of a task."""
+    program = snippet.replace("http://localhost:8080", plane.url)
+    program = program.replace("PASSWORD", plane.auth[1])
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as running:
+        plane.wait_for_streams(timeout=60.0)
+        plane.task(repository="zoo").run().finish()
+        assert running.stdout is not None
+        assert any("zoo" in line and "finished" in line for line in running.stdout)
+        running.kill()
+
+
+def test_the_events_page_has_examples() -> None:
+    """The search for them has not gone blind."""
+    assert len(SNIPPETS) == 2
 
 
 def words(items: list[Item]) -> list[str]:

@@ -330,7 +330,7 @@ class EventPlane:
         return {"api_version": "2", "versions": {"platform_version": "2.21.0"}}
 
     def _servers(self) -> Servers:
-        door = None if self._door_port is None else f"{HOST}:{self._door_port}"
+        door = None if self._door_port is None else (HOST, self._door_port)
         return Servers(source=self.url, door=door)
 
     def _is_user(self, login: str, password: str) -> bool:
