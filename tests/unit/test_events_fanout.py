@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pulpit.domain.events import Event, EventKind, NewEvent
@@ -265,6 +265,9 @@ def _assert_all(
     ),
     part=st.integers(1, 12),
     cuts=st.lists(st.integers(1, 9), max_size=4),
+)
+@example(
+    writes=[("t", ["status", "progress"]), ("u", ["status"]), ("t", ["status"])], part=4, cuts=[2]
 )
 def test_a_connection_cut_anywhere_leaves_no_gap(
     writes: list[Any], part: int, cuts: list[int]
