@@ -50,7 +50,7 @@ def test_a_backlog_is_folded_as_promised(rabbitmq: RabbitMQ, tmp_path: Path) -> 
         last = journal(server.data, before)[-1]
         with Consumer(rabbitmq.host, rabbitmq.port, queue="kept") as consumer:
             received = consumer.collect(
-                lambda got: got[-1:] and number(got[-1]) == last["sequence"]
+                lambda got: bool(got) and number(got[-1]) == last["sequence"]
             )
             consumer.delete()
         rows = journal(server.data, before)

@@ -39,12 +39,16 @@ def test_troubles_are_counted_each_time_and_told_once() -> None:
         ("lost", "b"),
     ]
     assert (troubles.counts[Reason.LOST], troubles.counts[Reason.SILENT]) == (4, 1)
-    assert troubles.reason is Reason.LOST
+    assert now(troubles) == (Reason.LOST, "gone")
     troubles.over()
-    assert troubles.reason is None
-    assert troubles.words == "gone"
+    assert now(troubles) == (None, "gone")
     troubles.tell(lost, url="a")
     assert len(logged.entries) == 4
+
+
+def now(troubles: Troubles) -> tuple[Reason | None, str | None]:
+    """Return what is wrong now, and in words what is or was."""
+    return troubles.reason, troubles.words
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import structlog
 from structlog.testing import LogCapture
 
-from pulpit.app.notifications import Plan, plan
+from pulpit.app.plans import Plan, plan
 from pulpit.app.reloading import Reloading
 from pulpit.config import Address, Door, Messaging, Server, Settings, Tasks
 from pulpit.errors import ConfigurationError

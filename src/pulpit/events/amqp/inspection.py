@@ -14,7 +14,7 @@ import amqp
 from amqp.exceptions import AMQPError, NotFound, PreconditionFailed
 
 from pulpit.events.amqp.addresses import Address
-from pulpit.events.amqp.link import LinkOptions, login_of, new_connection
+from pulpit.events.amqp.connecting import LinkOptions, login_of, new_connection
 from pulpit.events.amqp.refusals import explain, refuse_own_door
 from pulpit.events.message import EXCHANGE
 
