@@ -170,9 +170,10 @@ def back(notice: Resumed) -> Text:
 def gap(notice: Stale) -> Text:
     """Return the notice that events are missing."""
     missed = "Events" if notice.missed is None else amount(notice.missed, "event")
+    kept = f"{notice.oldest} to {notice.head}" if notice.oldest <= notice.head else "none by now"
     return Text(
-        f"{missed} after number {notice.since} can't be read any more: the server keeps "
-        f"{notice.oldest} to {notice.head}. `pulpit task list` shows what became of older tasks.",
+        f"{missed} after number {notice.since} can't be read any more: the server keeps {kept}. "
+        "`pulpit task list` shows what became of older tasks.",
         style="yellow",
     )
 

@@ -16,7 +16,7 @@ tasks.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -32,9 +32,8 @@ from pulpit.api import tasks as tasks_api
 from pulpit.api.server import web_application
 from pulpit.api.web import Gate
 from pulpit.domain.clock import utc_now
-from pulpit.domain.events import EventKind
-from pulpit.domain.tasks import Task, TaskState, action_tag, repository_tag
-from pulpit.errors import AuthenticationFailed, PulpitError
+from pulpit.domain.tasks import action_tag, repository_tag
+from pulpit.errors import AuthenticationFailed
 from pulpit.events.asyncapi import Servers
 from pulpit.events.fanout import Fanout
 from pulpit.ports import Clock
@@ -43,6 +42,7 @@ from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Tasks, new_task
 from pulpit.services.users import Users
 from pulpit.testing.engine import RecordingEngine
+from pulpit.testing.plane_tasks import PlaneTask
 from pulpit.testing.serving import HOST, NO_DOOR, Opened, Problems, Serving, free_socket
 from pulpit.testing.storage import MemoryStorage
 
@@ -54,89 +54,6 @@ _TASK_TYPES = {
     "sync": "pulp.server.managers.repo.sync.sync",
     "publish": "pulp.server.managers.repo.publish.publish",
 }
-
-
-class PlaneTask:
-    """A task of which the test tells what happens to it; made by ``EventPlane.task``.
-
-    Every method that changes it returns once the event is in the journal, and raises
-    AssertionError in a state in which no server would do that.
-    """
-
-    def __init__(self, plane: EventPlane, task_id: str) -> None:
-        self._plane, self.id = plane, task_id
-
-    @property
-    def now(self) -> Task:
-        """The task as it is, with state and revision."""
-        with self._plane.storage.read() as transaction:
-            return transaction.tasks.get(self.id)
-
-    def run(self, *, worker: str = "worker@plane") -> Self:
-        """Let a worker take it: from waiting to running."""
-        started = TaskState.WAITING
-        return self._tell(lambda task, now: task.started(worker_name=worker, now=now), started)
-
-    def progress(self, done: int, total: int) -> Self:
-        """Tell that *done* of *total* packages are there, as a sync does."""
-        stage: dict[str, Any] = {
-            "state": "FINISHED" if done >= total else "IN_PROGRESS",
-            "items_total": total,
-            "items_left": total - done,
-            "error_details": [],
-        }
-        return self.report({"yum_importer": {"content": stage}})
-
-    def report(self, report: Mapping[str, Any]) -> Self:
-        """Tell a progress report, which takes the place of the last one."""
-        return self._tell(
-            lambda task, _now: task.progressed(report),
-            TaskState.RUNNING,
-            kind=EventKind.PROGRESS,
-        )
-
-    def finish(self, result: Any = None, *, spawned: Sequence[PlaneTask] = ()) -> Self:
-        """Let it finish well.
-
-        Args:
-            result: becomes ``result`` of its report.
-            spawned: tasks that it has handed in.
-        """
-        ids = [task.id for task in spawned]
-        return self._tell(
-            lambda task, now: task.finished(result=result, spawned=ids, now=now),
-            TaskState.RUNNING,
-        )
-
-    def fail(self, error: PulpitError | str = "it failed on purpose") -> Self:
-        """Let it end in error."""
-        known = PulpitError(error) if isinstance(error, str) else error
-        return self._tell(
-            lambda task, now: task.failed(error=known.to_dict(), traceback=None, now=now),
-            TaskState.RUNNING,
-        )
-
-    def cancel(self) -> Self:
-        """Cancel it, whether it waits or runs."""
-        return self._tell(
-            lambda task, now: task.canceled(now=now), TaskState.WAITING, TaskState.RUNNING
-        )
-
-    def _tell(
-        self,
-        change: Callable[[Task, Any], Task],
-        *expected: TaskState,
-        kind: EventKind = EventKind.STATUS,
-    ) -> Self:
-        """Change the task and write the event that tells of it."""
-        now = self._plane.clock()
-        with self._plane.storage.write() as transaction:
-            task = transaction.tasks.get(self.id)
-            if task.state not in expected:
-                raise AssertionError(f"task {self.id} is {task.state}: no server would do that")
-            with changes_in(transaction, now=now) as changes:
-                changes.tell(change(task, now), kind)
-        return self
 
 
 class EventPlane:
@@ -233,7 +150,7 @@ class EventPlane:
             changes_in(transaction, now=self.clock()) as changes,
         ):
             changes.add(replace(task, group_id=group))
-        return PlaneTask(self, task.id)
+        return PlaneTask(self.storage, task.id, clock=self.clock)
 
     # what goes wrong
 
