@@ -35,13 +35,21 @@ class _House:
         self.storage = MemoryStorage()
         self.clock = FrozenClock()
         self.engine = RecordingEngine()
-        self.tasks = Tasks(self.storage, clock=self.clock, engine=self.engine)
+        #: The states that tasks came to, in order, as observers are told.
+        self.observed: list[TaskState] = []
+        self.tasks = Tasks(
+            self.storage, clock=self.clock, engine=self.engine, observe=self._observe
+        )
         self.lifecycle = Lifecycle(
             self.storage,
             clock=self.clock,
             completions=completions or {},
             wake=self.engine.wake,
+            observe=self._observe,
         )
+
+    def _observe(self, tasks: Sequence[Task]) -> None:
+        self.observed += [task.state for task in tasks]
 
     def submit(self, *resources: str, operation: str = "test") -> Task:
         """Hand in a task."""
@@ -273,8 +281,8 @@ def test_an_error_of_the_completion_is_the_tasks() -> None:
         assert transaction.tasks.holding() == []
 
 
-def test_a_completion_that_breaks_changes_nothing() -> None:
-    """An error that nobody thought of leaves all as it was, so that it can be tried again."""
+def test_a_completion_that_breaks_is_undone() -> None:
+    """An error that nobody thought of is the task's; nothing else of its end is kept or told."""
 
     def break_down(changes: Changes, task: Task, outcome: Outcome) -> Sequence[str]:
         changes.add(_new(FrozenClock()))
@@ -282,10 +290,36 @@ def test_a_completion_that_breaks_changes_nothing() -> None:
 
     house = _House({"publish": break_down})
     task = house.running(ZOO, operation="publish")
-    with expect_events(house.storage.events), pytest.raises(ZeroDivisionError):
+    with expect_events(house.storage.events, "error"):
         house.record(task, Finished(result=1))
-    assert house.tasks.get(task.id) == task
-    assert house.tasks.tagged([]) == [task]
+    ended = house.tasks.get(task.id)
+    assert ended.state is TaskState.ERROR
+    assert house.tasks.tagged([]) == [ended]
+    assert house.observed == [TaskState.WAITING, TaskState.RUNNING, TaskState.ERROR]
+
+
+def test_observers_see_each_change_of_state_once_it_is_kept() -> None:
+    """Progress is none, and neither is what was rolled back."""
+    house = _House()
+    task = house.running(ZOO)
+    house.record(task, Progress(report={"n": 1}), Finished())
+    waiting = house.submit()
+    house.tasks.cancel(waiting.id)
+    house.running(ZOO)
+    house.lifecycle.recover()
+    seen = [TaskState.WAITING, TaskState.RUNNING, TaskState.FINISHED]
+    seen += [TaskState.WAITING, TaskState.CANCELED]
+    seen += [TaskState.WAITING, TaskState.RUNNING, TaskState.CANCELED]
+    assert house.observed == seen
+
+    def refuse() -> None:
+        with house.storage.write() as transaction:
+            house.tasks.submit_in(transaction, [_new(house.clock)])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        refuse()
+    assert house.observed == seen
 
 
 def test_many_tasks_are_recorded_at_once() -> None:
