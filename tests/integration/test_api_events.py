@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 
 from pulpit.api.events import EVENTS, routes
+from pulpit.api.protocol import BoundedHttp
 from pulpit.api.server import web_application
 from pulpit.api.snapshot import SNAPSHOT
 from pulpit.domain.events import Event, EventKind, NewEvent
@@ -84,7 +85,7 @@ async def _serving(site: Site, *, heartbeat: float = 15.0) -> AsyncIterator[_Ser
     app = web_application(
         routes(site.gate, source, fanout, event_source_uri=EVENT_SOURCE_URI, heartbeat=heartbeat)
     )
-    config = uvicorn.Config(app, log_config=None, lifespan="off", http="httptools")
+    config = uvicorn.Config(app, log_config=None, lifespan="off", http=BoundedHttp)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         # small, so that who does not read is noticed soon; inherited by its connections
@@ -606,6 +607,22 @@ def test_what_was_written_last_is_still_told(site: Site) -> None:
             async with asyncio.timeout(_PATIENCE):
                 found = [frame.id async for frame in frames if frame.comment is None]
             assert found == [1, 2]
+
+    asyncio.run(run())
+
+
+def test_who_takes_nothing_does_not_hold_up_the_end(site: Site) -> None:
+    """A server that stops tells its last words for a time, and ends the others' connections."""
+    for _ in range(4):
+        _write(site, *["running"] * 500, body=b'"' + b"x" * 2_000 + b'"')
+
+    async def run() -> None:
+        async with _serving(site) as server:
+            with _attach(server, "?since=0", 1 << 12) as stuck:
+                assert await asyncio.to_thread(stuck.recv, 16)
+                server.fanout.close()
+                await asyncio.wait_for(server.source.nobody.wait(), _PATIENCE)
+                assert server.fanout.figures()["readers"] == 0
 
     asyncio.run(run())
 

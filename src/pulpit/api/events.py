@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from pulpit.api.protocol import GONE
+from pulpit.api.protocol import ABORT, GONE
 from pulpit.api.queries import accepted_types, limit, members, number, single, tags
 from pulpit.api.web import Call, Gate, error_response, json_response
 from pulpit.domain.clock import render_time
@@ -116,16 +116,22 @@ class EventStream(Response):
         await send(
             {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         )
+        state = scope.get("state", {})
         reader = self._attach()
+        # who takes nothing must not hold up the end of the server
+        reader.cut_off = state.get(ABORT)
         leaving = asyncio.create_task(_disconnected(receive))
-        leaving.add_done_callback(lambda _: reader.leave(is_dead=GONE in scope.get("state", {})))
+        leaving.add_done_callback(lambda _: reader.leave(is_dead=GONE in state))
         try:
             # the answer's head goes out at once, so that the client knows that it is connected
             part: bytes | None = _HEARTBEAT
             while part is not None:
+                is_large = len(part) >= _LARGE
                 await send({"type": "http.response.body", "body": part, "more_body": True})
-                if len(part) >= _LARGE:
-                    # waits until the client takes more, so that the next part is not held for it
+                if is_large:
+                    # the server has a copy; what follows waits until the client takes more, so
+                    # that neither this part nor the next one is held for it
+                    part = None
                     await send({"type": "http.response.body", "body": b"", "more_body": True})
                 part = await _next(reader)
             await send({"type": "http.response.body", "body": b""})

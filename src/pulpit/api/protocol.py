@@ -10,10 +10,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pulpit.api.peers import PeerWatch, keep_watch, seen
 
-__all__ = ["GONE", "BoundedHttp"]
+__all__ = ["ABORT", "GONE", "BoundedHttp"]
 
-#: Key of the scope of a request whose client was given up, since nothing was heard of it.
-GONE = "pulpit.gone"
+#: Keys of the state in a request's scope: what ends the connection, whatever is still to be sent;
+#: and whether the client was given up, since nothing was heard of it.
+ABORT, GONE = "pulpit.abort", "pulpit.gone"
 #: How often a client is looked at before it can be given up.
 _LOOKS = 10
 
@@ -65,6 +66,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._got_on = True
         self._forget_deadline()
         super().on_headers_complete()
+        self.scope.setdefault("state", {})[ABORT] = self.transport.abort
 
     def on_body(self, body: bytes) -> None:
         self._got_on = True

@@ -8,7 +8,7 @@ else. What a reader is behind by more than a part is folded for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -126,7 +126,8 @@ class Fanout:
 
     def _end(self) -> None:
         self._ended = True
-        self._wake_all()
+        for reader in tuple(self._readers):
+            reader.end()
         for threads in (self._at_head, self._behind):
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -245,6 +246,8 @@ class Reader:
         self._timer = self._loop.call_later(heartbeat, self._beat)
         self._waiting: asyncio.Future[None] | None = None
         self._has_left = False
+        #: Ends its connection, whatever is still to be sent there; None: nothing does.
+        self.cut_off: Callable[[], object] | None = None
         self._resumes = resumes
         self._resumed: Resumed | None = None
         #: Whether it asks for what may be of another journal, which only reading tells.
@@ -296,6 +299,12 @@ class Reader:
         self._has_left = True
         self._timer.cancel()
         self._fanout.detach(self, is_dead=is_dead)
+        self.wake()
+
+    def end(self) -> None:
+        """Let it end now, even if it takes nothing."""
+        if self._waiting is None and self.cut_off is not None:
+            self.cut_off()
         self.wake()
 
     def hear(self, events: Sequence[Event]) -> None:
