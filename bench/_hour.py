@@ -104,8 +104,8 @@ class Hour:
         for tick in range(self._seconds * _TICKS_A_SECOND):
             self._clock.advance(seconds=1 / _TICKS_A_SECOND)
             for slot in range(_TASKS):
-                # they end one after the other, not all at once
-                if (tick + slot * self._task_ticks // _TASKS) % self._task_ticks == 0:
+                # all begin at once and end one after the other
+                if tick == 0 or (tick + slot * self._task_ticks // _TASKS) % self._task_ticks == 0:
                     self._turn_over(slot)
             if self._telling:
                 self._tell(tick)

@@ -36,8 +36,7 @@ def test_only_status_changes_wait_for_a_broker(tmp_path: Path) -> None:
         try:
             hour.pass_by()
             told = hour.storage.events.head()
-            # four tasks at a time, and the first ones of three slots begin late
-            assert told > 60 * 4 * 50 - 3 * 5 * 50
+            assert told > 60 * 4 * 50
             by_task = [event.task_id for event in hour.events(EventKind.PROGRESS)]
             assert max(map(by_task.count, set(by_task))) <= _PROGRESS_ROWS
             hour.outlive_progress()
