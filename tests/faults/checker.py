@@ -49,7 +49,9 @@ def judge(truth: Truth, channels: Iterable[Channel]) -> Verdict:
     that the journal does not tell, a task that was accepted and is unknown.
     duplicated: an event that came under a second id, or again with other bytes, or again where
     nothing comes twice; or folded otherwise though its sender had no new start.
-    reordered: a first arrival before an earlier one of the journal, a revision that did not grow.
+    reordered: a first arrival before an earlier one of the journal, a revision that did not grow;
+    but for what the broker had handed out already to a consumer that lost its connection, and puts
+    back wherever it likes.
     unmarked_gaps: revisions of a task that no arrival stands for, unless they were progress that
     a broker may have lost.
     without_terminal: a task without exactly one final status event, or one that waited and was
@@ -147,10 +149,12 @@ def _judge_origin(channel: Channel, rows: dict[int, Row], verdict: Verdict) -> N
 
 
 def _judge_order(channel: Channel, first: Sequence[Arrival], verdict: Verdict) -> None:
-    """See whether first arrivals came in the order of the journal, and revisions grew."""
+    """See whether first deliveries came in the order of the journal, and revisions grew."""
     newest: dict[int, int] = defaultdict(int)
     revisions: dict[tuple[int, str], int] = defaultdict(int)
     for arrival in first:
+        if arrival.redelivered:
+            continue
         life = 0 if channel.durable else arrival.connection
         of_task = life, arrival.task
         if arrival.sequence <= newest[life]:
@@ -175,7 +179,8 @@ def _judge_gaps(
     """See whether arrivals stand for every revision up to the newest one of their task."""
     rows = {(row.task, row.revision): row for row in journal}
     reached: dict[tuple[int, str], int] = {}
-    for arrival in first:
+    # what was redelivered is judged at the place where it would have been
+    for arrival in sorted(first, key=lambda one: one.sequence):
         of_task = (0 if channel.durable else arrival.connection), arrival.task
         # what is live only begins anywhere
         before = reached.get(of_task, 0 if channel.durable else arrival.previous)

@@ -102,6 +102,7 @@ class _AmqpConsumer(Consumer):
                 previous=headers["pulpit-previous"],
                 body=digest(body),
                 whole=digest(body, json.dumps(sent, sort_keys=True).encode()),
+                redelivered=message.delivery_info["redelivered"],
             )
         )
 

@@ -74,6 +74,8 @@ class Arrival:
     body: str
     #: SHA-256 of all of it, properties, headers and body, but for what it says of folding.
     whole: str
+    #: Whether the broker says that it had handed it out before, perhaps to who is gone.
+    redelivered: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +158,17 @@ def as_document(channel: Channel) -> Mapping[str, Any]:
         "notices": channel.notices,
         "gaps": [[gap.after, gap.up_to] for gap in channel.gaps],
         "arrivals": [
-            [a.connection, a.id, a.sequence, a.task, a.kind, a.revision, a.previous, a.whole]
+            [
+                a.connection,
+                a.id,
+                a.sequence,
+                a.task,
+                a.kind,
+                a.revision,
+                a.previous,
+                a.whole,
+                a.redelivered,
+            ]
             for a in channel.arrivals
         ],
     }

@@ -173,6 +173,15 @@ def test_first_arrival_out_of_order() -> None:
     assert _counts(_queue(_arrivals(2, 1, 3, 4, 5, 6, 7, 8))) == {"reordered": 1}
 
 
+def test_redelivery_out_of_order() -> None:
+    """What the broker had handed out to who is gone may come late, and leaves no gap."""
+    first, second, *rest = _arrivals()
+    late = [replace(arrival, redelivered=True) for arrival in (first, second)]
+    assert _counts(_queue([*rest, *late])) == {}
+    assert _counts(_queue([*rest, late[0], second])) == {"reordered": 1}
+    assert _counts(_queue([*rest[1:], *late]))["unmarked_gaps"] == 1
+
+
 def test_revision_that_does_not_grow() -> None:
     """A task's revision only grows."""
     arrivals = _arrivals()
