@@ -15,6 +15,7 @@ from tests.services.relay import Relay
 __all__ = ["Site", "of_cluster", "of_node"]
 
 _WATERMARK = "vm_memory_monitor:set_vm_memory_high_watermark({:f})"
+_FORGET = "{erlang:set_cookie(N, no_longer_known), erlang:disconnect_node(N)}"
 _CLOSE_ALL = (
     '[rabbit_networking:close_connection(P, "a fault") || P <- rabbit_networking:connections()]'
 )
@@ -106,14 +107,17 @@ class Site:
         self.start(queue)
 
     def _cut_off(self, node: RabbitMQ) -> None:
-        """Let the other nodes and this one know each other no longer."""
+        """Let this node and the others know each other no longer, all of them at once."""
         # whoever of two calls again is refused by the one that has the wrong cookie
-        forget = f"erlang:set_cookie('{node.node}', no_longer_known)"
-        self._tell_all(f"{forget}, erlang:disconnect_node('{node.node}')", but=node)
+        _told(node, f"[{_FORGET} || N <- {self._others(node)}]")
 
     def _let_in(self, node: RabbitMQ) -> None:
         """Let them know each other again."""
-        self._tell_all(f"erlang:set_cookie('{node.node}', erlang:get_cookie())", but=node)
+        _told(node, f"[erlang:set_cookie(N, erlang:get_cookie()) || N <- {self._others(node)}]")
+
+    def _others(self, node: RabbitMQ) -> str:
+        """Return the other nodes as an Erlang list."""
+        return str([other.node for other in self.nodes if other is not node])
 
     def _tell_one(self, first: RabbitMQ, expression: str) -> None:
         """Evaluate it in this node, or in the next one if it can't just now."""
@@ -122,11 +126,10 @@ class Site:
             if _told(node, expression):
                 return
 
-    def _tell_all(self, expression: str, *, but: RabbitMQ | None = None) -> None:
-        """Evaluate it in every node but one; where that fails the node is down or coming up."""
+    def _tell_all(self, expression: str) -> None:
+        """Evaluate it in every node; where that fails the node is down or coming up."""
         for node in self.nodes:
-            if node is not but:
-                _told(node, expression)
+            _told(node, expression)
 
 
 def _told(node: RabbitMQ, expression: str) -> bool:
