@@ -173,12 +173,14 @@ class Notifications:
 
     async def _change_broker(self, wanted: _Broker | None) -> None:
         """Publish as is wanted from now on."""
-        old, self._broker = self._broker, None
+        old = self._broker
         if old:
             await asyncio.to_thread(old.publisher.stop, _LAST_WORDS)
         if wanted:
             await asyncio.to_thread(wanted.publisher.start)
-            self._broker = wanted
+        # until here the old one is asked how it does, and tells that it has no connection
+        self._broker = wanted
+        if wanted:
             return
         if old and (lag := old.publisher.status().lag):
             self._log.warning(
