@@ -15,7 +15,7 @@ from amqp.exceptions import AMQPError
 
 from tests.faults.records import Arrival, Channel, digest
 
-__all__ = ["Consumer", "DoorConsumer", "QueueConsumer", "StreamConsumer"]
+__all__ = ["Consumer", "DoorConsumer", "QueueConsumer", "StreamConsumer", "sse_events"]
 
 _EXCHANGE = "pulp.api.v2"
 #: Headers of what an event stands for.
@@ -199,6 +199,10 @@ class StreamConsumer(Consumer):
 
     def stop(self) -> None:
         super().stop()
+        self.close()
+
+    def close(self) -> None:
+        """Let the connection go."""
         self._client.close()
 
     def _consume(self) -> None:
@@ -206,16 +210,16 @@ class StreamConsumer(Consumer):
         path = "/pulpit/v1/events/?format=cloudevents"
         with self._client.stream("GET", path, headers=headers) as answer:
             answer.raise_for_status()
-            for event_id, name, data in _events(answer.iter_bytes()):
+            for event_id, name, data in sse_events(answer.iter_bytes()):
                 if name == "stale":
                     self.channel.notices.append(data)
                 else:
-                    self._note_event(data)
+                    self.note_event(data)
                     self._last_id = event_id
                 if self._stopping.is_set():
                     return
 
-    def _note_event(self, data: str) -> None:
+    def note_event(self, data: str) -> None:
         """Keep an event."""
         event = json.loads(data)
         # the body stands in the event as it stands in the journal
@@ -253,7 +257,7 @@ def _channel(url: str) -> Iterator[Any]:
         connection.collect()
 
 
-def _events(chunks: Iterator[bytes]) -> Iterator[tuple[str, str, str]]:
+def sse_events(chunks: Iterator[bytes]) -> Iterator[tuple[str, str, str]]:
     """Yield id, name and data of each whole event of a ``text/event-stream``."""
     buffer = b""
     for chunk in chunks:
