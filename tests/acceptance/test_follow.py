@@ -164,7 +164,7 @@ def test_watching_survives_a_kill(house: House) -> None:
         first: ["waiting", "running", "canceled"],
         second: ["waiting", "running", "finished"],
     }
-    assert_contiguous([(e["subject"], e["pulpitprevious"], e["pulpitrevision"]) for e in told])
+    assert_nothing_missing([(e["subject"], e["pulpitprevious"], e["pulpitrevision"]) for e in told])
 
 
 def states(told: list[dict[str, Any]]) -> dict[str, list[str]]:
@@ -176,11 +176,14 @@ def states(told: list[dict[str, Any]]) -> dict[str, list[str]]:
     return dict(found)
 
 
-def assert_contiguous(revisions: list[tuple[str, int, int]]) -> None:
-    """Check that each event stands for what follows the one before of its task."""
+def assert_nothing_missing(revisions: list[tuple[str, int, int]]) -> None:
+    """Check that each event goes on where the one before of its task ends, or earlier.
+
+    After a resume, the server tells what may have been folded before.
+    """
     last: dict[str, int] = defaultdict(int)
     for task_id, previous, revision in revisions:
-        assert previous == last[task_id]
+        assert previous <= last[task_id] < revision, revisions
         last[task_id] = revision
 
 
@@ -221,6 +224,6 @@ def test_an_event_loop_follows_through_a_kill(house: House) -> None:
     known = defaultdict(int, {told.report.task_id: told.revision for told in snapshot.tasks})
     for event in events:
         assert event.task_id is not None
-        assert event.previous == known[event.task_id]
+        assert event.previous <= known[event.task_id] < event.revision
         known[event.task_id] = event.revision
     assert house.client.task(first).state == "canceled"
