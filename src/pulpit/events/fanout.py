@@ -8,6 +8,7 @@ else. What a reader is behind by more than a part is folded for it.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -212,13 +213,13 @@ class Fanout:
         if not events:
             return False
         recent.keep(events)
-        begun = loop.time()
+        begun = time.thread_time()
         for reader in self._readers:
             reader.hear(events)
         # once to let the readers write, once to let the loop send it
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        await asyncio.sleep(max(_PACE, (loop.time() - begun) / 2))
+        await asyncio.sleep(max(_PACE, (time.thread_time() - begun) / 2))
         return True
 
 

@@ -134,6 +134,8 @@ class Recent:
         self, after: int, *, encode: Encode, wanted: Wanted | None, alter: Alter | None
     ) -> Part:
         """Return the next part after a number that is not before ``since``."""
+        if after >= self.position:
+            return Part(b"", after)
         if wanted is not None or alter is not None:
             return self._take(after, encode, wanted, alter)
         # most readers want all of the newest event: it is made once
@@ -150,8 +152,6 @@ class Recent:
             size += len(self._entries[stop].event.body)
             stop += 1
         entries = self._entries[start:stop]
-        if not entries:
-            return Part(b"", after)
         if stop < end or alter is not None:
             events = [entry.event for entry in entries]
             return part_of(events, self._part, encode=encode, wanted=wanted, alter=alter)
