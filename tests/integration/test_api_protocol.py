@@ -23,6 +23,7 @@ class _Hasty(BoundedHttp):
     """Waits for a head for a moment only."""
 
     head_seconds = 0.2
+    late_seconds = 0.1
 
 
 @contextlib.asynccontextmanager
@@ -103,8 +104,35 @@ def test_a_long_head_is_told_to_be_too_long(site: Site) -> None:
             for _ in range(70):
                 writer.write(b"a" * 1024)
                 await writer.drain()
-            received = await asyncio.wait_for(reader.read(), _PATIENCE)
+            received = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _PATIENCE)
             assert received.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+            # what comes after the answer does not reset the connection, or it might go unread
+            for _ in range(70):
+                writer.write(b"a" * 1024)
+                await writer.drain()
+            assert await asyncio.wait_for(reader.read(), _PATIENCE) == b""
+            writer.close()
+
+    asyncio.run(run())
+
+
+def test_who_sends_on_after_a_refusal_is_not_listened_to_for_long(site: Site) -> None:
+    """The connection ends though the client never does, and never reads."""
+
+    async def run() -> None:
+        async with _serving(site, _Hasty) as address:
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(b"GET / HTTP/1.1\r\nX-Long: " + b"a" * (65 << 10))
+            await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _PATIENCE)
+
+            async def send_on() -> None:
+                while True:
+                    writer.write(b"a")
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+
+            with pytest.raises(ConnectionError):
+                await asyncio.wait_for(send_on(), _PATIENCE)
             writer.close()
 
     asyncio.run(run())

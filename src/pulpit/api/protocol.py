@@ -26,12 +26,17 @@ class BoundedHttp(HttpToolsProtocol):
     head_bytes: ClassVar[int] = 64 << 10
     #: Seconds in which a head must come, from the connection or its first byte on.
     head_seconds: ClassVar[float] = 30.0
+    #: Bytes and seconds for which a client whose head is too long is still listened to: what it
+    #: sent in the meantime would reset the connection, and with it the answer.
+    late_bytes: ClassVar[int] = 256 << 10
+    late_seconds: ClassVar[float] = 2.0
     #: Seconds of silence after which a client is given up; well above the two minutes between
     #: two signs of one that lives but reads nothing.
     silent_seconds: ClassVar[float] = 300.0
 
     _pending = 0
     _got_on = False
+    _refused = False
     _deadline: asyncio.TimerHandle | None = None
     _next_look: asyncio.TimerHandle | None = None
 
@@ -51,6 +56,11 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
+            return
+        if self._refused:
+            self._pending += len(data)
+            if self._pending > self.late_bytes:
+                self.transport.close()
             return
         self._got_on = False
         super().data_received(data)
@@ -105,9 +115,18 @@ class BoundedHttp(HttpToolsProtocol):
         """End the connection, with a word if no answer is on its way."""
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete:
-            head = f"HTTP/1.1 {status.value} {status.phrase}\r\n"
-            self.transport.write(
-                f"{head}content-length: 0\r\nconnection: close\r\n\r\n".encode("ascii")
-            )
-        self.transport.close()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()
+            return
+        head = f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        self.transport.write(
+            f"{head}content-length: 0\r\nconnection: close\r\n\r\n".encode("ascii")
+        )
+        if status is HTTPStatus.REQUEST_TIMEOUT:
+            self.transport.close()
+            return
+        self._refused, self._pending = True, 0
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._forget_deadline()
+        self._deadline = self.loop.call_later(self.late_seconds, self.transport.close)
