@@ -183,9 +183,53 @@ def test_a_nack_is_sent_again_after_a_while() -> None:
     assert setting.delivery.next_batch(64) == []
     assert 0.0 < setting.delivery.due(9.0, sending=True) <= 2.0
     setting.now += 2.0
-    assert setting.delivery.next_batch(64) == first
+    assert setting.delivery.next_batch(64) == first[:1]
+    setting.ack(3)
+    assert setting.delivery.next_batch(64) == first[1:]
     assert (setting.delivery.published, setting.delivery.resent) == (2, 2)
     assert [entry["log_level"] for entry in setting.logged.entries] == ["warning"]
+
+
+def test_nothing_overtakes_what_a_broker_refuses_that_takes_none() -> None:
+    """A cluster without a quorum gets one message at a time, the oldest, until it takes that."""
+    setting = _Setting(_statuses(1, 2, 3), MemoryCursors(amqp_publisher=0), resend_first=1.0)
+    assert setting.send(2) == [1, 2]
+    setting.nack(1)
+    setting.nack(2)
+    setting.now += 2.0
+    assert setting.send() == [1]
+    # it is in flight: there is nothing to do until it is settled
+    assert setting.send() == []
+    setting.delivery.save_cursor(now=True)
+    assert setting.delivery.due(9.0, sending=True) == 9.0
+    setting.nack(3)
+    setting.now += 4.0
+    assert setting.send() == [1]
+    setting.ack(4)
+    assert [setting.send(), setting.send()] == [[2], [3]]
+
+
+def test_a_queue_that_refuses_holds_others_up_for_a_while_only() -> None:
+    """A broker that takes nothing for long may have one full queue: then the rest goes on."""
+    setting = _Setting(_statuses(1, 2, 3, 4), MemoryCursors(amqp_publisher=0), resend_first=9.0)
+    assert setting.send(2) == [1, 2]
+    setting.nack(1)
+    setting.nack(2)
+    assert setting.send() == []
+    setting.now += 31.0
+    assert setting.send() == [1, 2]
+    setting.nack(3)
+    setting.nack(4)
+    assert setting.send() == [3, 4]
+
+
+def test_a_queue_that_refuses_holds_nobody_up_where_others_are_taken() -> None:
+    """A full queue is its consumer's trouble, not that of the others."""
+    setting = _Setting(_statuses(1, 2, 3), MemoryCursors(amqp_publisher=0), resend_first=99.0)
+    assert setting.send(2) == [1, 2]
+    setting.ack(1)
+    setting.nack(2)
+    assert setting.send() == [3]
 
 
 def test_a_resend_after_a_lost_connection_is_the_same_message() -> None:

@@ -19,6 +19,9 @@ from pulpit.ports import CursorStore, EventSource
 
 __all__ = ["Delivery"]
 
+#: Seconds for which later messages wait for what a broker refuses that has taken none so far.
+_HOLD = 30.0
+
 
 class Delivery:
     """Chooses the next messages and settles confirms; used by one thread.
@@ -59,6 +62,8 @@ class Delivery:
         self._resend = Backoff(first=settings.resend_first, longest=settings.retry_longest)
         self._resend_at = self._saved_at = clock()
         self._save_failed = False
+        #: Whether the broker has taken a message on this connection, and since when it refuses.
+        self._taken_here, self._refused_since = False, clock()
         #: Whether the broker refuses messages now.
         self.nacked = False
         #: Whether the cursor may differ from the saved one.
@@ -95,9 +100,13 @@ class Delivery:
 
     def next_batch(self, most: int) -> list[Message]:
         """Return what to send now, up to *most* messages; the caller sends all of it in order."""
+        holding = self._holding
+        if holding:
+            # one alone: whatever is in flight when a refusal ends would come before it
+            most = 0 if self._window.in_flight else 1
         again = self._window.take_again(most) if self._clock() >= self._resend_at else []
         self.resent += len(again)
-        new = [] if again else self._take(min(most, self._window.room))
+        new = [] if again or holding else self._take(min(most, self._window.room))
         self.published += len(new)
         batch = again or new
         for told in batch:
@@ -111,6 +120,7 @@ class Delivery:
             settled = self._window.confirm(confirm)
             if confirm.taken:
                 self.confirmed += settled
+                self._taken_here = self._taken_here or settled > 0
                 if self.nacked and not self._window.refused:
                     self.nacked = False
                     self._resend.reset()
@@ -120,7 +130,8 @@ class Delivery:
     def connection_lost(self) -> None:
         """Send again, on the next connection, all that is not confirmed."""
         self._window.connection_lost()
-        self._resend_at = self._clock()
+        self._resend_at = self._refused_since = self._clock()
+        self._taken_here = False
 
     def due(self, longest: float, *, sending: bool) -> float:
         """Return the seconds until there is something to do, at most *longest*.
@@ -130,7 +141,8 @@ class Delivery:
             sending: whether messages can be sent at all for now.
         """
         now = self._clock()
-        if sending and self._window.again:
+        awaited = self._holding and self._window.in_flight
+        if sending and self._window.again and not awaited:
             longest = min(longest, self._resend_at - now)
         if self._moved:
             longest = min(longest, self._saved_at + self._interval - now)
@@ -192,8 +204,23 @@ class Delivery:
             )
             return self._feed.take(most)
 
+    @property
+    def _holding(self) -> bool:
+        """Whether all wait for the oldest message, as the broker has taken none here.
+
+        A cluster without a quorum refuses everything for a while, and what comes later must not
+        overtake it. Where others were taken, or after some time, it is a single queue that refuses.
+        """
+        return (
+            bool(self._window.refused)
+            and not self._taken_here
+            and self._clock() < self._refused_since + _HOLD
+        )
+
     def _refused(self, count: int) -> None:
         """Wait before sending again what was refused, longer each time."""
+        if not self.nacked:
+            self._refused_since = self._clock()
         self.nacks += count
         self._resend_at = self._clock() + self._resend.next()
         if not self.nacked:

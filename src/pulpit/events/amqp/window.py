@@ -45,6 +45,11 @@ class Window:
         return min((told.since for told in self), default=None)
 
     @property
+    def in_flight(self) -> int:
+        """How many were sent and are not settled."""
+        return len(self._unconfirmed)
+
+    @property
     def again(self) -> int:
         """How many wait to be sent again."""
         return len(self._again)
