@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -19,6 +18,9 @@ from tests.services.rabbitmq import RabbitMQ
 WELL = "Events are published to the broker"
 #: What the documentation tells operators to give.
 ENOUGH = ("pulp.api.v2", "pulp.api.v2", "")
+
+#: What the channels are at.
+_OCCUPATIONS = "[process_info(P, current_function) || P <- rabbit_channel:list_local()]"
 
 
 @pytest.fixture
@@ -57,12 +59,9 @@ def test_permissions_taken_away(rabbitmq: RabbitMQ, zoo: str) -> None:
         await_true(lambda: publisher.status().confirmed == 1)
         # it may still declare what is there, so that connecting goes well each time
         rabbitmq.ctl("set_permissions", "-p", "zoo", "zoo", ".*", "^$", ".*")
-        # the channel's own memory of permissions ends when it is idle
-        sequence = 2
-        while not publisher.status().failures[Reason.NO_PERMISSION]:
-            journal.append(make_event(sequence))
-            sequence += 1
-            time.sleep(0.5)
+        # the channel forgets the permissions it knows of when it is idle for long enough
+        await_true(lambda: "hibernate" in rabbitmq.evaluate(_OCCUPATIONS))
+        journal.append(make_event(2))
         await_failures(publisher, Reason.NO_PERMISSION, 3)
         assert publisher.status().reason is Reason.NO_PERMISSION
         rabbitmq.ctl("set_permissions", "-p", "zoo", "zoo", *ENOUGH)
