@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from pulpit.errors import ConfigurationError
 from pulpit.events.amqp import Publisher, PublisherSettings, Reason
 from pulpit.events.amqp.addresses import Address
 from pulpit.events.amqp.frames import Confirm
-from pulpit.events.amqp.link import LinkError, LinkOptions
+from pulpit.events.amqp.link import Link, LinkError, LinkOptions
 from pulpit.events.amqp.wake import Wake
 from pulpit.events.message import Message
 from tests.services.journal import MemoryCursors, MemoryJournal, make_event
@@ -189,6 +190,56 @@ def test_a_lost_connection_is_opened_again_and_nothing_is_lost() -> None:
     assert publisher.status().last_error == "cut off"
     warnings = [entry for entry in logged.entries if entry["log_level"] == "warning"]
     assert "cut off" in warnings[0]["event"]
+
+
+def test_a_connection_that_ends_in_disorder_loses_nothing() -> None:
+    """Whatever comes of its end, tags count anew on the next one: no confirm settles another."""
+
+    class Messy(FakeLink):
+        """Fails in its end too."""
+
+        def close(self) -> None:
+            super().close()
+            raise KeyError("frame of a channel that is not there")
+
+    class MessyBroker(FakeBroker):
+        """Its first link is messy."""
+
+        def connect(self, address: Address, options: LinkOptions) -> FakeLink:
+            link = super().connect(address, options)
+            if len(self.links) == 1:
+                self.links[0] = link = Messy(self, 2)
+            return link
+
+    broker, cursors = MessyBroker(2), MemoryCursors(amqp_publisher=0)
+    with _running(broker, _journal(6), cursors):
+        assert broker.await_received(6 + 4) == _ids(1, 2, 3, 4, 5, 6, 3, 4, 5, 6)
+    assert cursors.load("amqp-publisher") == 6
+
+
+def test_the_end_of_a_connection_raises_nothing() -> None:
+    """Half a frame, already read, breaks the library in ways of its own."""
+
+    class Connection:
+        """As the library's; its peer is out of step."""
+
+        frame_max, heartbeat, collected = 131_072, 0, False
+
+        def __init__(self) -> None:
+            self.sock = socket.socket()
+
+        def close(self) -> None:
+            """Fail as the library does for a channel that it does not know."""
+            raise KeyError(7)
+
+        def collect(self) -> None:
+            """Let go of the socket."""
+            self.collected = True
+            self.sock.close()
+
+    connection = Connection()
+    Link(connection, Address(host="a", port=5672), who="guest").close()
+    assert connection.collected
 
 
 def test_brokers_are_tried_in_turn() -> None:

@@ -9,8 +9,6 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
-from amqp.exceptions import AMQPError
-
 from pulpit.events.amqp.addresses import Address
 from pulpit.events.amqp.connecting import LinkOptions, login_of, new_connection
 from pulpit.events.amqp.frames import (
@@ -142,8 +140,9 @@ class Link:
         try:
             if not self._out and not self.blocked:
                 self._socket.settimeout(1)
-                # the broker's answer, or nothing: either way the connection is over
-                with suppress(AMQPError, OSError):
+                # the broker's answer, or nothing, or half a frame that breaks the library: either
+                # way the connection is over
+                with suppress(Exception):
                     connection.close()
         finally:
             with suppress(OSError):

@@ -225,8 +225,9 @@ class Publisher:
             raise
         finally:
             self._link, self._blocked = None, False
-            link.close()
+            # before anything can fail: the next connection counts its tags from 1 again
             delivery.connection_lost()
+            link.close()
             self._save_cursor(delivery)
 
     def _well(self) -> None:
