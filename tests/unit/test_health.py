@@ -6,6 +6,8 @@ import asyncio
 import threading
 from typing import Any
 
+import pytest
+
 from pulpit.app.bounded import Bounded
 from pulpit.app.health import Health, Phase
 from pulpit.events.amqp import PublisherStatus
@@ -150,3 +152,19 @@ def test_those_who_ask_at_once_share_an_answer() -> None:
         return [*await asyncio.gather(*waiting), await bounded.answer()]
 
     assert asyncio.run(ask()) == ["a", "a", "a", "b"]
+
+
+def test_a_question_that_could_not_be_asked_is_asked_anew() -> None:
+    """Where the system gives no thread for a moment, the probe does not fail for ever."""
+
+    async def ask() -> str:
+        bounded = Bounded(lambda: "yes", seconds=20, name="test")
+        size = threading.stack_size(1 << 46)
+        try:
+            with pytest.raises(RuntimeError, match="thread"):
+                await bounded.answer()
+        finally:
+            threading.stack_size(size)
+        return await bounded.answer()
+
+    assert asyncio.run(ask()) == "yes"

@@ -41,10 +41,11 @@ class Bounded(Generic[T]):
         loop = asyncio.get_running_loop()
         asked = self._asked
         if asked is None:
-            asked = self._asked = loop.create_future()
-            self._until = loop.time() + self._seconds
+            asked, self._until = loop.create_future(), loop.time() + self._seconds
             arguments = (loop, asked)
             threading.Thread(target=self._ask, args=arguments, name=self._name, daemon=True).start()
+            # only now: where the system gives no thread, the next one to ask tries again
+            self._asked = asked
         async with asyncio.timeout_at(self._until):
             outcome = await asyncio.shield(asked)
         return outcome()
