@@ -352,6 +352,24 @@ def test_a_server_whose_terminal_is_gone_ends(tmp_path: Path) -> None:
         until(lambda: not server.running, "the server ends")
 
 
+def test_only_the_server_itself_heeds_the_signal(server: PulpitServer, client: Client) -> None:
+    """Sent to all of its processes, as a terminal does, it ends none of them."""
+    before = children(server.pid)
+    seen = len(server.log())
+    for pid in (*before, server.pid):
+        os.kill(pid, signal.SIGHUP)
+    until(lambda: "was read again" in server.log()[seen:], "the configuration is read again")
+    sync(client)
+    assert before
+    assert children(server.pid) >= before
+
+
+def children(pid: int) -> set[int]:
+    """Return the processes that a process has started and that live."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return {int(child) for child in path.read_text().split()}
+
+
 @contextmanager
 def terminal_server(folder: Path) -> Iterator[tuple[PulpitServer, Callable[[], None]]]:
     """Yield a server whose standard input is a terminal, and what closes the terminal."""
