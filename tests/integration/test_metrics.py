@@ -120,6 +120,15 @@ def house(new_database: Path, tmp_path: Path) -> Iterator[_House]:
         yield made
 
 
+def test_the_journal_has_a_size_as_soon_as_it_has_rows(house: _House) -> None:
+    """Also where it was empty when it was counted."""
+    house.figures.count_journal()
+    house.submit("zoo")
+    page = house.page()
+    assert page["pulpit_journal_rows", "status"] == 1
+    assert page["pulpit_journal_bytes",] == page["pulpit_events_written_bytes_total",] > 0
+
+
 def test_events_and_tasks_are_counted(house: _House) -> None:
     """What was written since the start, and what is there now, by kind, state and type."""
     for repo_id in ("zoo", "zoo", "park"):

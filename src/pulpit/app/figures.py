@@ -75,6 +75,7 @@ class Figures:
         self._parts, self._tasks = parts, tasks
         self._size: JournalSize | None = None
         self._counted: Mapping[EventKind, int] = {}
+        self._counted_bytes = 0
         self._database: Bounded[Samples] = Bounded(
             self._ask, seconds=patience, name="metrics-database"
         )
@@ -83,9 +84,10 @@ class Figures:
 
     def count_journal(self) -> None:
         """Count the journal's rows, which takes too long for a scrape; call it now and then."""
-        written = dict(self._parts.storage.signal.written)
+        signal = self._parts.storage.signal
+        written, written_bytes = dict(signal.written), signal.written_bytes
         self._size = journal_size(self._parts.storage)
-        self._counted = written
+        self._counted, self._counted_bytes = written, written_bytes
 
     async def page(self, openmetrics: bool) -> bytes:  # noqa: FBT001 - as the route calls it
         """Return the metrics' page, as OpenMetrics or as Prometheus' text."""
@@ -123,7 +125,10 @@ class Figures:
                 for kind, count in size.rows.items()
             }
             samples["pulpit_journal_rows"] = _by(rows)
-            samples["pulpit_journal_bytes"] = _one(sum(rows.values()) * size.mean_bytes)
+            samples["pulpit_journal_bytes"] = _one(
+                sum(size.rows.values()) * size.mean_bytes
+                + (signal.written_bytes - self._counted_bytes)
+            )
         return samples
 
     def _channels(self) -> Samples:
