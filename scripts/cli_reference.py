@@ -76,7 +76,8 @@ def _command_lines(name: str, command: Any) -> Iterator[str]:
 def _argument(param: Any) -> str:
     """Return an argument as it stands in the usage."""
     shown = str(param.metavar or param.name.upper())
-    return shown if param.required or shown.startswith("[") else f"[{shown}]"
+    more = "..." if param.nargs == -1 else ""
+    return f"{shown}{more}" if param.required else f"[{shown}]{more}"
 
 
 def _row(param: Any) -> str | None:
@@ -84,7 +85,7 @@ def _row(param: Any) -> str | None:
     if param.name == "help":
         return None
     if param.param_type_name == "argument":
-        shown = str(param.metavar or param.name.upper()).strip("[]")
+        shown = str(param.metavar or param.name.upper())
     else:
         choice = param.type_descriptor.choices if param.type_descriptor.is_choice else None
         value = "" if _is_flag(param) else param.metavar or _values(choice) or "VALUE"

@@ -227,6 +227,7 @@ def test_task_commands(api: FakeApi, cli: Cli) -> None:
         ((409, error_body(409, "PLP0018", "Duplicate")), ExitCode.REFUSED, "Duplicate"),
         ((500, error_body(500, "PLP0001", "Oops")), ExitCode.SERVER_FAILED, "Oops"),
         ((200, b"<html>"), ExitCode.SERVER_FAILED, "no Pulpit server"),
+        ((404, b"<html>"), ExitCode.SERVER_FAILED, "no Pulpit server: it has no /pulp/api/v2/"),
         ((403, error_body(403, "PLP0042", "May not")), ExitCode.UNAUTHORIZED, "May not"),
     ],
 )
@@ -276,6 +277,18 @@ def test_usage_errors_exit_2(cli: Cli, capsys: pytest.CaptureFixture[str]) -> No
         captured = capsys.readouterr()
         assert captured.out == ""
         assert "Usage: pulpit" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"), [("watch", "[KEY]"), ("login", "[USER]"), ("task wait", "[TASK]...")]
+)
+def test_the_usage_brackets_once_what_may_be_left_out(
+    cli: Cli, capsys: pytest.CaptureFixture[str], command: str, usage: str
+) -> None:
+    """As manual pages do."""
+    assert cli(*command.split(), "--help").code == ExitCode.OK
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert f"Usage: pulpit {command} [OPTIONS] {usage}" in lines
 
 
 def test_version_and_config(cli: Cli, tmp_path: Path) -> None:

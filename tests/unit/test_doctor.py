@@ -365,6 +365,15 @@ def test_the_command_prints_a_line_a_check_and_ends_well(data: Path) -> None:
     assert max(len(line) for line in out.splitlines()) <= 80
 
 
+def test_the_command_takes_the_flags_of_serve(data: Path) -> None:
+    """What the server was started with tells the doctor where to look."""
+    flags = ("--data", str(data), "--host", "127.0.0.2", "--port", "8181", "--no-events")
+    _, out, err = run("doctor", *flags, "--json", home=data)
+    assert err == ""
+    [api] = [found for found in json.loads(out)["findings"] if found["check"] == "api"]
+    assert "http://127.0.0.2:8181" in api["detail"]
+
+
 def test_the_command_says_the_fix_and_ends_with_its_own_code(tmp_path: Path) -> None:
     """A script learns from the code that something is to be mended."""
     (tmp_path / "data").write_text("")

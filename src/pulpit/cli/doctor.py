@@ -43,6 +43,8 @@ def doctor(  # noqa: PLR0917 - typer makes flags of them
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the database and the content.")
     ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen at.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen at.")] = None,
     events: Annotated[
         bool | None,
         typer.Option(
@@ -69,6 +71,8 @@ def doctor(  # noqa: PLR0917 - typer makes flags of them
     session = session_of(context)
     overrides: Mapping[tuple[str, str], str | None] = {
         ("storage", "data"): None if data is None else str(data),
+        ("server", "host"): host,
+        ("server", "port"): None if port is None else str(port),
         ("messaging", "event_notifications_enabled"): None if events is None else str(events),
         ("door", "address"): door,
     }

@@ -16,7 +16,7 @@ __all__ = ["login"]
 def login(
     context: typer.Context,
     user: Annotated[
-        str | None, typer.Argument(metavar="[USER]", help="Login; asked for without it.")
+        str | None, typer.Argument(metavar="USER", help="Login; asked for without it.")
     ] = None,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")

@@ -98,7 +98,7 @@ def cancel_task(context: typer.Context, task: TaskId) -> None:
 def wait_task(
     context: typer.Context,
     tasks: Annotated[
-        list[str] | None, typer.Argument(metavar="[TASK]...", help="UUIDs of the tasks.")
+        list[str] | None, typer.Argument(metavar="TASK", help="UUIDs of the tasks.")
     ] = None,
     group: Annotated[
         str | None, typer.Option(metavar="ID", help="Also the tasks of this group by now.")

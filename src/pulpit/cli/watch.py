@@ -38,7 +38,7 @@ def watch(
     context: typer.Context,
     *,
     key: Annotated[
-        str, typer.Argument(metavar="[KEY]", help="tasks.UUID for one task; default: all tasks.")
+        str, typer.Argument(metavar="KEY", help="tasks.UUID for one task; default: all tasks.")
     ] = "tasks.#",
     repository: Annotated[
         str | None, typer.Option("--repo", metavar="ID", help="Only events of this repository.")

@@ -9,13 +9,14 @@ import ipaddress
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
-from pulpit.client.errors import Unintelligible, Unreachable, api_error
+from pulpit.client.errors import ClientError, Unintelligible, Unreachable, api_error
 from pulpit.client.requests import Request
 
 __all__ = ["AsyncConnection", "Connection", "StreamRequest"]
@@ -197,13 +198,22 @@ def _read(url: str, request: Request[T], response: httpx.Response) -> T:
         where = response.headers.get("Location", "nowhere")
         raise Unintelligible(url, f"it redirects {request.path} to {where}")
     if response.status_code >= _FIRST_ERROR_STATUS:
-        raise api_error(response)
+        raise _refusal(url, response)
     try:
         return request.read(msgspec.json.decode(response.content) if response.content else None)
     except msgspec.DecodeError:
         raise Unintelligible(url, f"{request.path} is not JSON") from None
     except ValueError as error:
         raise Unintelligible(url, f"{request.path} is {error}") from None
+
+
+def _refusal(url: str, response: httpx.Response) -> ClientError:
+    """Return the error of an answer that is one."""
+    # what a Pulpit server lacks it says in JSON
+    is_json = response.headers.get("Content-Type", "").startswith("application/json")
+    if response.status_code == HTTPStatus.NOT_FOUND and not is_json:
+        return Unintelligible(url, f"it has no {response.request.url.path}")
+    return api_error(response)
 
 
 def _sent_for_stream(request: StreamRequest, timeout: httpx.Timeout) -> dict[str, Any]:
@@ -220,7 +230,7 @@ def _sent_for_stream(request: StreamRequest, timeout: httpx.Timeout) -> dict[str
 def _check_stream(url: str, response: httpx.Response) -> None:
     """Raise why the answer is no stream, if it is none."""
     if response.status_code >= _FIRST_ERROR_STATUS:
-        raise api_error(response)
+        raise _refusal(url, response)
     if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
         raise Unintelligible(url, f"{response.request.url.path} is not an event stream")
 
