@@ -156,6 +156,18 @@ def test_a_gap_while_following_is_closed_by_a_snapshot(api: FakeApi, cli: Cli) -
     assert done.err.startswith("32 events after number 7 can't be read any more")
 
 
+def test_a_number_ahead_of_the_server_is_told_as_such(api: FakeApi, cli: Cli) -> None:
+    """Nothing has been removed then: the number is another server's, or of before a restore."""
+    ahead = GAP | {"since": 999, "head": 50, "missed": None}
+    api.streams += [
+        [sse(None, "stale", ahead)],
+        httpx.Response(403, json=error_body(403, "PLP0042", "No more")),
+    ]
+    api.snapshots.append({"sequence": 50, "tasks": [], "next": None})
+    told = cli("watch", "--since", "999").err.splitlines()
+    assert told[0].startswith("Number 999 is ahead of the newest event")
+
+
 def test_watching_begins_with_what_runs(api: FakeApi, cli: Cli) -> None:
     """Not with an empty screen; what the snapshot tells is not told twice."""
     api.snapshot(task("a", "running"), revision=4)

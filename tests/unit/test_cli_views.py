@@ -178,7 +178,8 @@ def test_errors_are_told_in_full() -> None:
     text = " ".join(out.getvalue().split())
     assert f"{reason.strip()} [X1]" in text
     assert "deeper [X2]" in text
-    assert "- http://feed/4.rpm: gone - and 2 more" in text
+    assert "- http://feed/4.rpm: gone - and 2 more: see `pulpit task show " in text
+    assert f"`pulpit task show {report('error')['task_id']} --json`" in text
     assert max(len(line) for line in out.getvalue().splitlines()) <= 80
 
 

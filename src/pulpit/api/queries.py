@@ -61,7 +61,7 @@ def number(text: str | None, name: str) -> int | None:
         return None
     # longer texts are not even parsed
     if not text.isascii() or not text.isdigit() or len(text) > len(str(_LARGEST)):
-        raise InvalidValue(name, why="must be a whole number")
+        raise InvalidValue(name, why=f"must be a whole number from 0 to {_LARGEST}")
     return min(int(text), _LARGEST)
 
 

@@ -63,7 +63,8 @@ def end_of(report: TaskReport, *, width: int) -> RenderableType:
         return line
     named = [f"- {item}" for item in items[:_NAMED]]
     if len(items) > _NAMED:
-        named.append(f"- and {len(items) - _NAMED:,} more: see `pulpit task show --json`")
+        see = f"pulpit task show {printable(report.task_id, limit=60)} --json"
+        named.append(f"- and {len(items) - _NAMED:,} more: see `{see}`")
     below = [Padding(Text(text), (0, 0, 0, 2)) for text in [*reasons, *named]]
     return Group(_end(report), *below)
 

@@ -171,9 +171,12 @@ def gap(notice: Stale) -> Text:
     """Return the notice that events are missing."""
     missed = "Events" if notice.missed is None else amount(notice.missed, "event")
     kept = f"{notice.oldest} to {notice.head}" if notice.oldest <= notice.head else "none by now"
+    if notice.since > notice.head:
+        why = f"Number {notice.since} is ahead of the newest event, as after a restored backup"
+    else:
+        why = f"{missed} after number {notice.since} can't be read any more"
     return Text(
-        f"{missed} after number {notice.since} can't be read any more: the server keeps {kept}. "
-        "`pulpit task list` shows what became of older tasks.",
+        f"{why}: the server keeps {kept}. `pulpit task list` shows what became of older tasks.",
         style="yellow",
     )
 
