@@ -11,6 +11,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 _DOCS = _ROOT / "docs"
 _PAGES = sorted([*_DOCS.rglob("*.md"), _ROOT / "README.md", _ROOT / "CHANGELOG.md"])
 _LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?\)")
+_INTO_PAGE = re.compile(r"\]\((?!https?:)([^)\s#]*)#([^)\s]*)\)")
+_HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -20,12 +22,27 @@ def _links(page: Path) -> list[Path]:
     return [(page.parent / match[1]).resolve() for match in _LINK.finditer(text)]
 
 
+def _anchors(page: Path) -> set[str]:
+    """Return the names under which the headings of a page can be linked to."""
+    headings = _HEADING.findall(_FENCE.sub("", page.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.relative_to(_ROOT)))
 def test_links_lead_to_files_of_the_project(page: Path) -> None:
     """Every relative link names a file that is there."""
     for target in _links(page):
         assert target.exists(), f"{page.relative_to(_ROOT)} links to {target}"
         assert target.is_relative_to(_ROOT)
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.relative_to(_ROOT)))
+def test_links_into_a_page_lead_to_a_heading(page: Path) -> None:
+    """Every part of a page that a link names is a heading there."""
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    for name, anchor in _INTO_PAGE.findall(text):
+        target = (page.parent / name).resolve() if name else page
+        assert anchor in _anchors(target), f"{page.relative_to(_ROOT)}: {name}#{anchor}"
 
 
 def test_every_page_is_reached_from_the_index() -> None:
