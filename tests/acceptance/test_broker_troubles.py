@@ -15,13 +15,11 @@ import pytest
 
 from pulpit.client import Client
 from tests.acceptance.server import PulpitServer
-from tests.acceptance.test_reload import ALL, connected, events, on, states, sync, until
-from tests.services import free_ports
+from tests.acceptance.zoo import ALL, connected, create, events, on, states, sync
+from tests.services import free_ports, until
 from tests.services.consumer import Consumer
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.wire import Wire
-
-FEED = Path(__file__).resolve().parents[2] / "examples" / "feed" / "repo"
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PulpitServer]:
     """Yield a server with repository zoo that logs JSON."""
     data = tmp_path_factory.mktemp("troubles") / "data"
     with PulpitServer(data, "log_type: json\n", door=False) as server:
-        with server.client() as client:
-            client.create_repository(
-                {
-                    "id": "zoo",
-                    "importer_type_id": "yum_importer",
-                    "importer_config": {"feed": f"{FEED.as_uri()}/"},
-                }
-            )
+        create(server)
         yield server
 
 
@@ -222,13 +213,7 @@ def test_a_server_stops_while_its_broker_hangs(rabbitmq: RabbitMQ, tmp_path: Pat
         with nobody_accepts(rabbitmq, PulpitServer(tmp_path / "unused")) as url:
             server = PulpitServer(tmp_path / "data", on(url), door=False)
             with server, server.client() as client:
-                client.create_repository(
-                    {
-                        "id": "zoo",
-                        "importer_type_id": "yum_importer",
-                        "importer_config": {"feed": f"{FEED.as_uri()}/"},
-                    }
-                )
+                create(server)
                 task = sync(client)
                 assert server.stop() == 0
         server.configure(on(rabbitmq.url))

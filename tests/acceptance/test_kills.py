@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,11 @@ import pytest
 from pulpit.domain.tasks import COMPLETE, TaskState
 from tests.acceptance.house import House
 from tests.acceptance.server import PulpitServer
+from tests.services import PATIENCE, until
 from tests.services.http import Answer, FeedServer
 from tests.services.processes import children
 
 _SAMPLE = Path(__file__).parents[2] / "examples" / "feed" / "repo"
-_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -32,16 +32,6 @@ def feed() -> Iterator[FeedServer]:
     """Yield a server of the sample feed."""
     with FeedServer(_SAMPLE) as feed:
         yield feed
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    """Return what the condition gives once it is true."""
-    deadline = time.monotonic() + _SECONDS
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"it never came to this: {what}")
-        time.sleep(0.02)
-    return value
 
 
 def judge(data: Path) -> dict[str, str]:
@@ -172,12 +162,12 @@ def test_stopped_server_tells_what_it_canceled(tmp_path: Path, feed: FeedServer)
         house = House(server=server, client=client, feed=feed)
         house.create("zoo")
         listener.start()
-        assert bound.wait(_SECONDS)
+        assert bound.wait(PATIENCE)
         first, second = client.sync("zoo").spawned[0], client.sync("zoo").spawned[0]
         until(lambda: _running(house, first), "the first one runs")
         until(lambda: children(server.pid), "it has a process")
         assert server.stop() == 0
-    listener.join(_SECONDS)
+    listener.join(PATIENCE)
     states = judge(server.data)
     assert states == {first: "canceled", second: "waiting"}
     assert [state for key, state in heard if key == f"tasks.{first}"][-1] == "canceled"

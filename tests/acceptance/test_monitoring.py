@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from tests.acceptance.server import PulpitServer
+from tests.services import until
 from tests.services.rabbitmq import RabbitMQ
 
 #: The strict reader of the other format, which has no types.
@@ -99,10 +99,7 @@ def _figures(server: PulpitServer) -> dict[tuple[str, ...], float]:
 
 def _await(server: PulpitServer, condition: Callable[[dict[tuple[str, ...], float]], bool]) -> None:
     """Scrape until the figures are as they should be."""
-    deadline = time.monotonic() + 30
-    while not condition(_figures(server)):
-        assert time.monotonic() < deadline, _figures(server)
-        time.sleep(0.05)
+    until(lambda: condition(_figures(server)), "the figures are as they should be")
 
 
 def test_the_way_of_events_to_a_broker_can_be_followed(rabbitmq: RabbitMQ, tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.server import PulpitServer
-from tests.acceptance.test_reload import connected, events, on, sync, until
+from tests.acceptance.zoo import connected, create, events, on, sync
+from tests.services import until
 from tests.services.consumer import Consumer
 from tests.services.rabbitmq import RabbitMQ
 
-FEED = Path(__file__).resolve().parents[2] / "examples" / "feed" / "repo"
 #: Events above which a backlog is folded.
 BEHIND = 1_000
 
@@ -23,20 +23,7 @@ def test_a_backlog_is_folded_as_promised(rabbitmq: RabbitMQ, tmp_path: Path) -> 
         pass
     server = PulpitServer(tmp_path / "data", on(rabbitmq.url), door=False)
     with server, server.client() as client:
-        client.create_repository(
-            {
-                "id": "zoo",
-                "importer_type_id": "yum_importer",
-                "importer_config": {"feed": f"{FEED.as_uri()}/"},
-                "distributors": [
-                    {
-                        "distributor_id": "web",
-                        "distributor_type_id": "yum_distributor",
-                        "distributor_config": {"relative_url": "z", "http": True, "https": False},
-                    }
-                ],
-            }
-        )
+        create(server)
         sync(client)
         events(client, lambda told: connected(told) and told["publisher"]["lag"] == 0)
         before = client.head()

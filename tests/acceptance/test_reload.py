@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import signal
@@ -14,18 +13,26 @@ from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
-from typing import Any
 
 import pytest
 from amqp.exceptions import AccessRefused, AMQPError
 
 from pulpit.client import Client
 from tests.acceptance.server import PulpitServer
+from tests.acceptance.zoo import (
+    ALL,
+    ON,
+    connected,
+    create,
+    events,
+    on,
+    states,
+    status_changes,
+    sync,
+)
+from tests.services import until
 from tests.services.consumer import Consumer
 from tests.services.rabbitmq import RabbitMQ
-
-FEED = Path(__file__).resolve().parents[2] / "examples" / "feed" / "repo"
-ON = "[messaging]\nevent_notifications_enabled: true\n"
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PulpitServer]:
     """Yield a server without events by AMQP, with repository zoo."""
     data = tmp_path_factory.mktemp("reload") / "data"
     with PulpitServer(data, door=False) as server:
-        with server.client() as client:
-            client.create_repository(
-                {
-                    "id": "zoo",
-                    "importer_type_id": "yum_importer",
-                    "importer_config": {"feed": f"{FEED.as_uri()}/"},
-                }
-            )
+        create(server)
         yield server
 
 
@@ -63,47 +63,11 @@ def second(rabbitmq: RabbitMQ) -> Iterator[str]:
     rabbitmq.ctl("delete_vhost", name)
 
 
-def until(condition: Callable[[], Any], what: str) -> Any:
-    """Return what the condition gives once it is true."""
-    deadline = time.monotonic() + 30
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"it never came to this: {what}"
-        time.sleep(0.02)
-    return value
-
-
-def events(client: Client, wanted: Callable[[Any], bool]) -> Any:
-    """Return the part of the status that tells of events once it is as wanted."""
-
-    def look() -> Any:
-        told = client.status()["events"]
-        return told if wanted(told) else None
-
-    return until(look, "the status document follows")
-
-
-def connected(told: Any) -> bool:
-    """Return whether events go to a broker."""
-    return bool(told.get("publisher", {}).get("connected"))
-
-
-def on(url: str, more: str = "") -> str:
-    """Return the configuration that publishes there."""
-    return f"{ON}event_notification_url: {url}\n{more}"
-
-
 def publish_to(server: PulpitServer, client: Client, url: str) -> None:
     """Change the URL, and wait until events go there."""
     server.reload(on(url))
     end = url.rpartition("@")[2]
     events(client, lambda told: connected(told) and told["broker"][0].endswith(end))
-
-
-def sync(client: Client) -> str:
-    """Sync zoo; return the task's id once it has ended."""
-    (task,) = client.sync("zoo").spawned
-    until(lambda: client.task(task).state.is_complete, "the sync ends")
-    return str(task)
 
 
 def is_longer(things: list[str], count: int) -> bool:
@@ -114,31 +78,6 @@ def is_longer(things: list[str], count: int) -> bool:
 def is_told(server: PulpitServer, before: str, word: str) -> bool:
     """Return whether the log has told it since."""
     return word in server.log().removeprefix(before)
-
-
-def states(consumer: Consumer, task: str) -> list[str]:
-    """Return the states of the task in order, once its last one is there."""
-
-    def told(messages: list[Any]) -> list[str]:
-        return [state for _, name, state in status_changes(messages) if name == task]
-
-    return told(consumer.collect(lambda got: told(got)[-1:] == ["finished"]))
-
-
-def status_changes(messages: list[Any]) -> list[tuple[str, str, str]]:
-    """Return what the messages tell of status: number of the event, task, state."""
-    return [
-        (
-            message.headers["cloudEvents:sequence"],
-            message.delivery_info["routing_key"].removeprefix("tasks."),
-            json.loads(message.body)["state"],
-        )
-        for message in messages
-        if message.properties["delivery_mode"] == 2
-    ]
-
-
-ALL = ["waiting", "running", "finished"]
 
 
 def test_every_way_without_a_restart(

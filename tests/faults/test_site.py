@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.faults.consumers import QueueConsumer
 from tests.faults.records import Channel
 from tests.faults.schedule import Fault, Kind
 from tests.faults.site import of_cluster, of_node
+from tests.services import until
 from tests.services.cluster import Cluster
 from tests.services.rabbitmq import RabbitMQ
-
-_SECONDS = 30.0
 
 
 def _fault(kind: Kind, node: int = 0) -> Fault:
     return Fault(kind=kind, at=0, seconds=0, node=node)
 
 
-def _sees(node: RabbitMQ, count: int) -> bool:
-    """Return whether the node comes to know so many to run, itself among them."""
-    deadline = time.monotonic() + _SECONDS
-    while time.monotonic() < deadline:
-        if node.evaluate("length(rabbit_mnesia:cluster_nodes(running))") == str(count):
-            return True
-        time.sleep(0.05)
-    return False
+def _await_seen(node: RabbitMQ, count: int) -> None:
+    """Wait until the node knows so many to run, itself among them."""
+    running = "length(rabbit_mnesia:cluster_nodes(running))"
+    until(lambda: node.evaluate(running) == str(count), f"{count} nodes run")
 
 
 def test_alarm_comes_and_goes(rabbitmq: RabbitMQ) -> None:
@@ -57,10 +50,10 @@ def test_node_that_is_cut_off(rabbitmq_cluster: Cluster) -> None:
             Channel(name="queue"), urls=[first.url], queue="parted", arguments=site.queue_arguments
         )
         queue.bind()
-        assert _sees(first, 3)
+        _await_seen(first, 3)
         site.begin(_fault(Kind.PARTITION, node=1))
-        assert _sees(first, 2)
+        _await_seen(first, 2)
         site.heal("parted")
-        assert _sees(first, 3)
+        _await_seen(first, 3)
         assert second.answers()
         queue.delete()

@@ -7,7 +7,6 @@ import importlib
 import shutil
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +18,7 @@ import pika
 import pytest
 
 from tests.door_server import DoorThread, status
-from tests.services import free_ports, missing
+from tests.services import free_ports, missing, until
 
 # kombu says that it is typed, and is not
 kombu: Any = importlib.import_module("kombu")
@@ -38,10 +37,7 @@ def door() -> Iterator[DoorThread]:
 
 def await_consumers(door: DoorThread, count: int = 1) -> None:
     """Return once *count* consumers are attached."""
-    deadline = time.monotonic() + 20
-    while door.figures()["consumers"] != count:
-        assert time.monotonic() < deadline, "no consumer has come"
-        time.sleep(0.01)
+    until(lambda: door.figures()["consumers"] == count, "consumers are attached")
 
 
 def publish_to(door: DoorThread, consume: Callable[[], list[int]]) -> list[int]:

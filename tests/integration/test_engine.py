@@ -20,6 +20,7 @@ from pulpit.services.tasks import Lifecycle, Tasks, new_task
 from pulpit.storage.database import SqlStorage
 from pulpit.storage.schema import upgrade
 from tests.integration.bodies import run_body
+from tests.services import until
 
 SECONDS = 30.0
 
@@ -145,8 +146,8 @@ def test_cancel_ends_a_busy_task_within_a_second(bench: Bench, tmp_path: Path) -
     """The state changes at once, the process ends, and its resource is free again."""
     mark = tmp_path / "mark"
     busy = bench.submit("spin", "repository:zoo", mark=str(mark))
-    _until(lambda: mark.exists() and mark.read_text())
-    _until(lambda: bench.tasks.get(busy.id).progress)
+    until(lambda: mark.exists() and mark.read_text())
+    until(lambda: bench.tasks.get(busy.id).progress)
     pid = int(mark.read_text())
     behind = bench.submit("count", "repository:zoo", times=1)
     began = time.monotonic()
@@ -200,7 +201,7 @@ def test_different_resources_run_at_the_same_time(bench: Bench, tmp_path: Path) 
         for mark in marks
     )
     for mark in marks:
-        _until(mark.exists)
+        until(mark.exists)
     gate.touch()
     ends = [bench.wait(task, TaskState.FINISHED).result for task in (left, right)]
     assert max(end["began"] for end in ends) < min(end["ended"] for end in ends)
@@ -228,7 +229,7 @@ def test_stop_cancels_what_runs_and_keeps_what_waits(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     running = bench.submit("spin", mark=str(mark))
     waiting = bench.submit("count", times=1)
-    _until(lambda: mark.exists() and mark.read_text())
+    until(lambda: mark.exists() and mark.read_text())
     pid = int(mark.read_text())
     bench.engine.stop()
     assert bench.tasks.get(running.id).state is TaskState.CANCELED
@@ -252,12 +253,3 @@ def test_many_tasks_all_end(bench: Bench) -> None:
     for task in tasks:
         revisions = [event.revision for event in bench.events(task)]
         assert revisions == list(range(1, len(revisions) + 1))
-
-
-def _until(condition: Any) -> None:
-    """Wait for something that another process does."""
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail("it did not happen")
-        time.sleep(0.005)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pulpit.events.amqp import Publisher, Reason
-from tests.integration.test_publisher_failures import await_true
 from tests.integration.test_publisher_rabbitmq import publishing
+from tests.services import until
 from tests.services.consumer import Consumer
 from tests.services.journal import MemoryCursors, MemoryJournal, make_event
 from tests.services.rabbitmq import RabbitMQ
@@ -49,23 +49,23 @@ def has_confirmed(publisher: Publisher, count: int) -> bool:
 
 def await_failures(publisher: Publisher, reason: Reason, count: int = 2) -> None:
     """Wait until a reason has come up so often."""
-    await_true(lambda: publisher.status().failures[reason] >= count)
+    until(lambda: publisher.status().failures[reason] >= count)
 
 
 def test_permissions_taken_away(rabbitmq: RabbitMQ, zoo: str) -> None:
     """The broker closes the channel (403): one line, however often it is tried again."""
     journal, cursors = MemoryJournal([make_event(1)]), MemoryCursors(amqp_publisher=0)
     with publishing(zoo, journal, cursors) as (publisher, logged):
-        await_true(lambda: publisher.status().confirmed == 1)
+        until(lambda: publisher.status().confirmed == 1)
         # it may still declare what is there, so that connecting goes well each time
         rabbitmq.ctl("set_permissions", "-p", "zoo", "zoo", ".*", "^$", ".*")
         # the channel forgets the permissions it knows of when it is idle for long enough
-        await_true(lambda: "hibernate" in rabbitmq.evaluate(_OCCUPATIONS))
+        until(lambda: "hibernate" in rabbitmq.evaluate(_OCCUPATIONS))
         journal.append(make_event(2))
         await_failures(publisher, Reason.NO_PERMISSION, 3)
         assert publisher.status().reason is Reason.NO_PERMISSION
         rabbitmq.ctl("set_permissions", "-p", "zoo", "zoo", *ENOUGH)
-        await_true(lambda: publisher.status().lag == 0)
+        until(lambda: publisher.status().lag == 0)
         assert publisher.status().reason is None
     (line,) = lines(logged, Reason.NO_PERMISSION)
     assert "user zoo" in line
@@ -80,13 +80,13 @@ def test_a_virtual_host_deleted(rabbitmq: RabbitMQ, zoo: str) -> None:
     """The connection is closed, then refused; once it is there again, events flow."""
     journal, cursors = MemoryJournal([make_event(1)]), MemoryCursors(amqp_publisher=0)
     with publishing(zoo, journal, cursors) as (publisher, logged):
-        await_true(lambda: publisher.status().confirmed == 1)
+        until(lambda: publisher.status().confirmed == 1)
         rabbitmq.ctl("delete_vhost", "zoo")
         journal.append(make_event(2))
         await_failures(publisher, Reason.NO_VHOST, 3)
         rabbitmq.ctl("add_vhost", "zoo")
         rabbitmq.ctl("set_permissions", "-p", "zoo", "zoo", *ENOUGH)
-        await_true(lambda: publisher.status().lag == 0)
+        until(lambda: publisher.status().lag == 0)
     (line,) = lines(logged, Reason.NO_VHOST)
     assert "create it" in line
     assert len(lines(logged, Reason.CLOSED_BY_BROKER)) == 1
@@ -96,17 +96,17 @@ def test_connections_closed_by_the_operator(rabbitmq: RabbitMQ) -> None:
     """It is told once, opened again by itself, and no event is lost."""
     journal, cursors = MemoryJournal([make_event(1)]), MemoryCursors(amqp_publisher=0)
     with publishing(rabbitmq.url, journal, cursors) as (publisher, logged):
-        await_true(lambda: publisher.status().confirmed == 1)
+        until(lambda: publisher.status().confirmed == 1)
         for _ in range(3):
             rabbitmq.evaluate(
                 '[rabbit_networking:close_connection(P, "maintenance") || '
                 "P <- rabbit_networking:connections()]"
             )
             # long enough for the broker to be rid of it, or it would be closed twice
-            await_true(lambda: publisher.status().connected)
+            until(lambda: publisher.status().connected)
         await_failures(publisher, Reason.CLOSED_BY_BROKER, 3)
         journal.append(make_event(2))
-        await_true(lambda: publisher.status().confirmed == 2)
+        until(lambda: publisher.status().confirmed == 2)
     (line,) = lines(logged, Reason.CLOSED_BY_BROKER)
     assert "maintenance" in line
     assert "opened again by itself" in line
@@ -122,7 +122,7 @@ def test_a_message_larger_than_the_broker_takes(rabbitmq: RabbitMQ) -> None:
         with publishing(rabbitmq.url, journal, cursors) as (publisher, logged):
             await_failures(publisher, Reason.TOO_LARGE, 3)
             rabbitmq.evaluate(limit.format(128 << 20))
-            await_true(lambda: publisher.status().confirmed == 2)
+            until(lambda: publisher.status().confirmed == 2)
     finally:
         rabbitmq.evaluate(limit.format(128 << 20))
     (line,) = lines(logged, Reason.TOO_LARGE)
@@ -143,10 +143,10 @@ def test_one_full_queue_is_told_once_while_others_take_their_messages(
     ):
         for number in range(3, 200):
             journal.append(make_event(number, task=2))
-            await_true(partial(has_confirmed, publisher, number - 1))
+            until(partial(has_confirmed, publisher, number - 1))
         assert publisher.status().reason is Reason.NACKED
         assert publisher.status().failures[Reason.NACKED] > 2
         tight.delete()
-        await_true(lambda: publisher.status().lag == 0)
+        until(lambda: publisher.status().lag == 0)
         assert publisher.status().reason is None
     assert sum("nack" in entry["event"] for entry in logged.entries) == 1

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from pulpit.events.amqp import CURSOR, Reason
-from tests.integration.test_publisher_failures import await_true
 from tests.integration.test_publisher_rabbitmq import publishing
-from tests.services import missing
+from tests.services import missing, until
 from tests.services import rabbitmq as rabbitmq_service
 from tests.services.cluster import Cluster
 from tests.services.consumer import Consumer
@@ -65,7 +64,7 @@ def test_no_more_than_the_window_is_unconfirmed(rabbitmq: RabbitMQ) -> None:
         Wire(rabbitmq.port) as wire,
         publishing(_url(wire.port), journal, cursors, fold_above=None) as (publisher, _),
     ):
-        await_true(lambda: publisher.status().confirmed == 3000)
+        until(lambda: publisher.status().confirmed == 3000)
         assert 1 < wire.most_unconfirmed <= WINDOW
         wire.hold()
         journal.append(*events[3000:])
@@ -93,7 +92,7 @@ def test_the_unconfirmed_go_to_the_next_broker_under_the_same_ids(
             rabbitmq.kill()
             wire.cut()
             received = consumer.count(len(events))
-            await_true(lambda: publisher.status().lag == 0)
+            until(lambda: publisher.status().lag == 0)
             status = publisher.status()
         first = wire.published
     assert _ids(received)[:WINDOW] == first == [event.id for event in events[:WINDOW]]
@@ -116,7 +115,7 @@ def test_each_broker_in_turn_and_no_way_back_before_it_must(
         """Write so many events and wait until all are confirmed."""
         confirmed = publisher.status().confirmed
         journal.append(*[make_event(next(numbers)) for _ in range(count)])
-        await_true(lambda: publisher.status().confirmed >= confirmed + count, 40)
+        until(lambda: publisher.status().confirmed >= confirmed + count)
 
     with Consumer(rabbitmq.host, rabbitmq.port, queue="one"):
         pass
@@ -138,7 +137,7 @@ def test_each_broker_in_turn_and_no_way_back_before_it_must(
         # both are away
         rabbitmq.kill()
         journal.append(*[make_event(next(numbers)) for _ in range(100)])
-        await_true(lambda: publisher.status().failures[Reason.UNREACHABLE] > 4)
+        until(lambda: publisher.status().failures[Reason.UNREACHABLE] > 4)
         other.start()
         write_and_await(100)
         assert str(other.port) in publisher.status().url
@@ -175,15 +174,15 @@ def test_a_node_of_a_cluster_is_killed(rabbitmq_cluster: Cluster) -> None:
         urls = ";".join(node.url for node in nodes)
         with publishing(urls, journal, cursors, fold_above=None) as (publisher, logged):
             journal.append(*[make_event(number) for number in range(1, 1001)])
-            await_true(lambda: publisher.status().confirmed > 100)
+            until(lambda: publisher.status().confirmed > 100)
             nodes[0].kill()
             journal.append(*[make_event(number) for number in range(1001, 2001)])
-            await_true(lambda: publisher.status().lag == 0, 60)
+            until(lambda: publisher.status().lag == 0)
             assert str(nodes[1].port) in publisher.status().url
             nodes[0].start()
             rabbitmq_cluster.await_whole()
             journal.append(make_event(2001))
-            await_true(lambda: publisher.status().lag == 0, 60)
+            until(lambda: publisher.status().lag == 0)
             assert str(nodes[1].port) in publisher.status().url
         received = consumer.collect(
             lambda got: len(set(_ids(got))) == 2001 if got[-1:] else False, 60

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 from typing import Any
@@ -19,18 +19,10 @@ from structlog.testing import LogCapture
 from pulpit.events.amqp import CURSOR
 from pulpit.events.door import Door, DoorSettings
 from tests.integration.test_publisher_rabbitmq import publishing
-from tests.services import free_ports
+from tests.services import free_ports, until
 from tests.services.consumer import Consumer
 from tests.services.journal import MemoryCursors, MemoryJournal, make_event
 from tests.services.rabbitmq import RabbitMQ
-
-
-def await_true(condition: Callable[[], bool], timeout: float = 20.0) -> None:
-    """Look again and again until the condition holds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.01)
 
 
 def _journal(count: int, body: bytes | None = None) -> MemoryJournal:
@@ -56,14 +48,14 @@ def test_a_wrong_password_is_told_once_until_it_is_right(rabbitmq: RabbitMQ) -> 
     """One line says what to correct; when it is, events flow without a restart."""
     url = rabbitmq.url.replace("guest:guest", "zoo:keeper")
     with publishing(url, _journal(3), MemoryCursors(amqp_publisher=0)) as (publisher, logged):
-        await_true(lambda: "credentials" in (publisher.status().last_error or ""))
+        until(lambda: "credentials" in (publisher.status().last_error or ""))
         rabbitmq.ctl("add_user", "zoo", "keeper")
         try:
-            await_true(lambda: "virtual host" in (publisher.status().last_error or ""))
+            until(lambda: "virtual host" in (publisher.status().last_error or ""))
             rabbitmq.ctl("set_permissions", "zoo", "", ".*", ".*")
-            await_true(lambda: "permission" in (publisher.status().last_error or ""))
+            until(lambda: "permission" in (publisher.status().last_error or ""))
             rabbitmq.ctl("set_permissions", "zoo", ".*", ".*", ".*")
-            await_true(lambda: publisher.status().confirmed == 3)
+            until(lambda: publisher.status().confirmed == 3)
         finally:
             rabbitmq.ctl("delete_user", "zoo")
     assert "event_notification_url" in _errors(logged)[0]
@@ -77,9 +69,9 @@ def test_an_exchange_of_another_kind_is_told(rabbitmq: RabbitMQ, admin: Any) -> 
     admin.exchange_declare("pulp.api.v2", "fanout", durable=True, auto_delete=False)
     journal, cursors = _journal(3), MemoryCursors(amqp_publisher=0)
     with publishing(rabbitmq.url, journal, cursors) as (publisher, logged):
-        await_true(lambda: bool(_errors(logged)))
+        until(lambda: bool(_errors(logged)))
         admin.exchange_delete("pulp.api.v2")
-        await_true(lambda: publisher.status().confirmed == 3)
+        until(lambda: publisher.status().confirmed == 3)
     (line,) = _errors(logged)
     assert "pulp.api.v2" in line
     assert "delete it" in line
@@ -89,10 +81,10 @@ def test_an_exchange_deleted_meanwhile_is_declared_again(rabbitmq: RabbitMQ, adm
     """Whoever deletes the exchange under the publisher loses no event."""
     journal, cursors = _journal(1), MemoryCursors(amqp_publisher=0)
     with publishing(rabbitmq.url, journal, cursors) as (publisher, logged):
-        await_true(lambda: publisher.status().confirmed == 1)
+        until(lambda: publisher.status().confirmed == 1)
         admin.exchange_delete("pulp.api.v2")
         journal.append(make_event(2))
-        await_true(lambda: publisher.status().confirmed == 2)
+        until(lambda: publisher.status().confirmed == 2)
     assert any("404" in entry["event"] for entry in logged.entries)
 
 
@@ -104,11 +96,11 @@ def test_a_full_queue_that_rejects_delays_and_loses_nothing(rabbitmq: RabbitMQ, 
         Consumer(rabbitmq.host, rabbitmq.port, arguments=full) as tight,
         publishing(rabbitmq.url, journal, cursors, resend_first=0.05) as (publisher, logged),
     ):
-        await_true(lambda: publisher.status().resent > 3)
+        until(lambda: publisher.status().resent > 3)
         assert publisher.status().confirmed < 4
         assert (cursors.load(CURSOR) or 0) < 4
         tight.delete()
-        await_true(lambda: publisher.status().confirmed == 4)
+        until(lambda: publisher.status().confirmed == 4)
     assert cursors.load(CURSOR) == 4
     assert sum("nack" in entry["event"] for entry in logged.entries) == 1
 
@@ -121,11 +113,11 @@ def test_a_blocked_broker_gets_its_events_when_it_can_take_them(rabbitmq: Rabbit
         Consumer(rabbitmq.host, rabbitmq.port) as consumer,
         publishing(rabbitmq.url, journal, cursors, fold_above=None) as (publisher, logged),
     ):
-        await_true(lambda: publisher.status().connected)
+        until(lambda: publisher.status().connected)
         rabbitmq.ctl("set_vm_memory_high_watermark", "0.00001")
         try:
             journal.append(*events)
-            await_true(lambda: publisher.status().blocked)
+            until(lambda: publisher.status().blocked)
             assert publisher.status().published <= 500
             # longer than the second after which the library's default would cut us off
             time.sleep(1.5)
@@ -142,7 +134,7 @@ def test_stopping_before_a_frozen_broker_takes_no_longer_than_said(rabbitmq: Rab
     """A broker that answers nothing holds up nobody; the cursor stays where it was confirmed."""
     journal, cursors = _journal(10), MemoryCursors(amqp_publisher=0)
     with publishing(rabbitmq.url, journal, cursors) as (publisher, _):
-        await_true(lambda: publisher.status().confirmed == 10)
+        until(lambda: publisher.status().confirmed == 10)
         rabbitmq.freeze()
         try:
             journal.append(*[make_event(n, body=b"f" * 100_000) for n in range(11, 200)])
@@ -159,17 +151,17 @@ def test_a_silent_broker_is_given_up_and_found_again(rabbitmq: RabbitMQ) -> None
     journal, cursors = _journal(1), MemoryCursors(amqp_publisher=0)
     settings = {"heartbeat": 1, "connect_timeout": 0.5}
     with publishing(rabbitmq.url, journal, cursors, **settings) as (publisher, logged):
-        await_true(lambda: publisher.status().confirmed == 1)
+        until(lambda: publisher.status().confirmed == 1)
         # idle for longer than a broker waits for heartbeats: ours keep the connection
         time.sleep(2.5)
         assert [entry["log_level"] for entry in logged.entries] == ["info"]
         rabbitmq.freeze()
         try:
             journal.append(make_event(2))
-            await_true(lambda: "silent" in (publisher.status().last_error or ""))
+            until(lambda: "silent" in (publisher.status().last_error or ""))
         finally:
             rabbitmq.thaw()
-        await_true(lambda: publisher.status().confirmed == 2)
+        until(lambda: publisher.status().confirmed == 2)
 
 
 def test_no_broker_at_all_is_told_once(rabbitmq: RabbitMQ) -> None:
@@ -177,12 +169,12 @@ def test_no_broker_at_all_is_told_once(rabbitmq: RabbitMQ) -> None:
     (port,) = free_ports(1)
     url = f"amqp://guest:guest@127.0.0.1:{port}/"
     with publishing(url, _journal(1), MemoryCursors(amqp_publisher=0)) as (publisher, logged):
-        await_true(lambda: publisher.status().last_error is not None)
+        until(lambda: publisher.status().last_error is not None)
         time.sleep(0.3)
     assert len(logged.entries) == 1
     both = f"{url};{rabbitmq.url}"
     with publishing(both, _journal(1), MemoryCursors(amqp_publisher=0)) as (publisher, _):
-        await_true(lambda: publisher.status().confirmed == 1)
+        until(lambda: publisher.status().confirmed == 1)
         assert str(rabbitmq.port) in publisher.status().url
 
 
@@ -244,7 +236,7 @@ def test_our_own_door_is_known_and_left_alone() -> None:
     with _door() as port:
         url = f"amqp://127.0.0.1:{port}/"
         with publishing(url, _journal(1), MemoryCursors(amqp_publisher=0)) as (publisher, logged):
-            await_true(lambda: bool(_errors(logged)))
+            until(lambda: bool(_errors(logged)))
             time.sleep(0.3)
     (line,) = _errors(logged)
     assert "own AMQP door" in line
@@ -272,6 +264,6 @@ def test_something_that_is_no_broker_does_no_harm(answer: bytes) -> None:
         settings = {"connect_timeout": 0.3}
         journal, cursors = _journal(1), MemoryCursors(amqp_publisher=0)
         with publishing(url, journal, cursors, **settings) as (publisher, logged):
-            await_true(lambda: len(heard) > 1)
+            until(lambda: len(heard) > 1)
     assert publisher.status().last_error is not None
     assert not any("failed" in entry["event"] for entry in logged.entries)

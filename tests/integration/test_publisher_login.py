@@ -12,9 +12,9 @@ import trustme
 
 from pulpit.events.amqp import Publisher, Reason
 from tests.integration.brokers import SecureBroker, secure_broker
-from tests.integration.test_publisher_failures import await_true
 from tests.integration.test_publisher_rabbitmq import publishing
 from tests.integration.test_publisher_tls import server_side
+from tests.services import until
 from tests.services.journal import MemoryCursors, MemoryJournal, make_event
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.tls import TlsFront
@@ -30,7 +30,7 @@ def _one_event(url: str, **settings: Any) -> Any:
 
 def _await_reason(publisher: Publisher, logged: Any, reason: Reason) -> str:
     """Return the one line of the log once the reason has come up more than once."""
-    await_true(lambda: publisher.status().failures[reason] > 1)
+    until(lambda: publisher.status().failures[reason] > 1)
     assert publisher.status().reason is reason
     (entry,) = logged.entries
     assert (entry["log_level"], entry["reason"]) == ("error", reason)
@@ -44,7 +44,7 @@ def test_virtual_hosts_by_any_name(rabbitmq: RabbitMQ, name: str) -> None:
     try:
         rabbitmq.ctl("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
         with _one_event(rabbitmq.url + quote(name, safe="")) as (publisher, _):
-            await_true(lambda: publisher.status().confirmed == 1)
+            until(lambda: publisher.status().confirmed == 1)
             assert publisher.status().url.endswith(f":{rabbitmq.port}/{quote(name, safe='')}")
     finally:
         rabbitmq.ctl("delete_vhost", name)
@@ -54,7 +54,7 @@ def test_virtual_hosts_by_any_name(rabbitmq: RabbitMQ, name: str) -> None:
 def test_all_spellings_of_the_default_virtual_host(rabbitmq: RabbitMQ, end: str) -> None:
     """Pulp 2's ``//``, the encoded one, and none at all."""
     with _one_event(rabbitmq.url.rstrip("/") + end) as (publisher, _):
-        await_true(lambda: publisher.status().confirmed == 1)
+        until(lambda: publisher.status().confirmed == 1)
 
 
 def test_user_and_password_with_odd_characters(rabbitmq: RabbitMQ) -> None:
@@ -64,7 +64,7 @@ def test_user_and_password_with_odd_characters(rabbitmq: RabbitMQ) -> None:
         rabbitmq.ctl("set_permissions", "me@here", ".*", ".*", ".*")
         url = f"amqp://me%40here:p%3Aw%2Fd%3B%E2%82%AC@127.0.0.1:{rabbitmq.port}/"
         with _one_event(url) as (publisher, logged):
-            await_true(lambda: publisher.status().confirmed == 1)
+            until(lambda: publisher.status().confirmed == 1)
             assert "me%40here@" in publisher.status().url
         assert "p:w" not in repr(logged.entries)
     finally:
@@ -74,14 +74,14 @@ def test_user_and_password_with_odd_characters(rabbitmq: RabbitMQ) -> None:
 def test_a_broker_without_plain(secure_broker: SecureBroker) -> None:
     """AMQPLAIN is taken where there is no PLAIN."""
     with _one_event(secure_broker.broker.url) as (publisher, _):
-        await_true(lambda: publisher.status().confirmed == 1)
+        until(lambda: publisher.status().confirmed == 1)
 
 
 def test_tls_of_the_broker_itself(secure_broker: SecureBroker) -> None:
     """Without a certificate of our own, user and password go through TLS."""
     url = f"amqps://guest:guest@localhost:{secure_broker.tls_port}/"
     with _one_event(url, cacert=secure_broker.cacert) as (publisher, _):
-        await_true(lambda: publisher.status().confirmed == 1)
+        until(lambda: publisher.status().confirmed == 1)
 
 
 def test_a_certificate_is_the_login(secure_broker: SecureBroker) -> None:
@@ -94,7 +94,7 @@ def test_a_certificate_is_the_login(secure_broker: SecureBroker) -> None:
         cacert=secure_broker.cacert,
         clientcert=secure_broker.certificate("keeper"),
     ) as (publisher, _):
-        await_true(lambda: publisher.status().confirmed == 1)
+        until(lambda: publisher.status().confirmed == 1)
         assert "keeper" in broker.ctl("list_connections", "user", "auth_mechanism")
 
 
@@ -183,7 +183,7 @@ def test_no_tls_where_the_broker_speaks_it(secure_broker: SecureBroker) -> None:
     """amqp:// at the TLS port is told once, and nothing is published."""
     url = f"amqp://guest:guest@localhost:{secure_broker.tls_port}/"
     with _one_event(url, connect_timeout=0.5) as (publisher, logged):
-        await_true(lambda: sum(publisher.status().failures.values()) > 1)
+        until(lambda: sum(publisher.status().failures.values()) > 1)
     (entry,) = logged.entries
     assert "amqps://" in entry["event"]
 

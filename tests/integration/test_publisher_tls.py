@@ -9,8 +9,8 @@ import pytest
 import trustme
 
 from pulpit.events.amqp import Reason
-from tests.integration.test_publisher_failures import await_true
 from tests.integration.test_publisher_rabbitmq import publishing
+from tests.services import until
 from tests.services.consumer import Consumer
 from tests.services.journal import MemoryCursors, MemoryJournal, make_event
 from tests.services.rabbitmq import RabbitMQ
@@ -75,7 +75,7 @@ def test_a_wrong_certificate_is_refused(
     with TlsFront(server_side(signer, signer.issue_cert(name)), rabbitmq.port) as front:
         url = f"amqps://localhost:{front.port}/"
         with publishing(url, journal, cursors, cacert=cacert) as (publisher, _):
-            await_true(lambda: publisher.status().last_error is not None)
+            until(lambda: publisher.status().last_error is not None)
     assert publisher.status().reason is Reason.TLS
     advice = "use a host name" if trusted else "cacert"
     assert advice in (publisher.status().last_error or "")

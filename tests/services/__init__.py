@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import pytest
 
-__all__ = ["free_ports", "missing"]
+__all__ = ["PATIENCE", "free_ports", "missing", "until"]
+
+#: Seconds in which a machine with two busy processors gets anything done.
+PATIENCE = 60.0
+
+_Found = TypeVar("_Found")
 
 
 def missing(what: str) -> NoReturn:
@@ -26,3 +33,21 @@ def free_ports(count: int) -> list[int]:
         for sock in sockets:
             sock.bind(("127.0.0.1", 0))
         return [sock.getsockname()[1] for sock in sockets]
+
+
+def until(
+    condition: Callable[[], _Found | None],
+    what: str = "the condition holds",
+    *,
+    seconds: float = PATIENCE,
+) -> _Found:
+    """Look again and again, and return what the condition gives once it is true.
+
+    Raises:
+        AssertionError: it is not after so many seconds; the message says *what* did not come.
+    """
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"it never came to this: {what}"
+        time.sleep(0.01)
+    return found

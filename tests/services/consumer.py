@@ -10,6 +10,8 @@ from typing import Any, Self
 
 import amqp
 
+from tests.services import PATIENCE
+
 __all__ = ["Consumer"]
 
 
@@ -60,7 +62,7 @@ class Consumer:
         self.messages: list[Any] = []
         self._tag: str | None = None
 
-    def collect(self, enough: Callable[[list[Any]], bool], timeout: float = 20.0) -> list[Any]:
+    def collect(self, enough: Callable[[list[Any]], bool], timeout: float = PATIENCE) -> list[Any]:
         """Consume until *enough* says so of the messages; return them.
 
         Raises:
@@ -79,11 +81,11 @@ class Consumer:
                 continue
         return self.messages
 
-    def count(self, number: int, timeout: float = 20.0) -> list[Any]:
+    def count(self, number: int, timeout: float = PATIENCE) -> list[Any]:
         """Consume until *number* messages are there; return them."""
         return self.collect(lambda messages: len(messages) >= number, timeout)
 
-    def until(self, message_id: str, timeout: float = 60.0) -> list[Any]:
+    def until(self, message_id: str, timeout: float = PATIENCE) -> list[Any]:
         """Consume until the newest message is that one; return all."""
         return self.collect(lambda got: bool(got) and got[-1].message_id == message_id, timeout)
 

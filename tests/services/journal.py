@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from threading import Condition
 
 from pulpit.domain.events import Event, EventKind
 from pulpit.domain.tasks import TaskState
-from pulpit.errors import EventsGone
+from pulpit.testing.journal import MemoryJournal as StoreJournal
+from pulpit.testing.state import State
 
 __all__ = ["MemoryCursors", "MemoryJournal", "make_event"]
 
@@ -41,70 +41,36 @@ def make_event(
     )
 
 
-class MemoryJournal:
-    """An event source that tests append to."""
+class MemoryJournal(StoreJournal):
+    """An event source that tests append to, without tasks that make the events."""
 
     def __init__(self, events: Sequence[Event] = ()) -> None:
-        self._events = list(events)
-        self._floor = 0
-        self._changed = Condition()
-        self._subscribers: list[Callable[[], None]] = []
+        self._held = State()
+        super().__init__(lambda: self._held)
         #: The calls of read: (after, limit).
         self.reads: list[tuple[int, int]] = []
+        self.append(*events)
 
     def append(self, *events: Event) -> None:
         """Commit events and announce them."""
-        with self._changed:
-            self._events += events
-            self._changed.notify_all()
-            subscribers = list(self._subscribers)
-        for wake in subscribers:
-            wake()
+        if not events:
+            return
+        # readers in other threads walk over the one that was there
+        self._held = replace(
+            self._held,
+            journal=self._held.journal | {event.sequence: event for event in events},
+            last_event=events[-1].sequence,
+        )
+        self.tell()
 
     def forget(self, up_to: int) -> None:
         """Delete the events up to this number, as retention does."""
-        with self._changed:
-            self._events = [event for event in self._events if event.sequence > up_to]
-            self._floor = up_to
+        kept = {number: event for number, event in self._held.journal.items() if number > up_to}
+        self._held = replace(self._held, journal=kept, floor=up_to)
 
     def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Sequence[Event]:
-        with self._changed:
-            self.reads.append((after, limit))
-            if after < self._floor or after > self.head():
-                raise EventsGone(since=after, oldest=self._floor + 1, head=self.head())
-            # numbers are mostly contiguous: begin near the place
-            start = max(after - self._floor, 0)
-            while start and self._at(start - 1) > after:
-                start -= 1
-            while start < len(self._events) and self._at(start) <= after:
-                start += 1
-            return self._events[start : start + limit]
-
-    def _at(self, index: int) -> int:
-        """Return the number of the event at *index*; beyond the end it is past all others."""
-        if index >= len(self._events):
-            return self.head() + 1
-        return self._events[index].sequence
-
-    def head(self) -> int:
-        return self._events[-1].sequence if self._events else self._floor
-
-    def oldest(self) -> int:
-        return self._floor
-
-    def wait(self, after: int, timeout: float | None) -> bool:
-        with self._changed:
-            return self._changed.wait_for(lambda: self.head() > after, timeout)
-
-    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
-        self._subscribers.append(wake)
-
-        def unsubscribe() -> None:
-            """End it; doing so twice does no harm."""
-            with suppress(ValueError):
-                self._subscribers.remove(wake)
-
-        return unsubscribe
+        self.reads.append((after, limit))
+        return super().read(after, limit, most_bytes=most_bytes)
 
 
 class MemoryCursors:

@@ -7,9 +7,10 @@ import select
 import socket
 import struct
 from threading import Event as Flag
-from threading import Lock, Thread
+from threading import Lock
 from types import TracebackType
-from typing import Self
+
+from tests.services.front import Front
 
 __all__ = ["Relay"]
 
@@ -17,28 +18,21 @@ __all__ = ["Relay"]
 _RESET = struct.pack("ii", 1, 0)
 
 
-class Relay:
-    """Listens on a free port of 127.0.0.1 and passes bytes to another port and back.
+class Relay(Front):
+    """Passes bytes to a port and back.
 
     Args:
         port: of 127.0.0.1, where the service is.
     """
 
     def __init__(self, port: int) -> None:
-        self._target = port
-        self._server = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port: int = self._server.getsockname()[1]
+        super().__init__(port)
         self._guard = Lock()
         self._open: set[socket.socket] = set()
         #: Bytes from clients that still pass; None: all.
         self._left: int | None = None
         self._flowing = Flag()
         self._flowing.set()
-        self._threads = [Thread(target=self._accept, daemon=True)]
-
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
 
     def __exit__(
         self,
@@ -47,12 +41,7 @@ class Relay:
         trace: TracebackType | None,
     ) -> None:
         self.resume()
-        with contextlib.suppress(OSError):
-            self._server.shutdown(socket.SHUT_RDWR)
-        self.cut()
-        for thread in self._threads:
-            thread.join(5)
-        self._server.close()
+        super().__exit__(kind, error, trace)
 
     def cut(self, *, after: int = 0) -> None:
         """Reset all connections once *after* more bytes from clients have passed."""
@@ -74,31 +63,20 @@ class Relay:
             self._left = None
         self._flowing.set()
 
-    def _accept(self) -> None:
-        """Serve each client in a thread of its own until the listener is shut down."""
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._server.accept()
-                thread = Thread(target=self._serve, args=(client,), daemon=True)
-                self._threads.append(thread)
-                thread.start()
-
     def _serve(self, client: socket.socket) -> None:
-        """Pass bytes both ways until one side ends, or the path is cut."""
-        with client, contextlib.suppress(OSError):
-            self._flowing.wait()
-            with socket.create_connection(("127.0.0.1", self._target)) as service:
-                both = {client, service}
+        self._flowing.wait()
+        with self._service() as service:
+            both = {client, service}
+            with self._guard:
+                self._open |= both
+            try:
+                while self._pass(client, service):
+                    pass
+            finally:
                 with self._guard:
-                    self._open |= both
-                try:
-                    while self._pass(client, service):
-                        pass
-                finally:
-                    with self._guard:
-                        self._open -= both
-                    for sock in both:
-                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                    self._open -= both
+                for sock in both:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
     def _pass(self, client: socket.socket, service: socket.socket) -> bool:
         """Pass on what is there; return whether there may be more."""

@@ -6,15 +6,14 @@ import contextlib
 import select
 import socket
 import ssl
-from threading import Thread
-from types import TracebackType
-from typing import Self
+
+from tests.services.front import Front
 
 __all__ = ["TlsFront"]
 
 
-class TlsFront:
-    """Listens with TLS on a free port of 127.0.0.1 and passes bytes to a port without it.
+class TlsFront(Front):
+    """Speaks TLS with clients and passes bytes to a port without it.
 
     Args:
         context: the server's certificate, and whom it asks for one.
@@ -22,52 +21,25 @@ class TlsFront:
     """
 
     def __init__(self, context: ssl.SSLContext, port: int) -> None:
-        self._context, self._target = context, port
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._server.getsockname()[1]
+        super().__init__(port)
+        self._context = context
         self._open: list[socket.socket] = []
-        self._threads = [Thread(target=self._accept, daemon=True)]
 
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for sock in [self._server, *self._open]:
+    def cut(self) -> None:
+        for sock in self._open:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(5)
-        self._server.close()
-
-    def _accept(self) -> None:
-        """Serve each client in a thread of its own until the listener is shut down."""
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._server.accept()
-                self._open.append(client)
-                thread = Thread(target=self._serve, args=(client,), daemon=True)
-                self._threads.append(thread)
-                thread.start()
 
     def _serve(self, client: socket.socket) -> None:
-        """Pass bytes both ways until one side ends."""
-        # a client that refuses the certificate, or ends without goodbye, is of no interest
-        with client, contextlib.suppress(OSError):
-            secure = self._context.wrap_socket(client, server_side=True)
-            with secure, socket.create_connection(("127.0.0.1", self._target)) as plain:
-                self._open += secure, plain
-                while True:
-                    ready = (
-                        [secure] if secure.pending() else select.select([secure, plain], [], [])[0]
-                    )
-                    for source in ready:
-                        data = source.recv(1 << 16)
-                        if not data:
-                            return
-                        (plain if source is secure else secure).sendall(data)
+        self._open.append(client)
+        # a client that refuses the certificate, or ends without goodbye, is an OSError too
+        secure = self._context.wrap_socket(client, server_side=True)
+        with secure, self._service() as plain:
+            self._open += secure, plain
+            while True:
+                ready = [secure] if secure.pending() else select.select([secure, plain], [], [])[0]
+                for source in ready:
+                    data = source.recv(1 << 16)
+                    if not data:
+                        return
+                    (plain if source is secure else secure).sendall(data)

@@ -6,21 +6,23 @@ import select
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Condition, Thread
-from types import TracebackType
+from threading import Condition
 from typing import Self
 
 from pamqp import commands, frame
 from pamqp.exceptions import UnmarshalingException
 from pamqp.header import ContentHeader
 
+from tests.services import PATIENCE
+from tests.services.front import Front
+
 __all__ = ["Wire"]
 
 _READ = 1 << 16
 
 
-class Wire:
-    """Listens on a port of 127.0.0.1 and passes all bytes to another one there.
+class Wire(Front):
+    """Passes all bytes to a broker and back.
 
     Args:
         port: of 127.0.0.1, where the broker is.
@@ -28,30 +30,10 @@ class Wire:
     """
 
     def __init__(self, port: int, *, listen: int = 0) -> None:
-        self._target = port
-        self._server = socket.create_server(("127.0.0.1", listen))
-        self.port: int = self._server.getsockname()[1]
+        super().__init__(port, listen=listen)
         self._changed = Condition()
         self._held = False
         self._pairs: list[_Pair] = []
-        self._threads = [Thread(target=self._accept, daemon=True)]
-
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with suppress(OSError):
-            self._server.shutdown(socket.SHUT_RDWR)
-        self.cut()
-        for thread in self._threads:
-            thread.join(5)
-        self._server.close()
 
     @property
     def published(self) -> list[str]:
@@ -76,13 +58,12 @@ class Wire:
         self._held = True
 
     def cut(self) -> None:
-        """End all connections without a word."""
         with self._changed:
             pairs = list(self._pairs)
         for pair in pairs:
             pair.cut()
 
-    def await_true(self, condition: Callable[[Self], bool], timeout: float = 20.0) -> None:
+    def await_true(self, condition: Callable[[Self], bool], timeout: float = PATIENCE) -> None:
         """Wait until the condition holds of what has passed.
 
         Raises:
@@ -91,18 +72,8 @@ class Wire:
         with self._changed:
             assert self._changed.wait_for(lambda: condition(self), timeout), self.most_unconfirmed
 
-    def _accept(self) -> None:
-        """Serve each client in a thread of its own until the listener is shut down."""
-        with suppress(OSError):
-            while True:
-                client, _ = self._server.accept()
-                thread = Thread(target=self._serve, args=(client,), daemon=True)
-                self._threads.append(thread)
-                thread.start()
-
     def _serve(self, client: socket.socket) -> None:
-        """Pass bytes both ways until one side ends."""
-        with client, suppress(OSError), socket.create_connection(("127.0.0.1", self._target)) as to:
+        with self._service() as to:
             pair = _Pair(client, to)
             with self._changed:
                 self._pairs.append(pair)
