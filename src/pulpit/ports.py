@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapp
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pulpit.domain.criteria import Criteria
 from pulpit.domain.events import Event, NewEvent
@@ -27,6 +27,7 @@ __all__ = [
     "DistributorType",
     "Downloader",
     "Engine",
+    "EventHistory",
     "EventSource",
     "FileStore",
     "ImporterType",
@@ -37,6 +38,7 @@ __all__ = [
     "TaskContext",
     "TaskLifecycle",
     "TaskStore",
+    "ToldBefore",
     "Transaction",
     "UserStore",
 ]
@@ -186,6 +188,30 @@ class EventSource(Protocol):
 
         *wake* is called from the committing thread and must return at once.
         """
+
+
+class ToldBefore(NamedTuple):
+    """A task's progress after its last change of status, up to a number of the journal."""
+
+    #: The revision that it follows.
+    previous: int
+    #: The newest revision of it.
+    revision: int
+
+
+class EventHistory(EventSource, Protocol):
+    """The journal for those who resume, and may want the events of some tasks alone."""
+
+    def read_tasks(
+        self, after: int, limit: int, task_ids: Collection[str], *, most_bytes: int | None = None
+    ) -> Sequence[Event]:
+        """Return the next events of these tasks after a number, however far they are apart.
+
+        As ``read``, which it raises the same as; its cost does not grow with others' events.
+        """
+
+    def progress_before(self, after: int) -> Mapping[str, ToldBefore]:
+        """Return the tasks whose newest event up to a number is progress, with what there is."""
 
 
 class CursorStore(Protocol):

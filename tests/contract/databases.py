@@ -14,7 +14,7 @@ from pulpit.domain.events import EventKind, NewEvent
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.domain.units import PackageColumns, Unit
-from pulpit.ports import CursorStore, EventSource, Storage
+from pulpit.ports import CursorStore, EventHistory, Storage
 from pulpit.storage.database import DATABASE, SqlStorage
 from pulpit.testing import MemoryStorage
 
@@ -27,7 +27,7 @@ class Database(Storage, Protocol):
     """A storage with its journal and cursors, as both implementations offer them."""
 
     @property
-    def events(self) -> EventSource: ...
+    def events(self) -> EventHistory: ...
     @property
     def cursors(self) -> CursorStore: ...
     def close(self) -> None:

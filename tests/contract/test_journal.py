@@ -99,6 +99,44 @@ def test_reading_goes_page_by_page(database: Database) -> None:
     assert database.events.head() == 5
 
 
+def test_events_of_some_tasks_are_read_alone(database: Database) -> None:
+    """In order, bounded, from any number, and with the same gaps as all events."""
+    for task_id in "tutvut":
+        append(database, new_event(task_id=task_id, body=b"12345"))
+    read = database.events.read_tasks
+    assert _numbers(read(0, 10, {"t", "u"})) == [1, 2, 3, 5, 6]
+    assert _numbers(read(1, 2, {"t", "u"})) == [2, 3]
+    assert _numbers(read(0, 10, {"t", "u"}, most_bytes=6)) == [1, 2]
+    assert _numbers(read(3, 10, {"t"})) == [6]
+    assert list(read(0, 10, {"none"})) == []
+    with pytest.raises(EventsGone):
+        read(7, 10, {"t"})
+    compact(database, status_rows=2)
+    with pytest.raises(EventsGone):
+        read(3, 10, {"t"})
+    assert _numbers(read(4, 10, {"t"})) == [6]
+
+
+def test_progress_before_a_number_is_that_since_the_last_status(database: Database) -> None:
+    """Of tasks whose newest event up to there is progress; from after the change of status."""
+    for task_id in "tu":
+        append(
+            database,
+            new_event(task_id=task_id, revision=1),
+            _progress(2, task_id=task_id),
+            new_event(task_id=task_id, revision=3),
+            _progress(4, task_id=task_id),
+            _progress(5, task_id=task_id),
+            new_event(task_id=task_id, revision=6),
+        )
+    before = database.events.progress_before
+    assert before(0) == before(1) == before(3) == before(6) == before(12) == {}
+    assert before(2) == {"t": (1, 2)}
+    assert before(5) == {"t": (3, 5)}
+    assert before(10) == {"u": (3, 4)}
+    assert before(100) == {}
+
+
 def test_a_number_ahead_of_the_head_is_told(database: Database) -> None:
     """Who asks for what was never written is told so, with what there is."""
     append(database, new_event())

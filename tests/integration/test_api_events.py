@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
 import random
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+from starlette.types import Message
 
-from pulpit.api.events import EVENTS, routes
+from pulpit.api.events import EVENTS, EventStream, routes
 from pulpit.api.protocol import BoundedHttp
 from pulpit.api.server import web_application
 from pulpit.api.snapshot import SNAPSHOT
 from pulpit.domain.events import Event, EventKind, NewEvent
 from pulpit.domain.tasks import TaskState
 from pulpit.events.fanout import Fanout
-from pulpit.ports import EventSource
+from pulpit.ports import EventHistory, ToldBefore
 from tests.api_site import AUTH, EVENT_SOURCE_URI, Site, assert_error
 
 _SSE = {"Accept": "text/event-stream"}
@@ -33,7 +35,7 @@ _PATIENCE = 30.0
 class _Source:
     """A journal that keeps how it is read."""
 
-    def __init__(self, source: EventSource) -> None:
+    def __init__(self, source: EventHistory) -> None:
         self._source = source
         self.reads = 0
         self.subscribers = 0
@@ -42,6 +44,15 @@ class _Source:
     def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Sequence[Event]:
         self.reads += 1
         return self._source.read(after, limit, most_bytes=most_bytes)
+
+    def read_tasks(
+        self, after: int, limit: int, task_ids: Collection[str], *, most_bytes: int | None = None
+    ) -> Sequence[Event]:
+        self.reads += 1
+        return self._source.read_tasks(after, limit, task_ids, most_bytes=most_bytes)
+
+    def progress_before(self, after: int) -> Mapping[str, ToldBefore]:
+        return self._source.progress_before(after)
 
     def head(self) -> int:
         return self._source.head()
@@ -504,11 +515,12 @@ def _attach(server: _Server, query: str, receive_bytes: int) -> socket.socket:
 def _receive_events(connection: socket.socket, last: int) -> list[dict[str, Any]]:
     """Return the CloudEvents that a connection brings, up to the one of a number."""
     found: list[dict[str, Any]] = []
-    rest = b""
-    while not found or int(found[-1]["sequence"]) < last:
-        *lines, rest = (rest + connection.recv(1 << 20)).split(b"\n")
-        data = [line.removeprefix(b"data: ") for line in lines if line.startswith(b"data: ")]
-        found += map(json.loads, data)
+    with contextlib.closing(http.client.HTTPResponse(connection)) as answer:
+        answer.begin()
+        while not found or int(found[-1]["sequence"]) < last:
+            line = answer.readline()
+            if line.startswith(b"data: "):
+                found.append(json.loads(line.removeprefix(b"data: ")))
     return found
 
 
@@ -688,9 +700,91 @@ def test_a_page_looks_at_so_many_events_only(site: Site) -> None:
     for _ in range(21):
         _write(site, *["progress"] * 500)
     last = _write(site, "waiting", task="wanted")
-    found, following = _page(site, "since=0&task=wanted")
+    found, following = _page(site, "since=0&state=waiting")
     assert (found, following) == ([], 10_000)
-    assert _page(site, f"since={following}&task=wanted") == ([last], last)
+    assert _page(site, f"since={following}&state=waiting") == ([last], last)
+    # of a task it looks at no other events
+    assert _page(site, "since=0&task=wanted&limit=1") == ([last], last)
+    assert _page(site, "since=0&task=none") == ([], last)
+
+
+def test_a_page_of_large_bodies_holds_fewer(site: Site) -> None:
+    """It is full after 8 MiB, and the next one goes on."""
+    for number in range(4):
+        _write(site, "running", body=b'"' + b"x" * (3 << 20) + b'"', revision=number + 1)
+    assert _page(site, "since=0") == ([1, 2, 3], 3)
+    assert _page(site, "since=3") == ([4], 4)
+
+
+def test_who_wants_one_task_reads_over_no_others(site: Site) -> None:
+    """However long the journal is, a stream of one task is at its end after few reads."""
+    for _ in range(20):
+        _write(site, *["progress"] * 500)
+    first = _write(site, "waiting", task="wanted")
+    for _ in range(20):
+        _write(site, *["progress"] * 500)
+
+    async def run() -> None:
+        async with _serving(site) as server:
+            async with _reading(server, "?since=0&task=wanted") as frames:
+                assert [frame.id for frame in await _next(frames, 1)] == [first]
+                last = await asyncio.to_thread(_write, site, "running", task="wanted", revision=2)
+                assert [frame.id for frame in await _next(frames, 1)] == [last]
+            assert server.source.reads < 10
+
+    asyncio.run(run())
+
+
+def test_a_large_part_is_sent_in_pieces(site: Site) -> None:
+    """The server has no copy of all that a client does not take."""
+    _write(site, "running", body=b'"' + b"x" * (1 << 20) + b'"')
+    sizes: list[int] = []
+
+    async def run() -> None:
+        fanout = Fanout(site.storage.events)
+        gone = asyncio.Event()
+
+        async def receive() -> Message:
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            sizes.append(len(message.get("body", b"")))
+            if sum(sizes) > 1 << 20:
+                gone.set()
+
+        stream = EventStream(
+            lambda: fanout.attach(0, encode=lambda event: event.body, wanted=None, heartbeat=60.0)
+        )
+        async with asyncio.timeout(_PATIENCE):
+            await stream({"type": "http"}, receive, send)
+        fanout.close()
+
+    asyncio.run(run())
+    assert sum(sizes) > 1 << 20
+    assert max(sizes) <= 64 << 10
+
+
+@pytest.mark.parametrize(
+    ("query", "previous"),
+    [("", 2), ("&task=t", 2), ("&kind=status", 5), ("&state=finished", 5), ("&tag=a", 2)],
+)
+def test_a_resumed_stream_claims_nothing_that_it_keeps_out(
+    site: Site, query: str, previous: int
+) -> None:
+    """Where a filter keeps out progress, a change of status does not stand for it."""
+    _write(site, "waiting", "running", "progress", "progress", "progress", "finished")
+
+    async def run() -> None:
+        async with (
+            _serving(site) as server,
+            _reading(server, f"?since=5&format=cloudevents{query}") as frames,
+        ):
+            (frame,) = await _next(frames, 1)
+            assert frame.data["pulpitprevious"] == previous
+            assert frame.data["pulpitfolded"] == 6 - previous - 1
+
+    asyncio.run(run())
 
 
 def test_a_page_that_is_gone_is_410(site: Site) -> None:

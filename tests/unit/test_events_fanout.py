@@ -269,6 +269,17 @@ def _assert_all(
 @example(
     writes=[("t", ["status", "progress"]), ("u", ["status"]), ("t", ["status"])], part=4, cuts=[2]
 )
+@example(
+    writes=[
+        ("t", ["status", "progress"]),
+        ("u", ["status"]),
+        ("t", ["progress"]),
+        ("u", ["status", "status"]),
+        ("t", ["progress"]),
+    ],
+    part=4,
+    cuts=[2, 2],
+)
 def test_a_connection_cut_anywhere_leaves_no_gap(
     writes: list[Any], part: int, cuts: list[int]
 ) -> None:
@@ -607,3 +618,54 @@ def test_who_leaves_is_woken_no_more() -> None:
     _run(act)
     _write_after = _Writer(storage)
     _write_after("status")
+
+
+def test_a_filter_leaves_no_claim_for_what_it_keeps_out() -> None:
+    """Progress that is told stands for none of before a change of status that is not."""
+    storage = MemoryStorage()
+    _Writer(storage)("status", "progress", "progress", "status", "progress", "status")
+
+    async def act() -> None:
+        fanout = Fanout(storage.events)
+        reader = _attach(fanout, 2, wanted=_wanted("progress"), resumes=True)
+        assert await _until(reader, 5) == [
+            _Told(3, "t", "progress", 1, 3),
+            _Told(5, "t", "progress", 4, 5),
+        ]
+        reader.leave()
+        reader = _attach(fanout, 3, wanted=_wanted("progress"), resumes=True)
+        assert await _until(reader, 5) == [_Told(5, "t", "progress", 4, 5)]
+        reader.leave()
+
+    _run(act)
+
+
+def test_who_waits_for_a_turn_ends_in_good_order() -> None:
+    """The end of the server cancels nobody who is still to read the journal."""
+    storage = MemoryStorage()
+    _Writer(storage)(*["status"] * 20)
+    free = threading.Event()
+    source = _Source(storage)
+    read = source.read
+
+    def slow(*args: Any, **options: Any) -> Sequence[Event]:
+        free.wait(_PATIENCE)
+        return read(*args, **options)
+
+    async def act() -> None:
+        source.read = slow  # type: ignore[method-assign]
+        fanout = Fanout(source, part=Bounds(count=2, size=_MUCH))
+        readers = [_attach(fanout) for _ in range(6)]
+        ends = asyncio.gather(*(reader.next() for reader in readers), return_exceptions=True)
+        await asyncio.sleep(0)
+        fanout.close()
+        # as after the last words, which take too long here
+        fanout._end()
+        free.set()
+        found = await ends
+        assert not [each for each in found if isinstance(each, BaseException)]
+        for reader in readers:
+            assert await reader.next() is None
+            reader.leave()
+
+    _run(act)

@@ -22,12 +22,12 @@ from pulpit.api.protocol import ABORT, GONE
 from pulpit.api.queries import accepted_types, limit, members, number, single, tags
 from pulpit.api.web import Call, Gate, error_response, json_response
 from pulpit.domain.clock import render_time
-from pulpit.domain.events import Event, EventKind
+from pulpit.domain.events import TASK_EVENT_TYPES, Event, EventKind
 from pulpit.domain.tasks import TaskState
 from pulpit.errors import EventsGone, InvalidValue, PulpitError
 from pulpit.events.cloudevents import structured
 from pulpit.events.fanout import Fanout, Reader
-from pulpit.ports import EventSource
+from pulpit.ports import EventHistory
 
 __all__ = ["EVENTS", "EventFilter", "EventStream", "routes"]
 
@@ -37,8 +37,10 @@ _HEARTBEAT = b": alive\n\n"
 _PAGE_MOST, _PAGE = 1_000, 100
 #: Events looked at for one page, so that a filter that nothing passes ends; and those at once.
 _SCAN, _BATCH = 10_000, 500
-#: Bytes that may fill a client's connection.
-_LARGE = 16 << 10
+#: Bytes of a page's bodies after which it is full.
+_PAGE_BYTES = 8 << 20
+#: Bytes that may fill a client's connection, and those that the server takes at once.
+_LARGE, _PIECE = 16 << 10, 64 << 10
 #: Media types that ask for CloudEvents, beside that of the stream or of JSON.
 _CLOUDEVENTS = frozenset({"application/cloudevents+json", "application/cloudevents-batch+json"})
 
@@ -74,6 +76,15 @@ class EventFilter:
 
     def __bool__(self) -> bool:
         return bool(self.task_ids or self.tags or self.kinds or self.states or self.types)
+
+    @property
+    def passes_progress(self) -> bool:
+        """Whether progress of the tasks that are wanted is wanted, too."""
+        return (
+            (not self.kinds or EventKind.PROGRESS in self.kinds)
+            and (not self.states or TaskState.RUNNING in self.states)
+            and (not self.types or TASK_EVENT_TYPES[EventKind.PROGRESS] in self.types)
+        )
 
     def passes(self, event: Event) -> bool:
         """Tell whether the event is wanted."""
@@ -127,10 +138,10 @@ class EventStream(Response):
             part: bytes | None = _HEARTBEAT
             while part is not None:
                 is_large = len(part) >= _LARGE
-                await send({"type": "http.response.body", "body": part, "more_body": True})
+                await _send_pieces(send, part)
                 if is_large:
-                    # the server has a copy; what follows waits until the client takes more, so
-                    # that neither this part nor the next one is held for it
+                    # what follows waits until the client takes more, so that neither this part
+                    # nor the next one is held for it
                     part = None
                     await send({"type": "http.response.body", "body": b"", "more_body": True})
                 part = await _next(reader)
@@ -138,6 +149,16 @@ class EventStream(Response):
         finally:
             reader.leave()
             leaving.cancel()
+
+
+async def _send_pieces(send: Send, part: bytes) -> None:
+    """Send a part, of which the server copies no more than the client takes and one piece.
+
+    At the journal's head a part is shared by all, and those who take nothing may be many.
+    """
+    for start in range(0, len(part), _PIECE):
+        piece = part[start : start + _PIECE]
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -158,7 +179,7 @@ async def _next(reader: Reader) -> bytes | None:
 
 def routes(
     gate: Gate,
-    source: EventSource,
+    source: EventHistory,
     fanout: Fanout,
     *,
     event_source_uri: str,
@@ -212,8 +233,9 @@ def routes(
                 encode=cloudevent_frame if is_cloudevents else _plain_frame,
                 wanted=wanted.passes if wanted else None,
                 heartbeat=heartbeat,
-                # else it is not told what events stand for
-                resumes=is_cloudevents and after is not None,
+                task_ids=wanted.task_ids,
+                # else it is not told what events stand for, or these must not stand for progress
+                resumes=is_cloudevents and after is not None and wanted.passes_progress,
             )
         )
 
@@ -221,21 +243,28 @@ def routes(
 
 
 def _page(
-    source: EventSource, after: int, most: int, wanted: EventFilter, encode: _Encode
+    source: EventHistory, after: int, most: int, wanted: EventFilter, encode: _Encode
 ) -> dict[str, Any]:
     """Return the events after a number that are wanted, and the number to go on after."""
     found: list[msgspec.Raw] = []
-    scanned = 0
-    while len(found) < most and scanned < _SCAN:
-        events = source.read(after, _BATCH)
+    scanned = size = 0
+    # asked before, so that all up to there is seen
+    head = source.head()
+    while len(found) < most and scanned < _SCAN and size < _PAGE_BYTES:
+        if wanted.task_ids:
+            events = source.read_tasks(after, _BATCH, wanted.task_ids, most_bytes=_PAGE_BYTES)
+        else:
+            events = source.read(after, _BATCH, most_bytes=_PAGE_BYTES)
         if not events:
+            after = max(after, head)
             break
         scanned += len(events)
         for event in events:
             after = event.sequence
             if wanted.passes(event):
                 found.append(msgspec.Raw(encode(event)))
-            if len(found) == most:
+                size += len(event.body)
+            if len(found) == most or size >= _PAGE_BYTES:
                 break
     return {"events": found, "next": after}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -17,8 +17,8 @@ from pulpit.domain.events import Event
 from pulpit.errors import EventsGone
 from pulpit.events.live import wake_loop
 from pulpit.events.parts import Alter, Bounds, Encode, Part, Recent, Wanted, part_of
-from pulpit.events.resuming import Resumed, folded_before
-from pulpit.ports import EventSource
+from pulpit.events.resuming import Resumed
+from pulpit.ports import EventHistory, ToldBefore
 
 __all__ = ["Fanout", "Reader"]
 
@@ -43,7 +43,7 @@ class Fanout:
         kept: what is kept in memory for readers at the head.
     """
 
-    def __init__(self, source: EventSource, *, part: Bounds = _PART, kept: Bounds = _KEPT) -> None:
+    def __init__(self, source: EventHistory, *, part: Bounds = _PART, kept: Bounds = _KEPT) -> None:
         self.source = source
         self._part = part
         self._recent = Recent(kept, part=part)
@@ -54,8 +54,8 @@ class Fanout:
         #: The number up to which readers still get events, once the server stops.
         self._last: int | None = None
         self._ended = False
-        #: A number that somebody has resumed from, and what may have been folded there.
-        self._resumed: tuple[int, Mapping[str, int]] = (0, {})
+        #: A number that somebody has resumed from, and the progress up to there.
+        self._resumed: tuple[int, Mapping[str, ToldBefore]] = (0, {})
         self._sent = self._folded = self._stale = self._dead = 0
 
     def figures(self) -> dict[str, int]:
@@ -75,6 +75,7 @@ class Fanout:
         encode: Encode,
         wanted: Wanted | None,
         heartbeat: float,
+        task_ids: Collection[str] = (),
         resumes: bool = False,
     ) -> Reader:
         """Return a new reader; call its ``leave`` in the end.
@@ -84,10 +85,18 @@ class Fanout:
             encode: what makes the bytes of an event.
             wanted: which events; None for all.
             heartbeat: seconds of silence after which it is given no bytes.
-            resumes: whether it may have lost a connection, and looks at what events stand for.
+            task_ids: the tasks of all events that are wanted, if these are known.
+            resumes: whether it may have lost a connection, looks at what events stand for, and
+                wants progress.
         """
         reader = Reader(
-            self, after, encode=encode, wanted=wanted, heartbeat=heartbeat, resumes=resumes
+            self,
+            after,
+            encode=encode,
+            wanted=wanted,
+            heartbeat=heartbeat,
+            task_ids=task_ids,
+            resumes=resumes,
         )
         self._readers.add(reader)
         self._run()
@@ -130,7 +139,8 @@ class Fanout:
         for reader in tuple(self._readers):
             reader.end()
         for threads in (self._at_head, self._behind):
-            threads.shutdown(wait=False, cancel_futures=True)
+            # who waits for a turn gets it, with nothing: a cancelled one would be a defect
+            threads.shutdown(wait=False)
 
     def _wake_all(self) -> None:
         for reader in self._readers:
@@ -162,20 +172,25 @@ class Fanout:
 
     def _read(self, reader: Reader) -> Part:
         """Read the journal for one who is behind; in a thread."""
-        part = self._part
-        events = self.source.read(reader.after, part.count, most_bytes=part.size)
+        part, after, task_ids = self._part, reader.after, reader.task_ids
+        if self._ended:
+            return Part(b"", after)
+        # asked before, so that all up to there is seen
+        head = self.source.head()
+        if task_ids:
+            events = self.source.read_tasks(after, part.count, task_ids, most_bytes=part.size)
+        else:
+            events = self.source.read(after, part.count, most_bytes=part.size)
         if not events:
-            return Part(b"", reader.after)
+            return Part(b"", max(after, head))
         return part_of(events, part, encode=reader.encode, wanted=reader.wanted, alter=reader.alter)
 
     async def resumed(self, after: int) -> Resumed:
-        """Return what a reader may have missed that resumes from a number."""
+        """Return what makes up for what a reader may have missed that resumes from a number."""
         place, before = self._resumed
         if place != after:
             loop = asyncio.get_running_loop()
-            before = await loop.run_in_executor(
-                self._behind, folded_before, self.source, after, self._part
-            )
+            before = await loop.run_in_executor(self._behind, self.source.progress_before, after)
             # after a restart many come with the same number
             self._resumed = after, before
         return Resumed(before)
@@ -234,12 +249,13 @@ class Reader:
         encode: Encode,
         wanted: Wanted | None,
         heartbeat: float,
+        task_ids: Collection[str],
         resumes: bool,
     ) -> None:
         self._fanout = fanout
         #: The number that it goes on after.
         self.after = after
-        self.encode, self.wanted = encode, wanted
+        self.encode, self.wanted, self.task_ids = encode, wanted, task_ids
         self._loop = asyncio.get_running_loop()
         self._heartbeat = heartbeat
         #: When it was last given something.
@@ -266,7 +282,8 @@ class Reader:
             EventsGone: what comes next is past retention; call ``skip`` to go on.
         """
         fanout = self._fanout
-        if self._resumes and not self._is_ahead and self.after < fanout.source.head():
+        behind = not self._is_ahead and self.after < fanout.source.head()
+        if self._resumes and behind and not fanout.has_ended(self.after):
             self._resumed = await fanout.resumed(self.after)
         self._resumes = False
         while not self._has_left and not fanout.has_ended(self.after):

@@ -47,7 +47,7 @@ PAGE_QUERY: Mapping[str, Any] = {
         "type": "integer",
         "minimum": 1,
         "default": 100,
-        "description": "Events on the page; at most 1,000 are told.",
+        "description": "Events on the page; at most 1,000 are told, and fewer when they are large.",
     },
 }
 SNAPSHOT_QUERY: Mapping[str, Any] = {

@@ -7,59 +7,23 @@ to a reader that had it all, this tells nothing wrong.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pulpit.domain.events import Event, EventKind
-from pulpit.errors import EventsGone
-from pulpit.events.parts import Bounds
-from pulpit.ports import EventSource
+from pulpit.domain.events import Event
+from pulpit.ports import ToldBefore
 
-__all__ = ["Resumed", "folded_before"]
-
-
-def folded_before(source: EventSource, after: int, part: Bounds) -> Mapping[str, int]:
-    """Return tasks of which progress up to a number may have been folded into what comes later.
-
-    Args:
-        source: the journal.
-        after: the number that a reader resumes from.
-        part: what a reader gets at once, which is what is folded together.
-
-    Returns:
-        The task to the revision after which that progress came.
-    """
-    position = max(after - part.count, source.oldest(), 0)
-    found: dict[str, int] = {}
-    # what is past retention by now is told as a gap anyway
-    with contextlib.suppress(EventsGone):
-        while position < after:
-            events = source.read(position, part.count, most_bytes=part.size)
-            if not events:
-                break
-            position = events[-1].sequence
-            for event in events:
-                if event.sequence <= after and event.task_id is not None:
-                    _note(found, event, event.task_id)
-    return found
-
-
-def _note(found: dict[str, int], event: Event, task_id: str) -> None:
-    if event.kind is EventKind.PROGRESS:
-        found.setdefault(task_id, event.previous)
-    else:
-        found.pop(task_id, None)
+__all__ = ["Resumed"]
 
 
 class Resumed:
     """Lets the first event of each task stand for what may have been folded into it before.
 
     Args:
-        before: as of ``folded_before``.
+        before: progress up to the number that is resumed from, by task.
     """
 
-    def __init__(self, before: Mapping[str, int]) -> None:
+    def __init__(self, before: Mapping[str, ToldBefore]) -> None:
         self._before = dict(before)
 
     def __bool__(self) -> bool:
@@ -68,5 +32,8 @@ class Resumed:
 
     def __call__(self, event: Event) -> Event:
         """Return the event as it is to be told."""
-        previous = self._before.pop(event.task_id or "", event.previous)
-        return event if previous >= event.previous else replace(event, previous=previous)
+        before = self._before.pop(event.task_id or "", None)
+        # where revisions don't meet, a filter has left out what nothing may stand for
+        if before is None or not before.previous < event.previous <= before.revision:
+            return event
+        return replace(event, previous=before.previous)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -29,6 +29,8 @@ from sqlalchemy import (
 from pulpit.domain.events import Event, EventKind, NewEvent
 from pulpit.domain.tasks import COMPLETE, TaskState
 from pulpit.errors import EventsGone
+from pulpit.ports import ToldBefore
+from pulpit.storage.history import next_of, progress_before
 from pulpit.storage.rows import insert_ignoring, upsert
 from pulpit.storage.tables import cursors, journal, settings, tasks
 
@@ -279,7 +281,7 @@ class SqlJournalStore:
 
 
 class SqlJournal:
-    """Implements ``pulpit.ports.EventSource``."""
+    """Implements ``pulpit.ports.EventHistory``."""
 
     def __init__(self, engine: Engine, signal: JournalSignal) -> None:
         self._engine = engine
@@ -301,8 +303,22 @@ class SqlJournal:
             return int(_setting(connection, _FLOOR) or 0)
 
     def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Sequence[Event]:
+        return self._read(_NEXT, after, limit, most_bytes)
+
+    def read_tasks(
+        self, after: int, limit: int, task_ids: Collection[str], *, most_bytes: int | None = None
+    ) -> Sequence[Event]:
+        return self._read(next_of(task_ids), after, limit, most_bytes)
+
+    def progress_before(self, after: int) -> Mapping[str, ToldBefore]:
         with self._engine.begin() as connection:
-            rows = connection.execute(_NEXT, {"after": after, "most": limit})
+            return progress_before(connection, after)
+
+    def _read(
+        self, statement: Select[Any], after: int, limit: int, most_bytes: int | None
+    ) -> Sequence[Event]:
+        with self._engine.begin() as connection:
+            rows = connection.execute(statement, {"after": after, "most": limit})
             events = self._events(rows if most_bytes is None else _bounded(rows, most_bytes))
             # where no number is left out nothing is missed
             if not events or events[-1].sequence != after + len(events):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -13,6 +13,7 @@ from typing import Protocol
 
 from pulpit.domain.events import Event, EventKind, NewEvent
 from pulpit.errors import EventsGone
+from pulpit.ports import ToldBefore
 from pulpit.testing.state import State
 
 __all__ = ["MemoryCursorStore", "MemoryJournal", "MemoryJournalStore"]
@@ -123,7 +124,7 @@ class MemoryJournalStore:
 
 
 class MemoryJournal:
-    """Implements ``pulpit.ports.EventSource``.
+    """Implements ``pulpit.ports.EventHistory``.
 
     Args:
         state: returns what is committed.
@@ -136,14 +137,32 @@ class MemoryJournal:
         self._wakes: dict[object, Callable[[], None]] = {}
 
     def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Sequence[Event]:
+        return _bounded(self._after(after), limit, most_bytes)
+
+    def read_tasks(
+        self, after: int, limit: int, task_ids: Collection[str], *, most_bytes: int | None = None
+    ) -> Sequence[Event]:
+        ours = [event for event in self._after(after) if event.task_id in task_ids]
+        return _bounded(ours, limit, most_bytes)
+
+    def progress_before(self, after: int) -> Mapping[str, ToldBefore]:
+        found: dict[str, ToldBefore] = {}
+        for event in self._state().journal.values():
+            if event.sequence > after or event.task_id is None:
+                continue
+            if event.kind is EventKind.PROGRESS:
+                first = found.get(event.task_id, event)
+                found[event.task_id] = ToldBefore(first.previous, event.revision)
+            else:
+                found.pop(event.task_id, None)
+        return found
+
+    def _after(self, after: int) -> Sequence[Event]:
+        """Return all events after a number, or raise EventsGone."""
         state = self._state()
         if after < state.floor or after > state.last_event:
             raise EventsGone(since=after, oldest=state.floor + 1, head=state.last_event)
-        events = [event for event in state.journal.values() if event.sequence > after][:limit]
-        if most_bytes is not None:
-            sizes = accumulate(len(event.body) for event in events)
-            events = events[: 1 + sum(1 for size in sizes if size < most_bytes)]
-        return events
+        return [event for event in state.journal.values() if event.sequence > after]
 
     def head(self) -> int:
         return self._state().last_event
@@ -180,6 +199,15 @@ class MemoryJournal:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+def _bounded(events: Sequence[Event], limit: int, most_bytes: int | None) -> Sequence[Event]:
+    """Return the first events, up to so many and up to the one that brings so many bytes."""
+    found = events[:limit]
+    if most_bytes is None:
+        return found
+    sizes = accumulate(len(event.body) for event in found)
+    return found[: 1 + sum(1 for size in sizes if size < most_bytes)]
 
 
 class _Transaction(Protocol):

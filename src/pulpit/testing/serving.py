@@ -19,7 +19,7 @@ from pulpit.events.fanout import Fanout, Reader
 from pulpit.events.live import DoorFeed
 from pulpit.events.message import message_of
 from pulpit.events.parts import Bounds
-from pulpit.ports import EventSource
+from pulpit.ports import EventHistory
 
 __all__ = ["HOST", "NO_DOOR", "Opened", "Problems", "Serving", "free_socket"]
 
@@ -77,7 +77,7 @@ class Opened:
 class _Fanout(Fanout):
     """A fan-out whose readers are counted; it keeps nothing, so that all read the journal."""
 
-    def __init__(self, source: EventSource, opened: Opened) -> None:
+    def __init__(self, source: EventHistory, opened: Opened) -> None:
         super().__init__(source, kept=Bounds(count=0, size=0))
         self._opened = opened
 
@@ -119,7 +119,7 @@ class Serving:
         listener: socket.socket,
         application: Callable[[Fanout], Starlette],
         *,
-        source: EventSource,
+        source: EventHistory,
         opened: Opened,
         problems: Problems,
         event_source_uri: str,
