@@ -8,10 +8,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.services import missing
-from tests.services import rabbitmq as rabbitmq_service
 from tests.services.cluster import Cluster
-from tests.services.rabbitmq import RabbitMQ
+from tests.services.rabbitmq import RabbitMQ, lent
 
 # where it decides over a change, a run must not fail by what it happened to draw
 settings.register_profile("ci", derandomize=True)
@@ -21,15 +19,9 @@ if os.environ.get("CI"):
 
 @pytest.fixture(scope="session")
 def rabbitmq_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    """Yield the one broker of the test run."""
-    if not rabbitmq_service.installed():
-        missing("rabbitmq-server")
-    broker = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
-    try:
-        broker.start()
+    """Yield the one broker of the test run, which is still to be started."""
+    with lent(RabbitMQ, tmp_path_factory.mktemp("rabbitmq")) as broker:
         yield broker
-    finally:
-        broker.stop()
 
 
 @pytest.fixture
@@ -42,13 +34,8 @@ def rabbitmq(rabbitmq_session: RabbitMQ) -> RabbitMQ:
 @pytest.fixture(scope="session")
 def cluster_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Yield the one cluster of the test run, which is still to be started."""
-    if not rabbitmq_service.installed():
-        missing("rabbitmq-server")
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    try:
+    with lent(Cluster, tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster
-    finally:
-        cluster.stop()
 
 
 @pytest.fixture

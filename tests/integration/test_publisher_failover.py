@@ -9,12 +9,11 @@ import pytest
 
 from pulpit.events.amqp import CURSOR, Reason
 from tests.integration.test_publisher_rabbitmq import publishing
-from tests.services import missing, until
-from tests.services import rabbitmq as rabbitmq_service
+from tests.services import until
 from tests.services.cluster import Cluster
 from tests.services.consumer import Consumer
 from tests.services.journal import MemoryCursors, MemoryJournal, make_event
-from tests.services.rabbitmq import RabbitMQ
+from tests.services.rabbitmq import RabbitMQ, lent
 from tests.services.wire import Wire
 
 WINDOW = 500
@@ -23,13 +22,8 @@ WINDOW = 500
 @pytest.fixture(scope="module")
 def other_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """Yield a second broker."""
-    if not rabbitmq_service.installed():
-        missing("rabbitmq-server")
-    broker = RabbitMQ(tmp_path_factory.mktemp("other"))
-    try:
+    with lent(RabbitMQ, tmp_path_factory.mktemp("other")) as broker:
         yield broker
-    finally:
-        broker.stop()
 
 
 @pytest.fixture

@@ -8,12 +8,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol, TypeVar
 
-from tests.services import free_ports
+from tests.services import free_ports, missing
 
-__all__ = ["START_SECONDS", "Epmd", "RabbitMQ", "installed"]
+__all__ = ["START_SECONDS", "Epmd", "RabbitMQ", "installed", "lent"]
 
 _CONFIG = """\
 loopback_users.guest = true
@@ -36,6 +38,30 @@ def _programs() -> Path | None:
 def installed() -> bool:
     """Return whether RabbitMQ can be started here."""
     return _programs() is not None and shutil.which("epmd") is not None
+
+
+class _Stoppable(Protocol):
+    def stop(self) -> None: ...
+
+
+_Broker = TypeVar("_Broker", bound=_Stoppable)
+
+
+@contextmanager
+def lent(kind: Callable[[Path], _Broker], folder: Path) -> Iterator[_Broker]:
+    """Give a broker or a cluster, which is still to be started and is stopped in the end.
+
+    Args:
+        kind: makes it.
+        folder: holds all of its files.
+    """
+    if not installed():
+        missing("rabbitmq-server")
+    broker = kind(folder)
+    try:
+        yield broker
+    finally:
+        broker.stop()
 
 
 class Epmd:

@@ -19,7 +19,7 @@ from pulpit.events.door.frames import (
     encode_frame,
     encode_method,
 )
-from pulpit.events.door.reply_codes import ConnectionRefusal
+from pulpit.events.door.refusals import ConnectionRefusal
 
 
 def splitter() -> FrameSplitter:

@@ -152,7 +152,7 @@ class Notifications:
         publishing = PublisherSettings(
             urls=";".join(chosen.broker),
             cacert=messaging.cacert,
-            clientcert=messaging.clientcert if messaging.auth_enabled else None,
+            clientcert=messaging.certificate_to_show,
         )
         publisher = Publisher(
             publishing,

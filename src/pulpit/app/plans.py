@@ -9,12 +9,12 @@ from enum import StrEnum
 
 from pulpit.config import LOCAL_BROKER_URL, Address, Settings
 
-__all__ = ["Plan", "Way", "calls_for", "plan"]
+__all__ = ["LOCAL", "Plan", "Way", "calls_for", "local_plan", "plan", "settled"]
 
 #: The notification server where none is named, as Pulp 2 documented it.
-_LOCAL = Address("localhost", 5672)
+LOCAL = Address("localhost", 5672)
 #: Where the door opens if nothing listens there.
-_LOCAL_DOOR = ("127.0.0.1", 5672)
+_LOCAL_DOOR = Address("127.0.0.1", LOCAL.port)
 _PROBE_SECONDS = 1.0
 
 
@@ -51,16 +51,28 @@ async def plan(settings: Settings, *, own_door: tuple[str, int] | None = None) -
         settings: of the server.
         own_door: host and port of the server's door if it is open already, which is no broker.
     """
+    if (chosen := settled(settings)) is not None:
+        return chosen
+    return local_plan(broker=own_door != _LOCAL_DOOR and await _listens(LOCAL))
+
+
+def settled(settings: Settings) -> Plan | None:
+    """Return what the settings alone call for; None: what listens at LOCAL decides."""
     messaging, address = settings.messaging, settings.door.address
     if not messaging.event_notifications_enabled:
         return Plan()
     if messaging.event_notification_url is not None:
         return Plan(broker=messaging.event_notification_url, door=address)
-    if address is not None:
-        return Plan(door=address)
-    if own_door != _LOCAL_DOOR and await _listens(_LOCAL):
-        return Plan(broker=(LOCAL_BROKER_URL,))
-    return Plan(door=Address(*_LOCAL_DOOR))
+    return None if address is None else Plan(door=address)
+
+
+def local_plan(*, broker: bool) -> Plan:
+    """Return what is to be opened where the settings name nothing.
+
+    Args:
+        broker: whether a broker listens at LOCAL.
+    """
+    return Plan(broker=(LOCAL_BROKER_URL,)) if broker else Plan(door=_LOCAL_DOOR)
 
 
 def calls_for(settings: Settings) -> tuple[object, ...]:

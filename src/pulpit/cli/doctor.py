@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pulpit.cli.exits import ExitCode
+from pulpit.cli.flags import ConfigFile, DataFolder, DoorAddress, Events, Host, Port, overrides
 from pulpit.cli.session import Session, session_of
 from pulpit.cli.words import amount, printable
-from pulpit.config import Settings, load
+from pulpit.config import Address, Settings, load
 from pulpit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,30 +31,16 @@ _MARKS = {
 }
 #: Columns of the longest title.
 _TITLE = 20
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
 
 
 def doctor(  # noqa: PLR0917 - typer makes flags of them
     context: typer.Context,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Configuration; else /etc/pulp/server.conf if there."),
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the database and the content.")
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen at.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen at.")] = None,
-    events: Annotated[
-        bool | None,
-        typer.Option(
-            "--events/--no-events", help="Tell tasks' events by AMQP.", show_default=False
-        ),
-    ] = None,
-    door: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Where the AMQP door listens."),
-    ] = None,
+    config: ConfigFile = None,
+    data: DataFolder = None,
+    host: Host = None,
+    port: Port = None,
+    events: Events = None,
+    door: DoorAddress = None,
     json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """Look at all that the server needs, and say what to mend; changes nothing.
@@ -69,16 +55,10 @@ def doctor(  # noqa: PLR0917 - typer makes flags of them
     from pulpit.app.doctor import diagnose  # noqa: PLC0415
 
     session = session_of(context)
-    overrides: Mapping[tuple[str, str], str | None] = {
-        ("storage", "data"): None if data is None else str(data),
-        ("server", "host"): host,
-        ("server", "port"): None if port is None else str(port),
-        ("messaging", "event_notifications_enabled"): None if events is None else str(events),
-        ("door", "address"): door,
-    }
+    told = overrides(data=data, host=host, port=port, events=events, door=door)
     findings: list[Finding] = []
     for finding in diagnose(
-        lambda: load(config, environ=session.outside.environ, overrides=overrides),
+        lambda: load(config, environ=session.outside.environ, overrides=told),
         api=lambda settings: _api(session, settings),
     ):
         if not json:
@@ -99,9 +79,7 @@ def _api(session: Session, settings: Settings) -> Api:
 
     url = session.flags.url or session.outside.environ.get("PULPIT_URL")
     if url is None and settings.server.port:
-        host = _WILDCARDS.get(settings.server.host, settings.server.host)
-        url = f"http://[{host}]" if ":" in host else f"http://{host}"
-        url = f"{url}:{settings.server.port}"
+        url = f"http://{Address(settings.server.host, settings.server.port).reached}"
     login, problem = None, ""
     if url:
         url = url.rstrip("/")

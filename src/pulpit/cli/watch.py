@@ -69,7 +69,7 @@ def watch(
     wanted = EventFilter(
         task=task_id or (), repository=repository, state=state or (), kind=kind, tag=tag or ()
     )
-    plain = wanted == EventFilter(task=task_id or (), state=(), tag=())
+    plain = wanted == EventFilter(task=task_id or ())
     with session.client() as client:
         if task_id and plain and since is None and not json:
             finish(session, client, [task_id], since=None, json=False)

@@ -214,6 +214,11 @@ class Messaging:
     )
 
     @property
+    def certificate_to_show(self) -> Path | None:
+        """The certificate that a broker at amqps:// is shown, if any."""
+        return self.clientcert if self.auth_enabled else None
+
+    @property
     def broker_urls(self) -> tuple[str, ...]:
         """The brokers to try in turn, of which there is always one."""
         return self.event_notification_url or (LOCAL_BROKER_URL,)

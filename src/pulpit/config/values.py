@@ -56,6 +56,10 @@ _MAX_PORT = 65535
 _KNOWN_HASHES = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 
 
+#: What listens at every address of a machine is reached by the machine itself here.
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
+
+
 class Address(NamedTuple):
     """Where a server listens; port 0 takes a free one."""
 
@@ -64,6 +68,16 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_anywhere(self) -> bool:
+        """Whether who listens there listens at every address of the machine."""
+        return self.host in _LOOPBACK
+
+    @property
+    def reached(self) -> Address:
+        """Where this machine itself reaches what listens there."""
+        return self._replace(host=_LOOPBACK.get(self.host, self.host))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from pulpit.config import Address
 from pulpit.domain.events import TASK_EVENT_TYPES, EventKind
 from pulpit.events.documents import (
     AmqpHeaders,
@@ -29,8 +30,6 @@ __all__ = ["CONTRACT_VERSION", "Servers", "asyncapi"]
 #: before may fail, the second when something is added, the third when only words change.
 CONTRACT_VERSION = "1.0.0"
 
-#: Who listens there listens at every address of the machine.
-_ANY_HOST = {"0.0.0.0", "::"}  # noqa: S104 - read, not bound
 _STREAM, _SNAPSHOT = "/pulpit/v1/events/", "/pulpit/v1/snapshot/"
 _AMQP_BINDING, _HTTP_BINDING = "0.3.0", "0.3.0"
 _DESCRIPTION = """\
@@ -117,9 +116,9 @@ def _amqp_servers(servers: Servers) -> dict[str, Any]:
 
 def _reached(host: str, port: int, source: str) -> str:
     """Return where clients reach what listens at host and port of the server."""
-    if host in _ANY_HOST:
-        host = urlsplit(source).hostname or host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    address = Address(host, port)
+    name = urlsplit(source).hostname
+    return str(address._replace(host=name) if address.is_anywhere and name else address)
 
 
 def _amqp_server(url: str, description: str) -> dict[str, Any]:

@@ -12,17 +12,13 @@ from sqlalchemy import Connection, Row, func, select, text
 from pulpit.domain.events import EventKind
 from pulpit.domain.tasks import TaskState
 from pulpit.storage.database import SqlStorage
-from pulpit.storage.tables import cursors, journal, reservations, tasks
+from pulpit.storage.tables import IS_LASTING, IS_PROGRESS, cursors, journal, reservations, tasks
 
 __all__ = ["DatabaseFigures", "JournalSize", "journal_size", "read_figures", "schema_of"]
 
 #: Rows whose bodies stand for those of all others.
 _SAMPLE = 512
-#: These must read as the conditions of the partial indexes do, or no index is used.
-_KINDS = {
-    EventKind.PROGRESS: journal.c.kind == text("'progress'"),
-    EventKind.STATUS: journal.c.kind != text("'progress'"),
-}
+_KINDS = {EventKind.PROGRESS: IS_PROGRESS, EventKind.STATUS: IS_LASTING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, select, text
+from sqlalchemy import Connection, Select, bindparam, func, select
 
 from pulpit.ports import ToldBefore
-from pulpit.storage.tables import journal
+from pulpit.storage.tables import IS_LASTING, IS_PROGRESS, journal
 
 __all__ = ["next_of", "progress_before"]
-
-#: This must read as the condition of the partial index does, or the index is not used.
-_PROGRESS = journal.c.kind == text("'progress'")
 
 
 def next_of(task_ids: Collection[str]) -> Select[Any]:
@@ -33,7 +30,7 @@ def progress_before(connection: Connection, after: int) -> Mapping[str, ToldBefo
     # indexes alone tell which tasks these are: those that ran then, and they are few
     newest = (
         select(journal.c.task_id, func.max(journal.c.sequence).label("sequence"))
-        .where(_PROGRESS, journal.c.sequence <= after)
+        .where(IS_PROGRESS, journal.c.sequence <= after)
         .group_by(journal.c.task_id)
         .subquery()
     )
@@ -53,11 +50,11 @@ def _progress_of(connection: Connection, task_id: str, last: int) -> ToldBefore:
     """Return what progress there is of a task up to the number of the newest."""
     mine = journal.c.task_id == task_id
     status = select(func.coalesce(func.max(journal.c.sequence), 0)).where(
-        mine, journal.c.sequence < last, ~_PROGRESS
+        mine, journal.c.sequence < last, IS_LASTING
     )
     first = (
         select(journal.c.previous)
-        .where(mine, _PROGRESS, journal.c.sequence > status.scalar_subquery())
+        .where(mine, IS_PROGRESS, journal.c.sequence > status.scalar_subquery())
         .order_by(journal.c.sequence)
         .limit(1)
     )

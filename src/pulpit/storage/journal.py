@@ -22,7 +22,6 @@ from sqlalchemy import (
     insert,
     or_,
     select,
-    text,
     update,
 )
 
@@ -32,7 +31,7 @@ from pulpit.errors import EventsGone
 from pulpit.ports import ToldBefore
 from pulpit.storage.history import next_of, progress_before
 from pulpit.storage.rows import insert_ignoring, upsert
-from pulpit.storage.tables import cursors, journal, settings, tasks
+from pulpit.storage.tables import IS_LASTING, IS_PROGRESS, cursors, journal, settings, tasks
 
 __all__ = ["JournalSignal", "SqlCursorStore", "SqlJournal", "SqlJournalStore"]
 
@@ -44,9 +43,6 @@ _JOURNAL_ID = "journal.id"
 _ROWS = 16
 #: The newest row, which retention leaves alone, so that the head never seems to go back.
 _NEWEST = select(func.max(journal.c.sequence)).scalar_subquery()
-#: These must read as the conditions of the partial indexes do, or no index is used.
-_PROGRESS = journal.c.kind == text("'progress'")
-_LASTING = journal.c.kind != text("'progress'")
 #: Building a statement takes longer than running it; every reader of the journal runs this one.
 _NEXT = (
     select(journal)
@@ -179,7 +175,7 @@ class SqlJournalStore:
             found = self._connection.execute(
                 select(journal.c.sequence)
                 .where(
-                    _PROGRESS,
+                    IS_PROGRESS,
                     journal.c.task_id == task_id,
                     journal.c.sequence < newest.scalar_subquery(),
                 )
@@ -200,7 +196,7 @@ class SqlJournalStore:
         # an index of progress alone answers this, however long the journal is
         counted = (
             select(journal.c.task_id, func.count().label("rows"))
-            .where(_PROGRESS)
+            .where(IS_PROGRESS)
             .group_by(journal.c.task_id)
             .subquery()
         )
@@ -245,14 +241,14 @@ class SqlJournalStore:
         """Return what selects the lasting rows that are too old or too many; never the newest."""
         surplus = (
             select(journal.c.sequence)
-            .where(_LASTING)
+            .where(IS_LASTING)
             .order_by(journal.c.sequence.desc())
             .offset(rows)
             .limit(1)
             .scalar_subquery()
         )
         return select(journal.c.sequence).where(
-            _LASTING,
+            IS_LASTING,
             journal.c.sequence < _NEWEST,
             or_(journal.c.time < before, journal.c.sequence <= surplus),
         )

@@ -25,6 +25,8 @@ from sqlalchemy import (
 from sqlalchemy.types import JSON
 
 __all__ = [
+    "IS_LASTING",
+    "IS_PROGRESS",
     "UtcTime",
     "artifacts",
     "cursors",
@@ -180,6 +182,10 @@ journal = Table(
     ),
     sqlite_autoincrement=True,
 )
+
+#: The conditions of these two indexes, as a query must spell them for an index to be used.
+IS_PROGRESS = journal.c.kind == text("'progress'")
+IS_LASTING = journal.c.kind != text("'progress'")
 
 cursors = Table(
     "cursors",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from pulpit.app.doctor.broker import Broker
 from pulpit.app.doctor.findings import Check, Finding, Note, Problem, Skip, examine
 from pulpit.app.doctor.house import House
 from pulpit.app.doctor.web import Api, Web
-from pulpit.config import LOCAL_BROKER_URL, Address, Settings
+from pulpit.app.plans import LOCAL, Plan, Way, local_plan, settled
+from pulpit.config import Address, Settings
 from pulpit.errors import ConfigurationError
 from pulpit.events.amqp.addresses import parse_addresses
 from pulpit.events.amqp.inspection import greeting
@@ -18,19 +18,7 @@ from pulpit.events.amqp.refusals import DOOR_PRODUCT
 
 __all__ = ["Api", "diagnose"]
 
-_LOCAL = Address("localhost", 5672)
 _SECONDS = 3.0
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ways:
-    """Where events are to go by AMQP."""
-
-    brokers: tuple[str, ...] = ()
-    door: Address | None = None
-    #: Why there is neither.
-    neither: str = ""
 
 
 def diagnose(read: Callable[[], Settings], *, api: Callable[[Settings], Api]) -> Iterator[Finding]:
@@ -44,12 +32,12 @@ def diagnose(read: Callable[[], Settings], *, api: Callable[[Settings], Api]) ->
     yield from examine("Configuration", [_configuration(read, settings)])
     if not settings:
         return
-    ways = _ways(settings[0])
-    house = House(settings[0], publishes=bool(ways.brokers))
+    chosen = _plan(settings[0])
+    house = House(settings[0], publishes=bool(chosen.broker))
     yield from examine("This machine", house.checks())
     yield from examine("API", Web(api(settings[0]), lambda: house.server).checks())
-    yield from examine("AMQP", _amqp(ways, house))
-    for url in ways.brokers:
+    yield from examine("AMQP", _amqp(chosen, house))
+    for url in chosen.broker:
         yield from _broker(url, settings[0])
 
 
@@ -70,34 +58,26 @@ def _configuration(read: Callable[[], Settings], found: list[Settings]) -> Check
     return Check(name="configuration", title="Settings", answer=answer)
 
 
-def _ways(settings: Settings) -> _Ways:
-    """Return where events go, as the server would decide it; see ``notifications.plan``."""
-    messaging, door = settings.messaging, settings.door.address
-    if not messaging.event_notifications_enabled:
-        return _Ways(neither="events by AMQP are off (event_notifications_enabled in [messaging])")
-    if messaging.event_notification_url is not None:
-        return _Ways(brokers=messaging.event_notification_url, door=door)
-    if door is not None:
-        return _Ways(door=door)
+def _plan(settings: Settings) -> Plan:
+    """Return where events go, as the server would decide it."""
+    if (chosen := settled(settings)) is not None:
+        return chosen
     # what listens may be the door that a server has opened there
-    product = greeting(*_LOCAL, seconds=_SECONDS)
-    if product is None or product.startswith(DOOR_PRODUCT):
-        return _Ways(door=Address("127.0.0.1", _LOCAL.port))
-    return _Ways(brokers=(LOCAL_BROKER_URL,))
+    product = greeting(*LOCAL, seconds=_SECONDS)
+    return local_plan(broker=product is not None and not product.startswith(DOOR_PRODUCT))
 
 
-def _amqp(ways: _Ways, house: House) -> Sequence[Check]:
+def _amqp(chosen: Plan, house: House) -> Sequence[Check]:
     """Return the checks of what is open here."""
 
     def way() -> str:
-        if ways.neither:
-            raise Skip(ways.neither)
-        told = ["to a broker"] if ways.brokers else []
-        return f"events go {' and '.join([*told, *(['through the door'] if ways.door else [])])}"
+        if chosen.way is Way.OFF:
+            raise Skip("events by AMQP are off (event_notifications_enabled in [messaging])")
+        told = ["to a broker"] if chosen.broker else []
+        return f"events go {' and '.join([*told, *(['through the door'] if chosen.door else [])])}"
 
     checks = [Check(name="way", title="Events", answer=way)]
-    if ways.door:
-        address = ways.door
+    if address := chosen.door:
         checks.append(
             Check(name="door", title="Door", answer=lambda: _check_door(address, house.server))
         )
@@ -106,8 +86,7 @@ def _amqp(ways: _Ways, house: House) -> Sequence[Check]:
 
 def _check_door(address: Address, server: int | None) -> str:
     """Look who listens where the door is to be."""
-    host = _WILDCARDS.get(address.host, address.host)
-    product = greeting(host, address.port, seconds=_SECONDS)
+    product = greeting(*address.reached, seconds=_SECONDS)
     if product is None:
         if server is None:
             return f"{address} is free"
@@ -133,7 +112,7 @@ def _broker(url: str, settings: Settings) -> Iterator[Finding]:
     messaging = settings.messaging
     options = LinkOptions(
         cacert=messaging.cacert,
-        clientcert=messaging.clientcert if messaging.auth_enabled else None,
+        clientcert=messaging.certificate_to_show,
         timeout=_SECONDS,
     )
     try:

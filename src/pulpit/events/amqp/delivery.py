@@ -197,7 +197,7 @@ class Delivery:
             self.gaps += 1
             self._log.error(
                 "Events were deleted before the broker had confirmed them: consumers miss those "
-                "between the two numbers and should read /pulp/api/v2/tasks/",
+                "between the two numbers and should read /pulpit/v1/snapshot/",
                 after=gone.since,
                 up_to=position,
                 reason=Reason.JOURNAL_GAP.value,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-from enum import IntEnum
 from typing import Any
 
 from amqp import exceptions as errors
@@ -13,6 +12,7 @@ from pulpit.events.amqp.addresses import Address
 from pulpit.events.amqp.frames import Closed
 from pulpit.events.amqp.reasons import LinkError, Reason
 from pulpit.events.message import EXCHANGE
+from pulpit.events.reply_codes import ReplyCode
 
 __all__ = ["DOOR_PRODUCT", "explain", "explain_closed", "refuse_own_door"]
 
@@ -25,21 +25,6 @@ _EXPIRED, _NOT_YET_VALID, _OTHER_NAMES = 10, 9, (62, 64)
 #: Nothing listens there, or there is no such host.
 _NOBODY = (ConnectionRefusedError, socket.gaierror)
 _UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21, 27)
-
-
-class _Reply(IntEnum):
-    """Reply codes of AMQP 0-9-1."""
-
-    CONNECTION_FORCED = 320
-    ACCESS_REFUSED = 403
-    NOT_FOUND = 404
-    PRECONDITION_FAILED = 406
-    FRAME_ERROR = 501
-    SYNTAX_ERROR = 502
-    COMMAND_INVALID = 503
-    CHANNEL_ERROR = 504
-    UNEXPECTED_FRAME = 505
-    NOT_ALLOWED = 530
 
 
 def refuse_own_door(connection: Any, address: Address) -> None:
@@ -88,24 +73,24 @@ def explain_closed(closed: Closed, address: Address, *, who: str) -> LinkError:
     """Return what it means that the broker has closed a connection that was in use."""
     said = f"{closed.code} {closed.text}"
     match closed.code:
-        case _Reply.ACCESS_REFUSED:
+        case ReplyCode.ACCESS_REFUSED:
             return _no_permission(said, address, who)
-        case _Reply.NOT_ALLOWED:
+        case ReplyCode.NOT_ALLOWED:
             return _no_virtual_host(said, address, who)
-        case _Reply.PRECONDITION_FAILED:
+        case ReplyCode.PRECONDITION_FAILED:
             return LinkError(
                 f"{address} refuses a message: raise max_message_size in the broker's "
                 f"configuration ({said})",
                 reason=Reason.TOO_LARGE,
                 refused=True,
             )
-        case code if _Reply.FRAME_ERROR <= code <= _Reply.UNEXPECTED_FRAME:
+        case code if ReplyCode.FRAME_ERROR <= code <= ReplyCode.UNEXPECTED_FRAME:
             return LinkError(
                 _no_broker(f"{address} closed the connection: {said}"), reason=Reason.PROTOCOL
             )
-        case _Reply.NOT_FOUND:
+        case ReplyCode.NOT_FOUND:
             words = f"exchange {EXCHANGE} was deleted at {address}; it is declared again by itself"
-        case _Reply.CONNECTION_FORCED:
+        case ReplyCode.CONNECTION_FORCED:
             words = f"{address} was told to close the connection; it is opened again by itself"
         case _:
             words = f"{address} closed the connection: look at the broker's log"

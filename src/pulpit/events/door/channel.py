@@ -10,9 +10,10 @@ from pamqp import base, commands
 
 from pulpit.events.door.frames import encode_method, short_string
 from pulpit.events.door.queues import Entry, Queue, QueueTraits
-from pulpit.events.door.reply_codes import ChannelRefusal, ReplyCode
+from pulpit.events.door.refusals import ChannelRefusal
 from pulpit.events.door.settings import DoorSettings
 from pulpit.events.door.topology import Topology
+from pulpit.events.reply_codes import ReplyCode
 
 __all__ = ["Channel", "ChannelOwner", "Consumer"]
 

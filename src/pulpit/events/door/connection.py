@@ -24,9 +24,10 @@ from pulpit.events.door.frames import (
 )
 from pulpit.events.door.handshake import Handshake
 from pulpit.events.door.outgoing import Outgoing
-from pulpit.events.door.reply_codes import ConnectionRefusal, ReplyCode
+from pulpit.events.door.refusals import ConnectionRefusal
 from pulpit.events.door.session import Session, Shared
 from pulpit.events.door.turns import Turns
+from pulpit.events.reply_codes import ReplyCode
 
 __all__ = ["Connection", "Surroundings"]
 

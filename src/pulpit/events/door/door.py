@@ -13,12 +13,13 @@ from pulpit.events.door.contents import Content
 from pulpit.events.door.credentials import Authenticate, Gate
 from pulpit.events.door.log import Log
 from pulpit.events.door.queues import Counts
-from pulpit.events.door.reply_codes import ConnectionRefusal, ReplyCode
+from pulpit.events.door.refusals import ConnectionRefusal
 from pulpit.events.door.session import Shared
 from pulpit.events.door.settings import DoorSettings
 from pulpit.events.door.topology import Topology
 from pulpit.events.door.turns import Turns
 from pulpit.events.message import Message
+from pulpit.events.reply_codes import ReplyCode
 
 __all__ = ["Door"]
 

@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 
 from pamqp import base, commands, exceptions
 
-from pulpit.events.door.reply_codes import ConnectionRefusal, ReplyCode
+from pulpit.events.door.refusals import ConnectionRefusal
+from pulpit.events.reply_codes import ReplyCode
 
 __all__ = [
     "FRAME_OVERHEAD",

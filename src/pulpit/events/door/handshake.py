@@ -9,8 +9,9 @@ from typing import Any, Final
 from pamqp import base, commands
 
 from pulpit.events.door.credentials import Gate
-from pulpit.events.door.reply_codes import ConnectionRefusal, ReplyCode
+from pulpit.events.door.refusals import ConnectionRefusal
 from pulpit.events.door.settings import DoorSettings
+from pulpit.events.reply_codes import ReplyCode
 
 __all__ = ["Handshake", "Stage"]
 

@@ -11,9 +11,10 @@ from pamqp import base, commands
 from pulpit.events.door.channel import Channel
 from pulpit.events.door.frames import FrameType, encode_frame, short_string
 from pulpit.events.door.queues import QueueTraits
-from pulpit.events.door.reply_codes import ChannelRefusal, ConnectionRefusal, ReplyCode
+from pulpit.events.door.refusals import ChannelRefusal, ConnectionRefusal
 from pulpit.events.door.topology import server_name
 from pulpit.events.message import EXCHANGE
+from pulpit.events.reply_codes import ReplyCode
 
 __all__ = ["handle"]
 

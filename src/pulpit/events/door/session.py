@@ -15,9 +15,10 @@ from pulpit.events.door.log import Log
 from pulpit.events.door.methods import handle
 from pulpit.events.door.outgoing import Outgoing
 from pulpit.events.door.queues import Counts, Queue, QueueTraits
-from pulpit.events.door.reply_codes import ChannelRefusal, ConnectionRefusal, ReplyCode
+from pulpit.events.door.refusals import ChannelRefusal, ConnectionRefusal
 from pulpit.events.door.settings import DoorSettings
 from pulpit.events.door.topology import Topology
+from pulpit.events.reply_codes import ReplyCode
 
 __all__ = ["Session", "Shared"]
 

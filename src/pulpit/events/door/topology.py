@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from pulpit.events.door.bindings import Bindings
 from pulpit.events.door.queues import Queue, QueueTraits
-from pulpit.events.door.reply_codes import ChannelRefusal, ConnectionRefusal, ReplyCode
+from pulpit.events.door.refusals import ChannelRefusal, ConnectionRefusal
 from pulpit.events.message import EXCHANGE
+from pulpit.events.reply_codes import ReplyCode
 
 __all__ = ["Topology", "server_name"]
 

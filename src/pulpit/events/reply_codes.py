@@ -1,10 +1,10 @@
-"""The reply codes of AMQP 0-9-1, and the two ways in which the door says no."""
+"""The reply codes of AMQP 0-9-1, which brokers and the door give."""
 
 from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["ChannelRefusal", "ConnectionRefusal", "ReplyCode"]
+__all__ = ["ReplyCode"]
 
 
 class ReplyCode(IntEnum):
@@ -30,20 +30,3 @@ class ReplyCode(IntEnum):
         """Return ``NAME - reason``, within the 255 octets that a reply text may have."""
         full = f"{self.name} - {reason}"
         return full.encode(errors="replace")[:255].decode(errors="ignore")
-
-
-class _Refusal(Exception):
-    """Something that a client asked for and does not get."""
-
-    def __init__(self, code: ReplyCode, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.text = code.text(reason)
-
-
-class ChannelRefusal(_Refusal):
-    """Ends the channel; the connection goes on."""
-
-
-class ConnectionRefusal(_Refusal):
-    """Ends the connection."""
