@@ -76,7 +76,8 @@ class TaskStore(Protocol):
     def grantable(self, limit: int) -> Sequence[Task]:
         """Return waiting tasks that are first in the queue of each of their resources.
 
-        In order of submission; a blocked task holds up only later ones that share a resource.
+        Higher priority first, then in order of submission; a blocked task holds up only later
+        ones that share a resource.
         """
 
     def release(self, task_ids: Collection[str]) -> None:
@@ -447,7 +448,14 @@ class Storage(Protocol):
     def write(self) -> AbstractContextManager[Transaction]:
         """Open a transaction that may write: commits at the end, rolls back on an exception.
 
-        Writers are serialized: what a transaction reads is what it writes on.
+        Writers are serialized, on all machines: what a transaction reads is what it writes on.
+        """
+
+    def write_beside(self) -> AbstractContextManager[Transaction]:
+        """Open a writing transaction that waits for no other one's turn, nor has others wait.
+
+        For content, publications that are not live yet, cursors, leases and heartbeats; what it
+        reads may be changed by others meanwhile. Tasks and journal are written by ``write`` alone.
         """
 
     def read(self) -> AbstractContextManager[Transaction]:

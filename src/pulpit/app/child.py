@@ -37,7 +37,7 @@ class _Context:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
-        with self.storage.write() as transaction:
+        with self.storage.write_beside() as transaction:
             transaction.tasks.fence(self.task.id, self.task.attempt)
             yield transaction
 

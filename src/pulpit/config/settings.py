@@ -19,6 +19,7 @@ from pulpit.config.values import (
     ADDRESS,
     BOOLEAN,
     BROKER_URLS,
+    DATABASE_URL,
     HASHES,
     HOST,
     PATH,
@@ -39,8 +40,10 @@ __all__ = [
     "SECTIONS",
     "Anonymous",
     "DataReaping",
+    "Database",
     "Door",
     "Email",
+    "EngineKind",
     "Events",
     "Feeds",
     "LogLevel",
@@ -67,6 +70,13 @@ class Anonymous(StrEnum):
 
     OFF = "off"
     LOOPBACK = "loopback"
+
+
+class EngineKind(StrEnum):
+    """Who runs tasks."""
+
+    EMBEDDED = "embedded"
+    DISTRIBUTED = "distributed"
 
 
 class MetricsReaders(StrEnum):
@@ -152,11 +162,25 @@ class Server:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Database:
+    """Where state and journal are kept."""
+
+    url: str | None = setting(
+        None,
+        DATABASE_URL,
+        "PostgreSQL database of all servers and workers; without it, SQLite in the data folder.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Storage:
-    """Where the database, the packages and the publications are kept."""
+    """Where the packages and the publications are kept, and the database if it is SQLite."""
 
     data: Path = setting(
-        _DATA_FOLDER, PATH, "Folder of the database, content and publications; one server each."
+        _DATA_FOLDER,
+        PATH,
+        "Folder of content and publications, shared by all servers and workers of a PostgreSQL "
+        "database; with SQLite, of the database too, and for one server.",
     )
     publication_grace: float = setting(
         1.0, number(), "Hours for which a replaced publication stays for those who read it."
@@ -172,12 +196,20 @@ class Storage:
 class Tasks:
     """How tasks are run."""
 
-    workers: int = setting(_WORKERS, integer(1, 1024), "Number of tasks that run at a time.")
+    engine: EngineKind = setting(
+        EngineKind.EMBEDDED,
+        choice(EngineKind),
+        "Who runs tasks: the server itself (`embedded`), or `pulpit worker` on any number of "
+        "machines (`distributed`, which needs a PostgreSQL database).",
+    )
+    workers: int = setting(
+        _WORKERS, integer(1, 1024), "Number of tasks that a server or a worker runs at a time."
+    )
     worker_timeout: float = setting(
         30.0,
-        number(1),
-        "Seconds without a heartbeat after which a worker on another machine counts as lost; "
-        "not in use yet: all workers are children of the server.",
+        number(3),
+        "Seconds without a heartbeat after which a `pulpit worker` counts as lost: its tasks are "
+        "canceled.",
     )
     max_memory: int = setting(
         2 << 30, SIZE, "Memory that a task's process may take; 0 is no limit."
@@ -325,6 +357,7 @@ class Settings:
     """Everything that can be set, as it holds for this process."""
 
     server: Server = field(default_factory=Server)
+    database: Database = field(default_factory=Database)
     storage: Storage = field(default_factory=Storage)
     tasks: Tasks = field(default_factory=Tasks)
     messaging: Messaging = field(default_factory=Messaging)
@@ -359,6 +392,7 @@ class Settings:
 #: Section to its class; the names are those in the file.
 SECTIONS: Mapping[str, type[Any]] = {
     "server": Server,
+    "database": Database,
     "storage": Storage,
     "tasks": Tasks,
     "messaging": Messaging,

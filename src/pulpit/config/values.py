@@ -250,6 +250,15 @@ def _split_url(url: str) -> SplitResult:
     return parts
 
 
+def _database_url(text: str) -> str:
+    """Read a PostgreSQL URL as libpq takes it: several hosts and parameters may stand in it."""
+    if not re.fullmatch(r"(postgresql|postgres)://[!-~]*", text):
+        raise ValueError(
+            f"{masked_url(text)!r} is not a URL, such as postgresql://pulpit@db.example.com/pulpit"
+        )
+    return text
+
+
 def _broker_urls(text: str) -> tuple[str, ...]:
     """Read URLs of brokers; Pulp 2's qpid, tcp and ssl become AMQP."""
     urls = [url.strip() for url in text.split(";") if url.strip()]
@@ -278,6 +287,7 @@ PATH = Kind(name="absolute path", parse=_path)
 SIZE = Kind(name="size in bytes, or with KiB, MiB, GiB, TiB", parse=_size, render=_render_size)
 HASHES = Kind(name="list of hash functions", parse=_hashes, render=", ".join)
 WEB_URL = Kind(name="http:// or https:// URL", parse=_web_url)
+DATABASE_URL = Kind(name="postgresql:// URL", parse=_database_url, show=masked_url)
 BROKER_URLS = Kind(
     name="URLs, separated by ;", parse=_broker_urls, render="; ".join, show=_show_urls
 )

@@ -98,6 +98,8 @@ class Task:
     revision: int = 0
     #: How often it was given to a worker; writes of an older attempt are refused.
     attempt: int = 0
+    #: Of tasks that may run, those with higher ones go first; behind others of a resource it waits.
+    priority: int = 0
 
     def started(self, *, worker_name: str, now: datetime) -> Self:
         """Return the task as it is once a worker has taken it."""

@@ -163,6 +163,10 @@ class SqlStorage:
             # inside the turn: the signal's number must grow in the order of commits
             transaction.committed()
 
+    def write_beside(self) -> contextlib.AbstractContextManager[SqlTransaction]:
+        # SQLite has one writer at a time in any case
+        return self.write()
+
     @contextlib.contextmanager
     def read(self) -> Iterator[SqlTransaction]:
         with self._telling(), self._readers.connect() as connection, connection.begin():

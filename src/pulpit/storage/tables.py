@@ -34,6 +34,7 @@ __all__ = [
     "downloads",
     "importers",
     "journal",
+    "leases",
     "metadata",
     "publications",
     "published_files",
@@ -47,6 +48,7 @@ __all__ = [
     "unit_sources",
     "units",
     "users",
+    "workers",
 ]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -119,6 +121,10 @@ tasks = Table(
     Column("spawned", JSON, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
+    # added when there were rows already, hence the default; higher ones are handed out first
+    Column("priority", Integer, nullable=False, server_default="0"),
+    # of the distributed engine: its job for this task, from when all resources are free
+    Column("job_id", BigInteger),
     # a number is never given twice, even after its row is gone
     sqlite_autoincrement=True,
 )
@@ -192,6 +198,29 @@ cursors = Table(
     metadata,
     Column("name", String, primary_key=True),
     Column("sequence", BigInteger, nullable=False),
+)
+
+#: Processes on any machine that run tasks for the distributed engine.
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", String, primary_key=True),
+    # a process of its own name later is another one
+    Column("incarnation", String(36), nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("started", UtcTime, nullable=False),
+    # by the database's clock, the only one that all machines share
+    Column("heartbeat", UtcTime, nullable=False),
+)
+
+#: What only one process does at a time, and until when it holds that if it is not heard of.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    # by the database's clock
+    Column("until", UtcTime, nullable=False),
 )
 
 repositories = Table(

@@ -84,6 +84,8 @@ def _changing_values(task: Task) -> dict[str, Any]:
 def _task(row: Row[Any]) -> Task:
     """Return the task that the row holds."""
     values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
+    # that is between the engine and its workers
+    del values["job_id"]
     return Task(
         **values
         | {
@@ -171,7 +173,7 @@ class SqlTaskStore:
         return self._all(
             select(tasks)
             .where(tasks.c.state == TaskState.WAITING.value, ~blocked.exists())
-            .order_by(tasks.c.number)
+            .order_by(tasks.c.priority.desc(), tasks.c.number)
             .limit(limit),
         )
 

@@ -89,6 +89,9 @@ class MemoryStorage:
                 self.events.tell()
             transaction.committed()
 
+    def write_beside(self) -> contextlib.AbstractContextManager[MemoryTransaction]:
+        return self.write()
+
     @contextlib.contextmanager
     def read(self) -> Iterator[MemoryTransaction]:
         # a copy, so that even a reader that writes changes nothing

@@ -79,7 +79,7 @@ class MemoryTaskStore:
                 if (resource, task.number) in self._state.reservations
             )
         ]
-        return free[:limit]
+        return sorted(free, key=lambda task: -task.priority)[:limit]
 
     def release(self, task_ids: Collection[str]) -> None:
         numbers = {task.number for task in self.find(task_ids).values()}
