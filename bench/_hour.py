@@ -17,8 +17,8 @@ from pulpit.domain.tasks import Task
 from pulpit.events.amqp import CURSOR
 from pulpit.services.retention import Keep, Retention
 from pulpit.services.tasks import Lifecycle, Tasks, repository_task
-from pulpit.storage.database import SqlStorage
 from pulpit.storage.schema import upgrade
+from pulpit.storage.sqlite import SqliteStorage
 from pulpit.testing import FrozenClock, RecordingEngine
 
 __all__ = ["BODY", "GROUP", "Hour", "Size"]
@@ -71,7 +71,7 @@ class Hour:
     ) -> None:
         folder.mkdir(parents=True)
         self.path = upgrade(folder)
-        self.storage = SqlStorage(self.path)
+        self.storage = SqliteStorage(self.path)
         self._seconds, self._telling = seconds, telling
         self._task_ticks = task_seconds * _TICKS_A_SECOND
         self._clock = FrozenClock()

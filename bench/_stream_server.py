@@ -34,8 +34,8 @@ from pulpit.domain.events import EventKind, NewEvent
 from pulpit.domain.tasks import TaskState
 from pulpit.events.fanout import Fanout
 from pulpit.services.users import Users
-from pulpit.storage.database import SqlStorage
 from pulpit.storage.schema import upgrade
+from pulpit.storage.sqlite import SqliteStorage
 
 __all__ = ["AUTH", "BACKLOG", "main"]
 
@@ -117,7 +117,7 @@ async def _serve_bare() -> tuple[int, _Write]:
 
 async def _serve_pulpit(folder: Path) -> tuple[int, _Write]:
     """Open the stream of a new journal with a backlog; return its port and what writes."""
-    storage = SqlStorage(upgrade(folder))
+    storage = SqliteStorage(upgrade(folder))
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     users = Users(storage, clock=utc_now, hasher=hasher)
     users.ensure_first(*AUTH)

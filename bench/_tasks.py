@@ -22,8 +22,8 @@ from pulpit.domain.tasks import Task
 from pulpit.engine.child import ChildLimits, Reporter
 from pulpit.engine.embedded import EmbeddedEngine
 from pulpit.services.tasks import Lifecycle, Tasks, new_task
-from pulpit.storage.database import SqlStorage
 from pulpit.storage.schema import upgrade
+from pulpit.storage.sqlite import SqliteStorage
 
 __all__ = ["Told", "World", "quiet", "world"]
 
@@ -80,7 +80,7 @@ def _drop(_logger: Any, _name: str, _event: Any) -> str:
 class World:
     """Storage, services and engine, as the server wires them; made by ``world``."""
 
-    def __init__(self, storage: SqlStorage) -> None:
+    def __init__(self, storage: SqliteStorage) -> None:
         self.storage = storage
         # set when all is told, and when nothing more will be
         self._ended = Flag()
@@ -167,7 +167,7 @@ def world(folder: Path) -> Iterator[World]:
     """Make a data folder and start an engine on it; end both."""
     with ExitStack() as stack:
         folder.mkdir(parents=True)
-        storage = stack.enter_context(SqlStorage(upgrade(folder)))
+        storage = stack.enter_context(SqliteStorage(upgrade(folder)))
         made = World(storage)
         made.engine.start()
         stack.callback(made.engine.stop)

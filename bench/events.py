@@ -31,8 +31,8 @@ from pulpit.domain.events import Event, EventKind, task_event
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.events.amqp import CURSOR, Publisher, PublisherSettings
 from pulpit.events.message import Message, message_of
-from pulpit.storage.database import SqlStorage
 from pulpit.storage.schema import upgrade
+from pulpit.storage.sqlite import SqliteStorage
 from tests.services import free_ports
 from tests.services.rabbitmq import RabbitMQ
 
@@ -102,7 +102,7 @@ class _Bench:
         count, data = self._drained, self._folder / "drain"
         data.mkdir()
         rates: defaultdict[str, list[float]] = defaultdict(list)
-        with SqlStorage(upgrade(data)) as storage:
+        with SqliteStorage(upgrade(data)) as storage:
             _fill(storage, count)
             messages = _messages(storage.events.read(0, count))
             single = messages[: self._single]
@@ -126,7 +126,7 @@ class _Bench:
             {f"{name}_per_s": rate for name, rate in medians.items()},
         )
 
-    def _drain(self, storage: SqlStorage, count: int) -> float:
+    def _drain(self, storage: SqliteStorage, count: int) -> float:
         """Return the seconds in which the publisher has the whole journal confirmed."""
         storage.cursors.save(CURSOR, 0)
         publisher = _publisher(self._broker.url, storage)
@@ -240,7 +240,7 @@ def _costs(name: str, runs: Sequence[Told]) -> dict[str, float]:
     }
 
 
-def _publisher(url: str, storage: SqlStorage) -> Publisher:
+def _publisher(url: str, storage: SqliteStorage) -> Publisher:
     """Return a publisher that folds nothing."""
     return Publisher(
         PublisherSettings(urls=url, window=_WINDOW, fold_above=None),
@@ -251,7 +251,7 @@ def _publisher(url: str, storage: SqlStorage) -> Publisher:
     )
 
 
-def _fill(storage: SqlStorage, count: int) -> None:
+def _fill(storage: SqliteStorage, count: int) -> None:
     """Write *count* events of several tasks, one in ten a status change, bodies of 1.5 KB."""
     now = utc_now()
     tasks = [_task(number) for number in range(_TASKS)]

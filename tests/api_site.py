@@ -49,8 +49,8 @@ from pulpit.services.repositories import Repositories
 from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Lifecycle, Tasks
 from pulpit.services.users import Users
-from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
+from pulpit.storage.sqlite import SqliteStorage
 from pulpit.testing import FrozenClock, RecordingEngine
 
 __all__ = [
@@ -186,7 +186,7 @@ class Site:
     """
 
     def __init__(self, database: Path, folder: Path) -> None:
-        self.storage = SqlStorage(database)
+        self.storage = SqliteStorage(database)
         self.files = FolderFileStore(folder)
         self.clock = FrozenClock()
         self.engine = RecordingEngine()

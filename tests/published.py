@@ -18,9 +18,9 @@ import zstandard
 from pulpit.content.rpm.distributor import YumDistributor
 from pulpit.domain.repositories import Distributor, Repository
 from pulpit.domain.units import PackageColumns, Unit
-from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
 from pulpit.storage.schema import upgrade
+from pulpit.storage.sqlite import SqliteStorage
 from tests.task_context import OID, LooseContext
 
 __all__ = ["Report", "Shelf", "document", "metadata_file", "package", "shelf"]
@@ -110,7 +110,7 @@ class Shelf(LooseContext):
 def shelf(folder: Path) -> Iterator[Shelf]:
     """Open a new database and file store in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    with SqlStorage(upgrade(folder)) as storage:
+    with SqliteStorage(upgrade(folder)) as storage:
         yield Shelf(storage=storage, files=FolderFileStore(folder))
 
 

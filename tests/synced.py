@@ -14,9 +14,9 @@ from pulpit.config.settings import Feeds
 from pulpit.content.rpm.importer import YumImporter
 from pulpit.domain.repositories import Importer, Repository
 from pulpit.domain.units import UNIT_KEYS, Unit
-from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
 from pulpit.storage.schema import upgrade
+from pulpit.storage.sqlite import SqliteStorage
 from tests.task_context import OID, LooseContext
 
 __all__ = ["Site", "site"]
@@ -106,5 +106,5 @@ class Site(LooseContext):
 def site(folder: Path) -> Iterator[Site]:
     """Open an empty store in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    with SqlStorage(upgrade(folder)) as storage:
+    with SqliteStorage(upgrade(folder)) as storage:
         yield Site(data=folder, storage=storage, files=FolderFileStore(folder))

@@ -11,8 +11,8 @@ from uuid import uuid4
 from pulpit.config import Settings
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.ports import Transaction
-from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
+from pulpit.storage.sqlite import SqliteStorage
 
 __all__ = ["OID", "START", "LooseContext"]
 
@@ -24,7 +24,7 @@ OID = "0" * 24
 class LooseContext:
     """A ``TaskContext`` but for its progress; its clock stands still until it is moved."""
 
-    storage: SqlStorage
+    storage: SqliteStorage
     files: FolderFileStore
     settings: Settings = field(default_factory=Settings)
     now: datetime = START

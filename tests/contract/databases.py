@@ -15,7 +15,8 @@ from pulpit.domain.repositories import Distributor, Importer, Publication, Repos
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.domain.units import PackageColumns, Unit
 from pulpit.ports import CursorStore, EventHistory, Storage
-from pulpit.storage.database import DATABASE, SqlStorage
+from pulpit.storage.database import DATABASE
+from pulpit.storage.sqlite import SqliteStorage
 from pulpit.testing import MemoryStorage
 
 #: The time of everything that does not say otherwise.
@@ -49,7 +50,7 @@ def sqlite_database(template: Path) -> MakeDatabase:
     def make(folder: Path) -> Database:
         path = folder / f"{uuid4().hex}-{DATABASE}"
         shutil.copyfile(template, path)
-        return SqlStorage(path)
+        return SqliteStorage(path)
 
     return make
 

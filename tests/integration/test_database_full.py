@@ -12,20 +12,20 @@ from pulpit.domain.tasks import Task, TaskState
 from pulpit.errors import DatabaseFailed
 from pulpit.services.changes import Changes
 from pulpit.services.tasks import Lifecycle, Tasks
-from pulpit.storage.database import SqlStorage
 from pulpit.storage.schema import upgrade
+from pulpit.storage.sqlite import SqliteStorage
 from pulpit.testing import FrozenClock, RecordingEngine, expect_events
 from tests.contract.databases import NOW, new_repository, new_task
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Iterator[SqlStorage]:
+def storage(tmp_path: Path) -> Iterator[SqliteStorage]:
     """Yield an empty database."""
-    with SqlStorage(upgrade(tmp_path)) as made:
+    with SqliteStorage(upgrade(tmp_path)) as made:
         yield made
 
 
-def _limit(storage: SqlStorage, pages: int) -> None:
+def _limit(storage: SqliteStorage, pages: int) -> None:
     """Let the writer's database grow by so many pages and no more."""
     with storage.write() as transaction:
         used = transaction.connection.exec_driver_sql("PRAGMA page_count").scalar_one()
@@ -40,7 +40,7 @@ def _complete(changes: Changes, task: Task, outcome: Outcome) -> list[str]:
     return []
 
 
-def test_a_full_database_ends_no_task_in_error(storage: SqlStorage) -> None:
+def test_a_full_database_ends_no_task_in_error(storage: SqliteStorage) -> None:
     """The end of a task that finds no room is not written, and is as it should be when there is."""
     clock = FrozenClock(NOW)
     tasks = Tasks(storage, clock=clock, engine=RecordingEngine())

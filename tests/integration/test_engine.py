@@ -17,8 +17,8 @@ from pulpit.domain.tasks import Task, TaskState, task_report
 from pulpit.engine.child import ChildLimits
 from pulpit.engine.embedded import EmbeddedEngine
 from pulpit.services.tasks import Lifecycle, Tasks, new_task
-from pulpit.storage.database import SqlStorage
 from pulpit.storage.schema import upgrade
+from pulpit.storage.sqlite import SqliteStorage
 from tests.integration.bodies import run_body
 from tests.services import until
 
@@ -29,7 +29,7 @@ class Bench:
     """An engine on a database of its own, and what one does with it."""
 
     def __init__(self, folder: Path, *, slots: int = 2) -> None:
-        self.storage = SqlStorage(upgrade(folder))
+        self.storage = SqliteStorage(upgrade(folder))
         self.cleaned: list[str] = []
         lifecycle = Lifecycle(self.storage, clock=utc_now, completions={}, wake=self._wake)
         self.engine = EmbeddedEngine(

@@ -17,7 +17,7 @@ from pulpit.app.task_counts import TaskCounts
 from pulpit.events.amqp import CURSOR, PublisherStatus
 from pulpit.events.amqp.reasons import Reason
 from pulpit.services.tasks import Lifecycle, Tasks, repository_task
-from pulpit.storage.database import SqlStorage
+from pulpit.storage.sqlite import SqliteStorage
 from pulpit.testing import FrozenClock, RecordingEngine
 from tests.api_site import copy_of
 
@@ -67,7 +67,7 @@ class _House:
     """A database, tasks in it, and the figures over both."""
 
     def __init__(self, database: Path) -> None:
-        self.storage = SqlStorage(database)
+        self.storage = SqliteStorage(database)
         self.clock = FrozenClock()
         self.counts = TaskCounts()
         self.channels = _Channels()

@@ -15,8 +15,8 @@ from pulpit.domain.clock import utc_now
 from pulpit.domain.events import EventKind, task_event
 from pulpit.events.amqp import CURSOR
 from pulpit.services.tasks import new_task
-from pulpit.storage.database import SqlStorage
 from pulpit.storage.schema import upgrade
+from pulpit.storage.sqlite import SqliteStorage
 from tests.services.consumer import Consumer
 from tests.services.rabbitmq import RabbitMQ
 
@@ -31,7 +31,7 @@ def database(tmp_path: Path) -> Path:
         now=now, task_type="t", operation="o", arguments={}, tags=["tag"] * 40, resources=[]
     )
     path = upgrade(tmp_path)
-    with SqlStorage(path) as storage, storage.write() as transaction:
+    with SqliteStorage(path) as storage, storage.write() as transaction:
         transaction.journal.append(
             [
                 task_event(
@@ -60,7 +60,7 @@ def _publishing(database: Path, url: str) -> Iterator[subprocess.Popen[str]]:
 
 def test_killed_again_and_again_it_loses_no_status(rabbitmq: RabbitMQ, database: Path) -> None:
     """Each status change arrives, in order at first arrival; repeats are the same bytes."""
-    with SqlStorage(database) as storage:
+    with SqliteStorage(database) as storage:
         storage.cursors.save(CURSOR, 0)
         expected = [event.id for event in storage.events.read(0, _EVENTS)]
     with Consumer(rabbitmq.host, rabbitmq.port) as consumer:
@@ -79,5 +79,5 @@ def test_killed_again_and_again_it_loses_no_status(rabbitmq: RabbitMQ, database:
         told = (message.body, message.properties)
         assert first.setdefault(message.message_id, told) == told
     assert list(first) == expected
-    with SqlStorage(database) as storage:
+    with SqliteStorage(database) as storage:
         assert storage.cursors.load(CURSOR) == _EVENTS

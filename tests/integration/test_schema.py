@@ -12,10 +12,10 @@ from alembic.util import CommandError
 from pulpit.domain.clock import utc_now
 from pulpit.domain.events import EventKind, NewEvent
 from pulpit.errors import DataFolderInUse, DataFolderUnusable, SchemaTooNew
-from pulpit.storage.database import SqlStorage, sqlite_engine
 from pulpit.storage.migrations import HEAD
 from pulpit.storage.migrations.run import configuration, script
 from pulpit.storage.schema import data_folder, upgrade
+from pulpit.storage.sqlite import SqliteStorage, sqlite_engine
 
 _EVENT = NewEvent(
     kind=EventKind.STATUS,
@@ -57,12 +57,12 @@ def test_upgrade_twice_changes_nothing(tmp_path: Path) -> None:
 def test_reboot_leaves_a_million_numbers_out(tmp_path: Path) -> None:
     """After a reboot no number is given that a consumer may have seen for a forgotten event."""
     path = upgrade(tmp_path)
-    with SqlStorage(path) as storage, storage.write() as transaction:
+    with SqliteStorage(path) as storage, storage.write() as transaction:
         transaction.journal.append([_EVENT])
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE settings SET value = 'before' WHERE name = 'boot.id'")
     connection.close()
-    with SqlStorage(upgrade(tmp_path)) as storage:
+    with SqliteStorage(upgrade(tmp_path)) as storage:
         with storage.write() as transaction:
             assert list(transaction.journal.append([_EVENT])) == [1_000_002]
         assert storage.events.head() == 1_000_002
@@ -87,12 +87,12 @@ def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 def test_database_that_goes_away_does_not_answer(tmp_path: Path) -> None:
     """What the status says of the database is asked of it."""
-    with SqlStorage(upgrade(tmp_path)) as storage:
+    with SqliteStorage(upgrade(tmp_path)) as storage:
         assert storage.answers()
         storage.path.write_bytes(b"no database" * 1_000)
         for left in tmp_path.glob("pulpit.db-*"):
             left.unlink()
-    with SqlStorage(storage.path) as broken:
+    with SqliteStorage(storage.path) as broken:
         assert not broken.answers()
 
 

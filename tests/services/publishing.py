@@ -13,14 +13,14 @@ import structlog
 from structlog.testing import LogCapture
 
 from pulpit.events.amqp import Publisher, PublisherSettings
-from pulpit.storage.database import SqlStorage
+from pulpit.storage.sqlite import SqliteStorage
 
 __all__ = ["main"]
 
 
 def main(database: Path, url: str) -> None:
     """Publish the journal of the database to the broker."""
-    with SqlStorage(database) as storage:
+    with SqliteStorage(database) as storage:
         publisher = Publisher(
             PublisherSettings(urls=url, fold_above=None, cursor_interval=0.01),
             source=storage.events,

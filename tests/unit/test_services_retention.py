@@ -16,8 +16,8 @@ from pulpit.domain.tasks import Task, TaskState
 from pulpit.errors import EventsGone
 from pulpit.services.retention import Keep, Retention
 from pulpit.services.tasks import Lifecycle, Tasks, new_task
-from pulpit.storage.database import SqlStorage
 from pulpit.storage.schema import upgrade
+from pulpit.storage.sqlite import SqliteStorage
 from pulpit.testing import FrozenClock, MemoryStorage, RecordingEngine
 
 _KEEP = Keep(
@@ -33,7 +33,7 @@ _KEEP = Keep(
 class _House:
     """Tasks that come and go, and the retention that follows them."""
 
-    def __init__(self, storage: MemoryStorage | SqlStorage) -> None:
+    def __init__(self, storage: MemoryStorage | SqliteStorage) -> None:
         self.storage = storage
         self.clock = FrozenClock()
         self.tasks = Tasks(storage, clock=self.clock, engine=RecordingEngine())
@@ -100,7 +100,7 @@ def house(request: pytest.FixtureRequest, new_database: Path, tmp_path: Path) ->
     storage = (
         MemoryStorage()
         if request.param == "memory"
-        else SqlStorage(shutil.copyfile(new_database, tmp_path / "pulpit.db"))
+        else SqliteStorage(shutil.copyfile(new_database, tmp_path / "pulpit.db"))
     )
     with storage:
         yield _House(storage)

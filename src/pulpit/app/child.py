@@ -18,8 +18,9 @@ from pulpit.engine.child import Reporter
 from pulpit.errors import PulpitError
 from pulpit.ports import Clock, Transaction
 from pulpit.services.operations import BODIES
-from pulpit.storage.database import DATABASE, SqlStorage
+from pulpit.storage.database import DATABASE
 from pulpit.storage.files import FolderFileStore
+from pulpit.storage.sqlite import SqliteStorage
 
 __all__ = ["run"]
 
@@ -31,7 +32,7 @@ class _Context:
         self.task = task
         self.settings = settings
         self.clock: Clock = utc_now
-        self.storage = SqlStorage(settings.storage.data / DATABASE)
+        self.storage = SqliteStorage(settings.storage.data / DATABASE)
         self.files = FolderFileStore(settings.storage.data, owner=task.id)
         self._reporter = reporter
 

@@ -16,9 +16,9 @@ from pulpit.app.task_counts import TaskCounts
 from pulpit.domain.clock import utc_now
 from pulpit.domain.events import EventKind
 from pulpit.events.amqp import CURSOR, PublisherStatus
-from pulpit.storage.database import SqlStorage
 from pulpit.storage.figures import DatabaseFigures, JournalSize, journal_size, read_figures
 from pulpit.storage.migrations import HEAD
+from pulpit.storage.sqlite import SqliteStorage
 
 __all__ = ["Channels", "Figures", "Parts"]
 
@@ -48,7 +48,7 @@ class Channels(Protocol):
 class Parts:
     """The parts of the server that are watched."""
 
-    storage: SqlStorage
+    storage: SqliteStorage
     folder: Path
     #: Returns counts of the engine.
     engine: Callable[[], Mapping[str, int]]

@@ -60,9 +60,9 @@ from pulpit.services.repositories import Repositories
 from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Lifecycle, Tasks
 from pulpit.services.users import Users
-from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
 from pulpit.storage.schema import data_folder, upgrade
+from pulpit.storage.sqlite import SqliteStorage
 
 __all__ = ["Ready", "serve"]
 
@@ -105,7 +105,7 @@ def serve(
     signal.signal(signal.SIGHUP, lambda *_: reloading.ask())
     with (
         data_folder(settings.storage.data) as folder,
-        SqlStorage(upgrade(folder)) as storage,
+        SqliteStorage(upgrade(folder)) as storage,
         contextlib.closing(_listening_socket(settings)) as listener,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
@@ -160,7 +160,7 @@ class _Server:
     """All parts of the server, wired."""
 
     def __init__(
-        self, settings: Settings, storage: SqlStorage, log: Any, reloading: Reloading
+        self, settings: Settings, storage: SqliteStorage, log: Any, reloading: Reloading
     ) -> None:
         self._settings = settings
         self._reloading = reloading

@@ -1,76 +1,33 @@
-"""Transactions: one writer at a time, any number of readers."""
+"""Transactions, as they are on any database; ``sqlite`` and ``postgresql`` open them."""
 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
-import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Self
 
-import msgspec
-from sqlalchemy import Connection, Engine, create_engine, event, select
-from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from pulpit.domain.events import NewEvent
-from pulpit.errors import DatabaseFailed, DataFolderUnusable, PulpitError
+from pulpit.errors import DatabaseFailed, PulpitError
 from pulpit.storage import tables
 from pulpit.storage.content import SqlContentStore
-from pulpit.storage.criteria import register_functions
-from pulpit.storage.journal import JournalSignal, SqlCursorStore, SqlJournal, SqlJournalStore
+from pulpit.storage.cursors import SqlCursorStore
+from pulpit.storage.journal import SqlJournal, SqlJournalStore
+from pulpit.storage.journal_signal import JournalSignal
 from pulpit.storage.publications import SqlPublicationStore
 from pulpit.storage.repositories import SqlRepositoryStore
 from pulpit.storage.rows import upsert
 from pulpit.storage.tasks import SqlTaskStore
 from pulpit.storage.users import SqlUserStore
 
-__all__ = ["DATABASE", "SqlStorage", "SqlTransaction", "sqlite_engine"]
+__all__ = ["DATABASE", "SqlStorage", "SqlTransaction"]
 
 #: Name of the database in the data folder.
 DATABASE = "pulpit.db"
-#: How long a writer waits for another process's batch, in seconds.
-_BUSY_SECONDS = 30.0
-_READERS = 16
-
-
-def sqlite_engine(path: Path, *, begin: str, connections: int) -> Engine:
-    """Return an engine on the file.
-
-    Args:
-        path: the database; made when it is not there.
-        begin: the statement that opens a transaction, ``BEGIN`` or ``BEGIN IMMEDIATE``.
-        connections: how many there may be at once; who needs one more waits.
-    """
-    engine = create_engine(
-        f"sqlite:///{path}",
-        poolclass=QueuePool,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=60,
-        connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS},
-        json_serializer=lambda value: msgspec.json.encode(value).decode(),
-        json_deserializer=msgspec.json.decode,
-    )
-
-    @event.listens_for(engine, "connect")
-    def _connect(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-        # the driver's own idea of when to begin would break BEGIN IMMEDIATE
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute("PRAGMA cache_size = -8000")
-        register_functions(connection)
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
 
 
 class SqlTransaction:
@@ -141,54 +98,44 @@ def _first_of(error: BaseException) -> BaseException:
     return first
 
 
-class SqlStorage:
-    """The database of one data folder; implements ``pulpit.ports.Storage``.
+class SqlStorage(ABC):
+    """What both databases have in common; implements the reading half of ``pulpit.ports.Storage``.
 
-    Its schema must be current: see ``pulpit.storage.migrations``.
+    Args:
+        readers: whose transactions only read, each from one snapshot.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._writer = sqlite_engine(path, begin="BEGIN IMMEDIATE", connections=1)
-        self._readers = sqlite_engine(path, begin="BEGIN", connections=_READERS)
-        self._turn = threading.Lock()
+    def __init__(self, readers: Engine) -> None:
+        self._readers = readers
         self.signal = JournalSignal()
 
-    @contextlib.contextmanager
-    def write(self) -> Iterator[SqlTransaction]:
-        with self._turn:
-            with self._telling(), self._writer.begin() as connection:
-                transaction = SqlTransaction(connection, self.signal)
-                yield transaction
-            # inside the turn: the signal's number must grow in the order of commits
-            transaction.committed()
+    @abstractmethod
+    def write(self) -> contextlib.AbstractContextManager[SqlTransaction]:
+        """See ``pulpit.ports.Storage``."""
 
+    @abstractmethod
     def write_beside(self) -> contextlib.AbstractContextManager[SqlTransaction]:
-        # SQLite has one writer at a time in any case
-        return self.write()
+        """See ``pulpit.ports.Storage``."""
+
+    @abstractmethod
+    def telling(self) -> contextlib.AbstractContextManager[None]:
+        """Say in words what is wrong with the database when its driver raises."""
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a transaction that only reads, for statements of this room."""
+        with self.telling(), self._readers.begin() as connection:
+            yield connection
 
     @contextlib.contextmanager
     def read(self) -> Iterator[SqlTransaction]:
-        with self._telling(), self._readers.connect() as connection, connection.begin():
+        with self.reading() as connection:
             yield SqlTransaction(connection, self.signal)
-
-    @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Say in words what is wrong with the data folder when it is."""
-        try:
-            yield
-        except DatabaseError as error:
-            if "readonly" in str(error.orig) or "full" in str(error.orig):
-                raise DataFolderUnusable(
-                    f"The database {self.path} can't be written: {error.orig}; "
-                    "make room or mend its permissions.",
-                ) from error
-            raise
 
     @cached_property
     def events(self) -> SqlJournal:
         """The journal for those who read it."""
-        return SqlJournal(self._readers, self.signal)
+        return SqlJournal(self.reading, self.signal)
 
     @cached_property
     def cursors(self) -> SqlCursorStore:
@@ -196,9 +143,9 @@ class SqlStorage:
         return SqlCursorStore(self)
 
     def get_setting(self, name: str) -> str | None:
-        with self.read() as transaction:
+        with self.reading() as connection:
             statement = select(tables.settings.c.value).where(tables.settings.c.name == name)
-            return transaction.connection.execute(statement).scalar()
+            return connection.execute(statement).scalar()
 
     def set_setting(self, name: str, value: str) -> None:
         with self.write() as transaction:
@@ -213,10 +160,9 @@ class SqlStorage:
         return True
 
     def close(self) -> None:
-        """Let go of the file and wake everybody who waits for events."""
+        """Let go of all connections and wake everybody who waits for events."""
         self.signal.close()
         self._readers.dispose()
-        self._writer.dispose()
 
     def __enter__(self) -> Self:
         return self

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import (
     Connection,
     CursorResult,
-    Engine,
     Select,
     bindparam,
     case,
@@ -30,10 +28,11 @@ from pulpit.domain.tasks import COMPLETE, TaskState
 from pulpit.errors import EventsGone
 from pulpit.ports import ToldBefore
 from pulpit.storage.history import next_of, progress_before
+from pulpit.storage.journal_signal import JournalSignal
 from pulpit.storage.rows import insert_ignoring, upsert
-from pulpit.storage.tables import IS_LASTING, IS_PROGRESS, cursors, journal, settings, tasks
+from pulpit.storage.tables import IS_LASTING, IS_PROGRESS, journal, settings, tasks
 
-__all__ = ["JournalSignal", "SqlCursorStore", "SqlJournal", "SqlJournalStore"]
+__all__ = ["SqlJournal", "SqlJournalStore", "name_journal", "newest"]
 
 #: Setting that holds the highest number of a status row that retention deleted.
 _FLOOR = "journal.floor"
@@ -54,62 +53,6 @@ _NEXT = (
 _KINDS = {kind.value: kind for kind in EventKind}
 _STATES: dict[str | None, TaskState | None] = {state.value: state for state in TaskState}
 _STATES[None] = None
-
-
-class JournalSignal:
-    """Tells readers in this process that events were committed."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._head = 0
-        self._closed = False
-        self._wakes: set[Callable[[], None]] = set()
-        #: Events committed by this process, by kind, and the bytes of their bodies.
-        self.written = dict.fromkeys(EventKind, 0)
-        self.written_bytes = 0
-
-    @property
-    def head(self) -> int:
-        """The newest number known to be committed."""
-        return self._head
-
-    def advance(self, sequence: int) -> None:
-        """Tell that events up to *sequence* are committed."""
-        with self._changed:
-            self._head = max(self._head, sequence)
-            self._changed.notify_all()
-            wakes = tuple(self._wakes)
-        for wake in wakes:
-            wake()
-
-    def count(self, events: Sequence[NewEvent]) -> None:
-        """Count events that are committed; called by one thread at a time."""
-        for event in events:
-            self.written[event.kind] += 1
-            self.written_bytes += len(event.body)
-
-    def wait(self, after: int, timeout: float | None) -> bool:
-        """Block until the head is above *after*, or time is up, or closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._head > after, timeout)
-            return self._head > after
-
-    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Call *wake* after each advance; return what ends that."""
-        with self._changed:
-            self._wakes.add(wake)
-
-        def unsubscribe() -> None:
-            with self._changed:
-                self._wakes.discard(wake)
-
-        return unsubscribe
-
-    def close(self) -> None:
-        """Let nobody wait any longer."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
 
 
 class SqlJournalStore:
@@ -145,7 +88,7 @@ class SqlJournalStore:
         return range(last - len(rows) + 1, last + 1)
 
     def head(self) -> int:
-        return _newest(self._connection)
+        return newest(self._connection)
 
     def compact(
         self,
@@ -277,25 +220,32 @@ class SqlJournalStore:
 
 
 class SqlJournal:
-    """Implements ``pulpit.ports.EventHistory``."""
+    """Implements ``pulpit.ports.EventHistory``.
 
-    def __init__(self, engine: Engine, signal: JournalSignal) -> None:
-        self._engine = engine
+    Args:
+        reading: opens a transaction that only reads, from one snapshot.
+        signal: knows the newest number.
+    """
+
+    def __init__(
+        self, reading: Callable[[], AbstractContextManager[Connection]], signal: JournalSignal
+    ) -> None:
+        self._reading = reading
         self._signal = signal
-        with engine.begin() as connection:
-            signal.advance(_newest(connection))
+        with reading() as connection:
+            signal.advance(newest(connection))
 
     @cached_property
     def _id(self) -> str:
         """The journal's own name."""
-        with self._engine.begin() as connection:
+        with self._reading() as connection:
             return _setting(connection, _JOURNAL_ID) or ""
 
     def head(self) -> int:
         return self._signal.head
 
     def oldest(self) -> int:
-        with self._engine.begin() as connection:
+        with self._reading() as connection:
             return int(_setting(connection, _FLOOR) or 0)
 
     def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Sequence[Event]:
@@ -307,20 +257,20 @@ class SqlJournal:
         return self._read(next_of(task_ids), after, limit, most_bytes)
 
     def progress_before(self, after: int) -> Mapping[str, ToldBefore]:
-        with self._engine.begin() as connection:
+        with self._reading() as connection:
             return progress_before(connection, after)
 
     def _read(
         self, statement: Select[Any], after: int, limit: int, most_bytes: int | None
     ) -> Sequence[Event]:
-        with self._engine.begin() as connection:
+        with self._reading() as connection:
             rows = connection.execute(statement, {"after": after, "most": limit})
             events = self._events(rows if most_bytes is None else _bounded(rows, most_bytes))
             # where no number is left out nothing is missed
             if not events or events[-1].sequence != after + len(events):
                 floor = int(_setting(connection, _FLOOR) or 0)
-                if after < floor or (not events and after > _newest(connection)):
-                    raise EventsGone(since=after, oldest=floor + 1, head=_newest(connection))
+                if after < floor or (not events and after > newest(connection)):
+                    raise EventsGone(since=after, oldest=floor + 1, head=newest(connection))
         return events
 
     def wait(self, after: int, timeout: float | None) -> bool:
@@ -362,35 +312,6 @@ class SqlJournal:
         ]
 
 
-class _Writes(Protocol):
-    """What the cursors need of the storage."""
-
-    def write(self) -> AbstractContextManager[Any]: ...
-    def read(self) -> AbstractContextManager[Any]: ...
-
-
-class SqlCursorStore:
-    """Implements ``pulpit.ports.CursorStore``."""
-
-    def __init__(self, storage: _Writes) -> None:
-        self._storage = storage
-
-    def load(self, name: str) -> int | None:
-        with self._storage.read() as transaction:
-            return _scalar(
-                transaction.connection,
-                select(cursors.c.sequence).where(cursors.c.name == name),
-            )
-
-    def save(self, name: str, sequence: int) -> None:
-        with self._storage.write() as transaction:
-            upsert(transaction.connection, cursors, [{"name": name, "sequence": sequence}])
-
-    def drop(self, name: str) -> None:
-        with self._storage.write() as transaction:
-            transaction.connection.execute(delete(cursors).where(cursors.c.name == name))
-
-
 def _bounded(rows: CursorResult[Any], most_bytes: int) -> Iterator[Sequence[Any]]:
     """Yield rows until their bodies have so many bytes."""
     size = 0
@@ -403,15 +324,9 @@ def _bounded(rows: CursorResult[Any], most_bytes: int) -> Iterator[Sequence[Any]
     rows.close()
 
 
-def _newest(connection: Connection) -> int:
+def newest(connection: Connection) -> int:
     """Return the head of this snapshot, which the signal may not have been told of yet."""
     return connection.execute(select(_NEWEST)).scalar() or 0
-
-
-def _scalar(connection: Connection, statement: Any) -> int | None:
-    """Return the one number that the statement selects, or None."""
-    value = connection.execute(statement).scalar()
-    return None if value is None else int(value)
 
 
 def _setting(connection: Connection, name: str) -> str | None:

@@ -13,10 +13,11 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DatabaseError
 
 from pulpit.errors import DataFolderInUse, DataFolderUnusable, SchemaTooNew
-from pulpit.storage.database import DATABASE, sqlite_engine
+from pulpit.storage.database import DATABASE
 from pulpit.storage.journal import name_journal
 from pulpit.storage.migrations import HEAD
 from pulpit.storage.rows import upsert
+from pulpit.storage.sqlite import sqlite_engine
 from pulpit.storage.tables import settings
 
 __all__ = ["data_folder", "upgrade"]
