@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
+    Engine,
     Float,
     Integer,
     MetaData,
@@ -36,6 +36,7 @@ from pulpit.storage.criteria import (
     apply_criteria,
     register_functions,
 )
+from pulpit.storage.searches import find
 from pulpit.storage.tables import UtcTime
 
 METADATA = MetaData()
@@ -142,12 +143,18 @@ filters = st.recursive(
 sorts = st.lists(st.tuples(names, st.sampled_from(["ascending", "descending"])), max_size=2)
 
 
-@pytest.fixture(scope="module")
-def connection() -> Iterator[Connection]:
-    """Yield a connection to a database in memory that has the tables."""
+def _sqlite() -> Engine:
+    """Return a database in memory."""
     engine = create_engine("sqlite://", poolclass=StaticPool)
     event.listen(engine, "connect", lambda raw, _entry: register_functions(raw))
-    with contextlib.closing(engine.raw_connection()), engine.connect() as connected:
+    return engine
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[Connection]:
+    """Yield a connection to an empty database that has the tables."""
+    engine = _sqlite()
+    with engine.connect() as connected:
         METADATA.create_all(connected)
         yield connected
     engine.dispose()
@@ -170,10 +177,8 @@ def _fill(connection: Connection, documents: list[dict[str, Any]]) -> list[dict[
 
 def _selected(connection: Connection, criteria: Criteria) -> list[int]:
     """Return the numbers of the rows that SQL selects."""
-    statement = apply_criteria(
-        sql_select(ROWS.c.number), criteria, FIELDS, default_order=ROWS.c.number
-    )
-    return list(connection.execute(statement).scalars())
+    found = find(connection, sql_select(ROWS.c.number), criteria, FIELDS, key=ROWS.c.number)
+    return [row.number for row in found]
 
 
 criteria_documents = st.fixed_dictionaries(
@@ -264,12 +269,21 @@ def test_long_list_of_times_runs(connection: Connection) -> None:
     assert _selected(connection, parse_criteria({"filters": {"at": {"$in": times}}})) == [1]
 
 
-def test_prefix_uses_the_index(connection: Connection) -> None:
+def test_largest_numbers_select_nothing(connection: Connection) -> None:
+    """What is beyond the last row is no error, however far."""
+    _fill(connection, [dict.fromkeys(FIELDS)])
+    most = 2**63 - 1
+    assert _selected(connection, parse_criteria({"limit": most})) == [1]
+    assert _selected(connection, parse_criteria({"limit": most, "skip": most})) == []
+    assert _selected(connection, parse_criteria({"filters": {"size": {"$gt": most}}})) == []
+
+
+def test_prefix_uses_the_index() -> None:
     """An anchored expression becomes a range, for which the database can use an index."""
     criteria = parse_criteria({"filters": {"text": {"$regex": "^ab"}}})
     statement = apply_criteria(
         sql_select(ROWS.c.number), criteria, FIELDS, default_order=ROWS.c.number
     )
-    compiled = str(statement.compile(connection))
+    compiled = str(statement)
     assert "pulpit_regex" not in compiled
     assert "rows.text >=" in compiled

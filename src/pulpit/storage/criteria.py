@@ -1,7 +1,8 @@
 """Criteria as SQL: what a search selects, sorts, skips and limits.
 
-Columns are compared by the database; what lies within JSON is judged by the functions of
-``pulpit.storage.functions``, so that it means the same as in ``pulpit.domain.matching``.
+Columns are compared by the database; what lies within JSON is judged on SQLite by the functions
+of ``pulpit.storage.functions``, elsewhere by ``pulpit.storage.searches``, so that it means the
+same as in ``pulpit.domain.matching``.
 """
 
 from __future__ import annotations
@@ -58,8 +59,13 @@ __all__ = [
     "FieldColumn",
     "Members",
     "apply_criteria",
+    "by_code_point",
     "compile_filter",
+    "is_sortable",
+    "orders",
+    "prefix_range",
     "register_functions",
+    "uses_members",
 ]
 
 _SECOND = timedelta(seconds=1)
@@ -124,16 +130,12 @@ def apply_criteria(
         fields: name at the top of the API's documents to column.
         default_order: unique; decides where the criteria do not.
     """
-    orders = [
-        _order((name, ascending), fields)
-        for name, ascending in criteria.sort
-        if _is_sortable(name, fields)
-    ]
     narrowed = statement.where(compile_filter(criteria.where, fields))
-    narrowed = narrowed.order_by(*orders, default_order)
+    narrowed = narrowed.order_by(*orders(criteria.sort, fields), by_code_point(default_order))
+    # drivers of PostgreSQL would take them for 32 bits
     if criteria.limit is not None:
-        narrowed = narrowed.limit(criteria.limit)
-    return narrowed.offset(criteria.skip) if criteria.skip else narrowed
+        narrowed = narrowed.limit(literal(criteria.limit, BigInteger))
+    return narrowed.offset(literal(criteria.skip, BigInteger)) if criteria.skip else narrowed
 
 
 def compile_filter(condition: Filter, fields: Mapping[str, FieldColumn]) -> ColumnElement[bool]:
@@ -197,6 +199,33 @@ def _compile_apart(element: _Apart, compiler: SQLCompiler, **options: Any) -> st
     return f"({compiler.process(element.clauses, **options)})"
 
 
+class _ByCodePoint(FunctionElement[Any]):
+    """A text that is ordered by its characters' numbers, whatever the database's collation."""
+
+    inherit_cache = True
+
+
+@compiles(_ByCodePoint)
+def _compile_by_code_point(element: _ByCodePoint, compiler: SQLCompiler, **options: Any) -> str:
+    """Return the text as it is: SQLite orders so."""
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(_ByCodePoint, "postgresql")
+def _compile_by_c(element: _ByCodePoint, compiler: SQLCompiler, **options: Any) -> str:
+    """Return the text with the collation that compares UTF-8 byte by byte."""
+    return f'({compiler.process(element.clauses, **options)} COLLATE "C")'
+
+
+def by_code_point(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return what orders as the column does in ``pulpit.domain.matching``."""
+    if not isinstance(column.type, String):
+        return column
+    ordered = _ByCodePoint(column)
+    ordered.type = column.type
+    return ordered
+
+
 def _leaf(leaf: Leaf, fields: Mapping[str, FieldColumn]) -> ColumnElement[bool]:
     """Return the expression for a condition on one field."""
     top, _, below = leaf.field.partition(".")
@@ -219,35 +248,53 @@ def _leaf(leaf: Leaf, fields: Mapping[str, FieldColumn]) -> ColumnElement[bool]:
 
 def _json_leaf(leaf: Leaf, top: str, field: FieldColumn) -> ColumnElement[bool]:
     """Return the expression for a condition on JSON, or on the members of a list."""
-    texts: Sequence[Any] = ()
-    match leaf:
-        case Compare(comparison=Comparison.EQUAL, value=value):
-            texts = (value,)
-        case In(values=values):
-            texts = values
-    if field.members and leaf.field == top and texts and _are_texts(texts):
-        wanted = field.members.column.in_(texts)
+    if field.members and uses_members(leaf, field):
+        wanted = field.members.column.in_(_texts(leaf))
         return exists().where(field.members.belongs, wanted)
     document = literal(msgspec.json.encode(filter_document(leaf)).decode(), String)
     name = literal(top, String)
     return func.pulpit_matches(field.column, name, document, type_=Boolean) == true()
 
 
-def _are_texts(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, str) for value in values)
+def uses_members(leaf: Leaf, field: FieldColumn) -> bool:
+    """Return whether the side table of a list says all about a condition on it."""
+    texts = _texts(leaf)
+    return (
+        field.members is not None
+        and "." not in leaf.field
+        and bool(texts)
+        and all(isinstance(text, str) for text in texts)
+    )
+
+
+def _texts(leaf: Leaf) -> Sequence[Any]:
+    """Return the values, one of which a field must be equal to."""
+    match leaf:
+        case Compare(comparison=Comparison.EQUAL, value=value):
+            return (value,)
+        case In(values=values):
+            return values
+    return ()
 
 
 def _regex(column: ColumnElement[Any], pattern: Pattern) -> ColumnElement[bool]:
     """Return the expression for a pattern: a range of an index where it can be one."""
     terms: list[ColumnElement[bool]] = [column.is_not(None)]
-    prefix = pattern.prefix
-    after = prefix and _successor(prefix)
-    if after:
-        terms += [column >= prefix, column < after]
-    if not (after and pattern.is_prefix):
+    bounds = prefix_range(pattern)
+    if bounds:
+        ordered = by_code_point(column)
+        terms += [ordered >= bounds[0], ordered < bounds[1]]
+    if not (bounds and pattern.is_prefix):
         source, options = literal(pattern.source, String), literal(pattern.options, String)
         terms.append(func.pulpit_regex(column, source, options, type_=Boolean) == true())
     return and_(*terms)
+
+
+def prefix_range(pattern: Pattern) -> tuple[str, str] | None:
+    """Return (first, after): all that matches is from the first on, and before the other."""
+    prefix = pattern.prefix
+    after = prefix and _successor(prefix)
+    return (prefix, after) if after else None
 
 
 def _successor(prefix: str) -> str:
@@ -286,7 +333,7 @@ def _compare(field: FieldColumn, comparison: Comparison, value: Any) -> ColumnEl
         return and_(column.is_not(None), _compare_time(column, comparison, fit))
     if comparison is Comparison.EQUAL:
         return and_(column.is_not(None), column == fit)
-    return and_(column.is_not(None), _ORDERS[comparison](column, fit))
+    return and_(column.is_not(None), _ORDERS[comparison](by_code_point(column), fit))
 
 
 def _compare_time(
@@ -318,17 +365,24 @@ def _in(field: FieldColumn, values: Sequence[Any]) -> ColumnElement[bool]:
     return or_(absent, and_(field.column.is_not(None), field.column.in_(fits)))
 
 
-def _is_sortable(name: str, fields: Mapping[str, FieldColumn]) -> bool:
+def is_sortable(name: str, fields: Mapping[str, FieldColumn]) -> bool:
     """Return whether rows may differ in what stands at the dotted name."""
     top, _, below = name.partition(".")
     return top in fields and (not below or fields[top].kind is ColumnKind.JSON)
+
+
+def orders(
+    sort: Sequence[tuple[str, bool]], fields: Mapping[str, FieldColumn]
+) -> list[ColumnElement[Any]]:
+    """Return what to order by, of those entries of ``sort`` that rows may differ in."""
+    return [_order(by, fields) for by in sort if is_sortable(by[0], fields)]
 
 
 def _order(by: tuple[str, bool], fields: Mapping[str, FieldColumn]) -> ColumnElement[Any]:
     """Return the expression for one entry of ``sort``; what is absent comes before all else."""
     name, ascending = by
     field = fields[name.partition(".")[0]]
-    key = field.column
+    key = by_code_point(field.column)
     if field.kind is ColumnKind.JSON:
-        key = func.pulpit_sort(key, literal(name, String), literal(ascending, Boolean))
+        key = func.pulpit_sort(field.column, literal(name, String), literal(ascending, Boolean))
     return key.asc().nulls_first() if ascending else key.desc().nulls_last()

@@ -12,8 +12,9 @@ from sqlalchemy.exc import IntegrityError
 from pulpit.domain.criteria import Criteria
 from pulpit.domain.repositories import Distributor, Importer, Repository
 from pulpit.errors import DuplicateResource, MissingResource
-from pulpit.storage.criteria import ColumnKind, FieldColumn, apply_criteria
+from pulpit.storage.criteria import ColumnKind, FieldColumn
 from pulpit.storage.rows import batched, upsert
+from pulpit.storage.searches import find
 from pulpit.storage.tables import distributors, importers, publications, repositories
 
 __all__ = ["SqlRepositoryStore"]
@@ -61,11 +62,10 @@ class SqlRepositoryStore:
         return self._repositories(select(repositories).order_by(repositories.c.id))
 
     def search(self, criteria: Criteria) -> Sequence[Repository]:
-        return self._repositories(
-            apply_criteria(
-                select(repositories), criteria, _FIELDS, default_order=repositories.c.id
-            ),
+        found = find(
+            self._connection, select(repositories), criteria, _FIELDS, key=repositories.c.id
         )
+        return [Repository(**row._mapping) for row in found]  # noqa: SLF001 - SQLAlchemy's name
 
     def update(self, repository: Repository) -> None:
         self._connection.execute(

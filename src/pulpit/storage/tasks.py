@@ -12,8 +12,9 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert,
 from pulpit.domain.criteria import Criteria
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.errors import Fenced, MissingResource
-from pulpit.storage.criteria import ColumnKind, FieldColumn, Members, apply_criteria
+from pulpit.storage.criteria import ColumnKind, FieldColumn, Members
 from pulpit.storage.rows import batched
+from pulpit.storage.searches import find
 from pulpit.storage.tables import reservations, task_tags, tasks
 
 __all__ = ["SqlTaskStore"]
@@ -222,9 +223,8 @@ class SqlTaskStore:
         return self._all(_tagged(statement, tags))
 
     def search(self, criteria: Criteria) -> Sequence[Task]:
-        return self._all(
-            apply_criteria(select(tasks), criteria, _FIELDS, default_order=tasks.c.number),
-        )
+        found = find(self._connection, select(tasks), criteria, _FIELDS, key=tasks.c.number)
+        return [_task(row) for row in found]
 
     def purge(self, states: Collection[TaskState], *, before: datetime | None = None) -> int:
         statement = delete(tasks).where(tasks.c.state.in_([state.value for state in states]))
