@@ -15,8 +15,9 @@ from pulpit.domain.events import Event, EventKind
 from pulpit.domain.outcomes import Finished, Outcome, Progress, Update
 from pulpit.domain.tasks import Task
 from pulpit.events.amqp import CURSOR
+from pulpit.services.lifecycle import Lifecycle
 from pulpit.services.retention import Keep, Retention
-from pulpit.services.tasks import Lifecycle, Tasks, repository_task
+from pulpit.services.tasks import Tasks, repository_task
 from pulpit.storage.schema import upgrade
 from pulpit.storage.sqlite import SqliteStorage
 from pulpit.testing import FrozenClock, RecordingEngine
@@ -77,7 +78,7 @@ class Hour:
         self._clock = FrozenClock()
         self._tasks = Tasks(self.storage, clock=self._clock, engine=RecordingEngine())
         self._lifecycle = Lifecycle(
-            self.storage, clock=self._clock, completions={}, wake=lambda: None
+            self.storage, clock=self._clock, completions={}, offer=lambda _: None
         )
         self._retention = Retention(
             self.storage,

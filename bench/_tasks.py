@@ -21,7 +21,9 @@ from pulpit.domain.events import Event, EventKind
 from pulpit.domain.tasks import Task
 from pulpit.engine.child import ChildLimits, Reporter
 from pulpit.engine.embedded import EmbeddedEngine
-from pulpit.services.tasks import Lifecycle, Tasks, new_task
+from pulpit.engine.supervisor import Bodies
+from pulpit.services.lifecycle import Lifecycle
+from pulpit.services.tasks import Tasks, new_task
 from pulpit.storage.schema import upgrade
 from pulpit.storage.sqlite import SqliteStorage
 
@@ -84,16 +86,20 @@ class World:
         self.storage = storage
         # set when all is told, and when nothing more will be
         self._ended = Flag()
-        lifecycle = Lifecycle(storage, clock=utc_now, completions={}, wake=lambda: None)
+        lifecycle = Lifecycle(storage, clock=utc_now, completions={}, offer=lambda _: None)
         self.engine = EmbeddedEngine(
             lifecycle,
             worker_name="bench@localhost",
             slots=1,
-            entry=tell,
-            surroundings=None,
-            limits=ChildLimits(memory=0, cpu_seconds=0, progress_burst=1, progress_per_second=0.0),
-            preload=[__name__],
-            clean_up=lambda _task: None,
+            bodies=Bodies(
+                entry=tell,
+                surroundings=None,
+                limits=ChildLimits(
+                    memory=0, cpu_seconds=0, progress_burst=1, progress_per_second=0.0
+                ),
+                preload=[__name__],
+                clean_up=lambda _task: None,
+            ),
             failed=self._ended.set,
             log=quiet(),
         )

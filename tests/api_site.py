@@ -43,11 +43,12 @@ from pulpit.ports import Clock, TaskContext, Transaction
 from pulpit.services.content import Content
 from pulpit.services.distributors import Distributors
 from pulpit.services.importers import Importers
+from pulpit.services.lifecycle import Lifecycle
 from pulpit.services.on_demand import OnDemand
 from pulpit.services.operations import BODIES, COMPLETIONS
 from pulpit.services.repositories import Repositories
 from pulpit.services.snapshot import Snapshots
-from pulpit.services.tasks import Lifecycle, Tasks
+from pulpit.services.tasks import Tasks
 from pulpit.services.users import Users
 from pulpit.storage.files import FolderFileStore
 from pulpit.storage.sqlite import SqliteStorage
@@ -199,7 +200,7 @@ class Site:
         self.status: dict[str, Any] = {"api_version": "2"}
         self.servers = Servers(source=EVENT_SOURCE_URI, door=("site", 5672))
         self.lifecycle = Lifecycle(
-            self.storage, clock=self.clock, completions=COMPLETIONS, wake=self.engine.wake
+            self.storage, clock=self.clock, completions=COMPLETIONS, offer=self.engine.offer
         )
         self.tasks = Tasks(self.storage, clock=self.clock, engine=self.engine)
         self._runner = asyncio.Runner()

@@ -18,6 +18,7 @@ from pulpit.domain.repositories import Distributor, Importer, Publication, Repos
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.domain.units import Unit
 from pulpit.domain.users import User
+from pulpit.domain.workers import Worker
 
 __all__ = [
     "Clock",
@@ -31,6 +32,7 @@ __all__ = [
     "EventSource",
     "FileStore",
     "ImporterType",
+    "JobStore",
     "JournalStore",
     "PublicationStore",
     "RepositoryStore",
@@ -41,6 +43,7 @@ __all__ = [
     "ToldBefore",
     "Transaction",
     "UserStore",
+    "WorkerStore",
 ]
 
 #: Returns the present time, aware, in UTC.
@@ -73,11 +76,15 @@ class TaskStore(Protocol):
             Fenced: it does not; the caller must change nothing.
         """
 
-    def grantable(self, limit: int) -> Sequence[Task]:
+    def grantable(self, limit: int, *, among: Collection[str] | None = None) -> Sequence[Task]:
         """Return waiting tasks that are first in the queue of each of their resources.
 
         Higher priority first, then in order of submission; a blocked task holds up only later
         ones that share a resource.
+
+        Args:
+            limit: how many at the most.
+            among: of the tasks with these ids (None: of all).
         """
 
     def release(self, task_ids: Collection[str]) -> None:
@@ -413,6 +420,65 @@ class UserStore(Protocol):
         """Return how many there are."""
 
 
+class JobStore(Protocol):
+    """The distributed engine's jobs: each lets some worker look at one task.
+
+    A job is a hint and no more: that its task may run is decided when a worker begins it.
+    """
+
+    def offer(self) -> int:
+        """Give a job to each task that this transaction lets run; return to how many.
+
+        Those are the ones that it has added, or that came to be the first of a queue that it has
+        released a task from, if they may run now and have no job.
+        """
+
+    def cancel(self, task_id: str) -> None:
+        """Tell all workers after the commit that the process of the task is to end."""
+
+    def astray(self, *, seconds: float, all_tasks: bool) -> bool:
+        """Tell whether ``recover`` has something to do; changes nothing.
+
+        Args:
+            seconds: without a sign of the engine's own process that has a job, after which it is
+                given up.
+            all_tasks: look for tasks without a job too, which takes a while where many wait.
+        """
+
+    def recover(self, *, seconds: float) -> int:
+        """Give a new job to all that may run and whose job nobody will do; return to how many.
+
+        Arguments are as for ``astray``. Jobs of tasks that do not wait, and that nobody will do,
+        are deleted.
+        """
+
+
+class WorkerStore(Protocol):
+    """The processes that run tasks for the distributed engine; times by the database's clock."""
+
+    def add(self, worker: Worker) -> bool:
+        """Keep a worker, as of now whatever its times say; False if there is one of its name."""
+
+    def beat(self, name: str, incarnation: str) -> bool:
+        """Note that the worker is there now; False if it is not known any more."""
+
+    def fence(self, name: str, incarnation: str) -> None:
+        """Make sure that the worker is known until the transaction ends.
+
+        Raises:
+            Fenced: it is not; what runs there is given up.
+        """
+
+    def list(self) -> Sequence[Worker]:
+        """Return all, sorted by name."""
+
+    def silent(self, seconds: float) -> Sequence[Worker]:
+        """Return those that were not heard of for so many seconds, sorted by name."""
+
+    def remove(self, name: str, incarnation: str) -> bool:
+        """Forget the worker; False if it is not known."""
+
+
 class Transaction(Protocol):
     """Everything that one transaction may read and write; not for use by several threads."""
 
@@ -428,6 +494,10 @@ class Transaction(Protocol):
     def publications(self) -> PublicationStore: ...
     @property
     def users(self) -> UserStore: ...
+    @property
+    def jobs(self) -> JobStore: ...
+    @property
+    def workers(self) -> WorkerStore: ...
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """Call *act* once the transaction is committed (never after a rollback)."""
@@ -524,31 +594,53 @@ class Downloader(Protocol):
 class Engine(Protocol):
     """Who runs tasks."""
 
-    def wake(self) -> None:
-        """Look for tasks that may run now; returns at once."""
+    def offer(self, transaction: Transaction) -> None:
+        """Have the tasks run that the transaction has let become the first of their queues.
 
-    def cancel(self, task_id: str) -> None:
-        """End the process of a task that was canceled, within a second; returns at once."""
+        To be called once all its changes of tasks and queues are made, of each writing transaction
+        that hands in tasks or releases them.
+        """
+
+    def cancel(self, transaction: Transaction, task_id: str) -> None:
+        """End the process of a task that the transaction cancels, within a second of its commit."""
 
 
 class TaskLifecycle(Protocol):
-    """What an engine tells about tasks; implemented by the tasks service.
+    """What an engine tells about tasks; implemented by the lifecycle service.
 
     Every call is one transaction; a change of a task and its event are written together.
     """
 
     def recover(self, worker_names: Collection[str] | None = None) -> Sequence[Task]:
-        """Cancel tasks that run on these workers (None: on any); return them."""
+        """Cancel tasks that run on these workers (None: on any); return them.
+
+        Their reservations are freed: call it only once their processes are gone.
+        """
 
     def claim(self, worker_name: str, limit: int) -> Sequence[Task]:
         """Set up to *limit* tasks that may run to running, and return them."""
+
+    def begin(self, worker: Worker, task_ids: Collection[str]) -> Sequence[Task]:
+        """Set those of the tasks that may run to running; return them.
+
+        With them come those that run on this worker already: the caller knows of no process of
+        theirs, so an earlier call has begun them whose answer was lost.
+
+        Raises:
+            Fenced: the worker was given up; it must register anew.
+        """
 
     def record(self, updates: Sequence[Update]) -> None:
         """Keep what running attempts tell, in order; updates of old attempts change nothing.
 
         An outcome ends the task (if it is not canceled already) and frees its reservations: call
-        it only once the process is gone.
+        it only once the process is gone. After an error, call it again with the same updates, and
+        any others behind them: what was written all the same is not written twice. For use by one
+        thread.
         """
+
+    def strays(self, attempts: Mapping[str, int]) -> Collection[str]:
+        """Return which of these tasks, with the attempt that runs here, are to run no longer."""
 
 
 class TaskContext(Protocol):

@@ -28,7 +28,8 @@ from pulpit.domain.tasks import PURGEABLE, Task, TaskState, task_report
 from pulpit.errors import DatabaseFailed, Fenced, MissingResource
 from pulpit.ports import Transaction
 from pulpit.services.changes import Changes, changes_in
-from pulpit.services.tasks import Lifecycle, Tasks, new_task
+from pulpit.services.lifecycle import Lifecycle
+from pulpit.services.tasks import Tasks, new_task
 from pulpit.testing import FrozenClock, RecordingEngine, expect_events
 from tests.contract.databases import NOW, Database, MakeDatabase, new_repository
 
@@ -76,7 +77,7 @@ class _House:
                 "unlucky": self._fail,
                 "spawning": self._spawn,
             },
-            wake=self.engine.wake,
+            offer=self.engine.offer,
         )
 
     @staticmethod
@@ -89,7 +90,7 @@ class _House:
     def _break(self, changes: Changes, task: Task, outcome: Outcome) -> list[str]:
         """Write half of an end, then fail as only a defect does."""
         changes.transaction.repositories.add(new_repository(task.id))
-        changes.transaction.after_commit(self.engine.wake)
+        self.engine.offer(changes.transaction)
         changes.add(_task("half"))
         if isinstance(outcome, Finished):
             return [task.arguments["no such key"]]
@@ -161,7 +162,7 @@ def test_a_defect_ends_its_own_task_alone(house: _House, outcome: Outcome) -> No
     for name in ("zoo", "farm", "park"):
         house.submit(name, operation="broken" if name == "farm" else "sync")
     before, broken, after = house.lifecycle.claim("w1", 5)
-    wakes = house.engine.wakes
+    offers = house.engine.offers
     with expect_events(house.database.events, "progress", "finished", "error", "progress"):
         house.lifecycle.record(
             [
@@ -181,7 +182,7 @@ def test_a_defect_ends_its_own_task_alone(house: _House, outcome: Outcome) -> No
         assert transaction.repositories.list() == []
     assert len(house.tasks.tagged([])) == 3
     # for the freed resources, and not for what was undone
-    assert house.engine.wakes == wakes + 1
+    assert house.engine.offers == offers + 1
     assert house.tasks.get(after.id).progress == {"n": 2}
 
 

@@ -21,8 +21,9 @@ from pulpit.domain.events import Event, EventKind
 from pulpit.domain.outcomes import Finished, Outcome, Progress, Update
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.errors import EventsGone
+from pulpit.services.lifecycle import Lifecycle
 from pulpit.services.retention import Keep, Retention
-from pulpit.services.tasks import Lifecycle, Tasks
+from pulpit.services.tasks import Tasks
 from pulpit.testing import RecordingEngine
 from tests.contract.databases import NOW, MakeDatabase, new_task
 
@@ -47,7 +48,7 @@ class Keeping(RuleBasedStateMachine):
         self.now = NOW
         self.tasks = Tasks(self.database, clock=self.clock, engine=RecordingEngine())
         self.lifecycle = Lifecycle(
-            self.database, clock=self.clock, completions={}, wake=lambda: None
+            self.database, clock=self.clock, completions={}, offer=lambda _: None
         )
         # as the publisher does at its start
         self.database.cursors.save(_CURSOR, 0)

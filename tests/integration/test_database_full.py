@@ -11,7 +11,8 @@ from pulpit.domain.outcomes import Finished, Outcome, Update
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.errors import DatabaseFailed
 from pulpit.services.changes import Changes
-from pulpit.services.tasks import Lifecycle, Tasks
+from pulpit.services.lifecycle import Lifecycle
+from pulpit.services.tasks import Tasks
 from pulpit.storage.schema import upgrade
 from pulpit.storage.sqlite import SqliteStorage
 from pulpit.testing import FrozenClock, RecordingEngine, expect_events
@@ -44,7 +45,9 @@ def test_a_full_database_ends_no_task_in_error(storage: SqliteStorage) -> None:
     """The end of a task that finds no room is not written, and is as it should be when there is."""
     clock = FrozenClock(NOW)
     tasks = Tasks(storage, clock=clock, engine=RecordingEngine())
-    lifecycle = Lifecycle(storage, clock=clock, completions={"test": _complete}, wake=lambda: None)
+    lifecycle = Lifecycle(
+        storage, clock=clock, completions={"test": _complete}, offer=lambda _: None
+    )
     tasks.submit(new_task())
     [running] = lifecycle.claim("w1", 1)
     ends = [Update(task_id=running.id, attempt=running.attempt, news=Finished(result=1))]

@@ -16,7 +16,10 @@ from pulpit.domain.events import Event, EventKind
 from pulpit.domain.tasks import Task, TaskState, task_report
 from pulpit.engine.child import ChildLimits
 from pulpit.engine.embedded import EmbeddedEngine
-from pulpit.services.tasks import Lifecycle, Tasks, new_task
+from pulpit.engine.supervisor import Bodies
+from pulpit.ports import Transaction
+from pulpit.services.lifecycle import Lifecycle
+from pulpit.services.tasks import Tasks, new_task
 from pulpit.storage.schema import upgrade
 from pulpit.storage.sqlite import SqliteStorage
 from tests.integration.bodies import run_body
@@ -31,25 +34,27 @@ class Bench:
     def __init__(self, folder: Path, *, slots: int = 2) -> None:
         self.storage = SqliteStorage(upgrade(folder))
         self.cleaned: list[str] = []
-        lifecycle = Lifecycle(self.storage, clock=utc_now, completions={}, wake=self._wake)
+        lifecycle = Lifecycle(self.storage, clock=utc_now, completions={}, offer=self._offer)
         self.engine = EmbeddedEngine(
             lifecycle,
             worker_name="worker@test",
             slots=slots,
-            entry=run_body,
-            surroundings=None,
-            limits=ChildLimits(
-                memory=2 << 30, cpu_seconds=60, progress_burst=1_000, progress_per_second=0
+            bodies=Bodies(
+                entry=run_body,
+                surroundings=None,
+                limits=ChildLimits(
+                    memory=2 << 30, cpu_seconds=60, progress_burst=1_000, progress_per_second=0
+                ),
+                preload=["tests.integration.bodies"],
+                clean_up=lambda task: self.cleaned.append(task.id),
             ),
-            preload=["tests.integration.bodies"],
-            clean_up=lambda task: self.cleaned.append(task.id),
             failed=lambda: pytest.fail("the engine failed"),
             log=structlog.get_logger(),
         )
         self.tasks = Tasks(self.storage, clock=utc_now, engine=self.engine)
 
-    def _wake(self) -> None:
-        self.engine.wake()
+    def _offer(self, transaction: Transaction) -> None:
+        self.engine.offer(transaction)
 
     def submit(self, operation: str, *resources: str, **arguments: Any) -> Task:
         """Hand in a task."""

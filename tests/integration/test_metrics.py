@@ -16,7 +16,8 @@ from pulpit.app.figures import Figures, Parts
 from pulpit.app.task_counts import TaskCounts
 from pulpit.events.amqp import CURSOR, PublisherStatus
 from pulpit.events.amqp.reasons import Reason
-from pulpit.services.tasks import Lifecycle, Tasks, repository_task
+from pulpit.services.lifecycle import Lifecycle
+from pulpit.services.tasks import Tasks, repository_task
 from pulpit.storage.sqlite import SqliteStorage
 from pulpit.testing import FrozenClock, RecordingEngine
 from tests.api_site import copy_of
@@ -78,7 +79,7 @@ class _House:
             self.storage, clock=self.clock, engine=RecordingEngine(), observe=observe
         )
         self.lifecycle = Lifecycle(
-            self.storage, clock=self.clock, completions={}, wake=lambda: None, observe=observe
+            self.storage, clock=self.clock, completions={}, offer=lambda _: None, observe=observe
         )
         parts = Parts(
             storage=self.storage,

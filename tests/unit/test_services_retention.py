@@ -14,8 +14,9 @@ from pulpit.domain.events import Event
 from pulpit.domain.outcomes import Finished, Progress, Update
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.errors import EventsGone
+from pulpit.services.lifecycle import Lifecycle
 from pulpit.services.retention import Keep, Retention
-from pulpit.services.tasks import Lifecycle, Tasks, new_task
+from pulpit.services.tasks import Tasks, new_task
 from pulpit.storage.schema import upgrade
 from pulpit.storage.sqlite import SqliteStorage
 from pulpit.testing import FrozenClock, MemoryStorage, RecordingEngine
@@ -37,7 +38,7 @@ class _House:
         self.storage = storage
         self.clock = FrozenClock()
         self.tasks = Tasks(storage, clock=self.clock, engine=RecordingEngine())
-        self.lifecycle = Lifecycle(storage, clock=self.clock, completions={}, wake=lambda: None)
+        self.lifecycle = Lifecycle(storage, clock=self.clock, completions={}, offer=lambda _: None)
 
     def retention(self, cursor: str | None = None, **keep: Any) -> Retention:
         """Return the service with other bounds."""

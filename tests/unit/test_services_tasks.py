@@ -22,7 +22,8 @@ from pulpit.errors import (
     Unavailable,
 )
 from pulpit.services.changes import Changes
-from pulpit.services.tasks import Completions, Lifecycle, Tasks, new_task
+from pulpit.services.lifecycle import Completions, Lifecycle
+from pulpit.services.tasks import Tasks, new_task
 from pulpit.testing import FrozenClock, MemoryStorage, RecordingEngine, expect_events
 
 ZOO = "repository:zoo"
@@ -44,7 +45,7 @@ class _House:
             self.storage,
             clock=self.clock,
             completions=completions or {},
-            wake=self.engine.wake,
+            offer=self.engine.offer,
             observe=self._observe,
         )
 
@@ -84,12 +85,12 @@ def _new(clock: FrozenClock, *resources: str, operation: str = "test") -> Task:
 
 
 def test_a_new_task_waits_and_is_told() -> None:
-    """Handing in writes the task, its first event, and wakes the engine."""
+    """Handing in writes the task, its first event, and offers it to the engine."""
     house = _House()
     with expect_events(house.storage.events, "waiting") as events:
         task = house.submit(ZOO)
     assert (task.state, task.revision, task.attempt) == (TaskState.WAITING, 1, 0)
-    assert house.engine.wakes == 1
+    assert house.engine.offers == 1
     assert msgspec.json.decode(events[0].body) == task_report(house.tasks.get(task.id))
 
 
@@ -114,7 +115,7 @@ def test_progress_and_outcome_are_kept_in_order() -> None:
     house = _House()
     task = house.running(ZOO)
     waits = house.submit(ZOO)
-    wakes = house.engine.wakes
+    offers = house.engine.offers
     with expect_events(house.storage.events, "progress", "progress", "finished") as events:
         house.record(
             task,
@@ -127,7 +128,7 @@ def test_progress_and_outcome_are_kept_in_order() -> None:
     assert reports == [{"n": 1}, {"n": 2}, {"n": 3}]
     ended = house.tasks.get(task.id)
     assert (ended.state, ended.result, ended.progress) == (TaskState.FINISHED, 7, {"n": 3})
-    assert house.engine.wakes == wakes + 1
+    assert house.engine.offers == offers + 1
     assert [one.id for one in house.lifecycle.claim("w", 9)] == [waits.id]
 
 
@@ -207,12 +208,12 @@ def test_recovery_cancels_what_ran() -> None:
     waits = house.submit(ZOO)
     halted = house.running("repository:b")
     house.tasks.cancel(halted.id)
-    wakes = house.engine.wakes
+    offers = house.engine.offers
     with expect_events(house.storage.events, "canceled"):
         lost = house.lifecycle.recover()
     assert [task.id for task in lost] == [mine.id]
     assert house.tasks.get(mine.id).state is TaskState.CANCELED
-    assert house.engine.wakes == wakes + 1
+    assert house.engine.offers == offers + 1
     with house.storage.read() as transaction:
         assert [task.id for task in transaction.tasks.holding()] == [waits.id]
     with expect_events(house.storage.events):

@@ -32,9 +32,8 @@ from pulpit.api.protocol import BoundedHttp
 from pulpit.api.request_log import RequestLog
 from pulpit.api.server import web_application
 from pulpit.api.web import Gate
-from pulpit.app import CHILD
 from pulpit.app.content import content_types
-from pulpit.app.entry import clean_up, run_task
+from pulpit.app.entry import bodies
 from pulpit.app.files import raise_file_limit
 from pulpit.app.health import Phase
 from pulpit.app.housekeeping import Housekeeping
@@ -46,19 +45,20 @@ from pulpit.config import Settings
 from pulpit.content.limits import limits_of
 from pulpit.content.sources import SourceDownloads
 from pulpit.domain.clock import render_time, utc_now
-from pulpit.engine.child import ChildLimits
 from pulpit.engine.embedded import EmbeddedEngine
 from pulpit.errors import PortTaken, StartError
 from pulpit.events.asyncapi import Servers
 from pulpit.events.fanout import Fanout
+from pulpit.ports import Transaction
 from pulpit.services.content import Content
 from pulpit.services.distributors import Distributors
 from pulpit.services.importers import Importers
+from pulpit.services.lifecycle import Lifecycle
 from pulpit.services.on_demand import OnDemand
 from pulpit.services.operations import COMPLETIONS
 from pulpit.services.repositories import Repositories
 from pulpit.services.snapshot import Snapshots
-from pulpit.services.tasks import Lifecycle, Tasks
+from pulpit.services.tasks import Tasks
 from pulpit.services.users import Users
 from pulpit.storage.files import FolderFileStore
 from pulpit.storage.schema import data_folder, upgrade
@@ -199,31 +199,21 @@ class _Server:
             self._storage,
             clock=utc_now,
             completions=COMPLETIONS,
-            wake=self._wake,
+            offer=self._offer,
             observe=self._watching.tasks.observe,
         )
         return EmbeddedEngine(
             lifecycle,
             worker_name=self._worker,
             slots=settings.tasks.workers,
-            entry=run_task,
-            # where each value comes from is of no use there, and can't be pickled
-            surroundings=dataclasses.replace(settings, origins={}),
-            limits=ChildLimits(
-                memory=settings.tasks.max_memory,
-                cpu_seconds=settings.tasks.max_cpu,
-                progress_burst=settings.events.progress_burst,
-                progress_per_second=settings.events.progress_rate,
-            ),
-            preload=[CHILD],
-            clean_up=lambda task: clean_up(task, settings, self._files),
+            bodies=bodies(settings, self._files),
             failed=self._fail,
             log=self._log,
         )
 
-    def _wake(self) -> None:
-        """Let the engine look for tasks that may run now."""
-        self._engine.wake()
+    def _offer(self, transaction: Transaction) -> None:
+        """Let the engine look for tasks that may run after the transaction."""
+        self._engine.offer(transaction)
 
     async def run(self, listener: socket.socket, ready: Callable[[Ready], None]) -> None:
         """Start everything, run until told to stop, end everything in order."""

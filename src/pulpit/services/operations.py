@@ -7,7 +7,7 @@ from typing import Any
 
 from pulpit.ports import ContentTypes, TaskContext
 from pulpit.services import distributors, importers, repositories
-from pulpit.services.tasks import Completion
+from pulpit.services.lifecycle import Completion
 
 __all__ = ["BODIES", "COMPLETIONS", "Body"]
 

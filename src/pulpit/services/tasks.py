@@ -1,30 +1,21 @@
-"""Tasks: handing in, reading, canceling, purging, and what an engine tells of them."""
+"""Tasks: handing in, reading, canceling, purging."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from traceback import format_exc
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from pulpit.domain.clock import new_oid
 from pulpit.domain.criteria import Criteria
 from pulpit.domain.events import EventKind
-from pulpit.domain.outcomes import Failed, Finished, Lost, Outcome, Progress, Update
 from pulpit.domain.tasks import PURGEABLE, Task, TaskState, repository_resource, repository_tag
-from pulpit.errors import (
-    DatabaseFailed,
-    InvalidValue,
-    PulpitError,
-    PurgeOfState,
-    PurgeWithoutState,
-    TaskLost,
-)
+from pulpit.errors import InvalidValue, PurgeOfState, PurgeWithoutState
 from pulpit.ports import Clock, Engine, Storage, Transaction
-from pulpit.services.changes import Changes, Observe, changes_in, unobserved
+from pulpit.services.changes import Observe, changes_in, unobserved
 
-__all__ = ["Completion", "Completions", "Lifecycle", "Tasks", "new_task", "repository_task"]
+__all__ = ["Tasks", "new_task", "repository_task"]
 
 
 def new_task(
@@ -116,7 +107,7 @@ class Tasks:
         """Hand in tasks as the last act of a transaction; return them with their numbers."""
         with changes_in(transaction, now=self._clock(), observe=self._observe) as changes:
             added = [changes.add(task) for task in tasks]
-        transaction.after_commit(self._engine.wake)
+        self._engine.offer(transaction)
         return added
 
     def get(self, task_id: str) -> Task:
@@ -149,10 +140,11 @@ class Tasks:
                 changes.tell(task.canceled(now=now), EventKind.STATUS)
                 if task.state is TaskState.WAITING:
                     transaction.tasks.release([task_id])
-                    transaction.after_commit(self._engine.wake)
-                else:
-                    # its reservations are freed once its process is seen to be gone
-                    transaction.after_commit(lambda: self._engine.cancel(task_id))
+            if task.state is TaskState.WAITING:
+                self._engine.offer(transaction)
+            else:
+                # its reservations are freed once its process is seen to be gone
+                self._engine.cancel(transaction, task_id)
 
     def purge(self, states: Collection[str]) -> int:
         """Delete the complete tasks in these states; return how many.
@@ -172,149 +164,3 @@ class Tasks:
             raise PurgeOfState(data={"states": sorted(refused)})
         with self._storage.write() as transaction:
             return transaction.tasks.purge(wanted)
-
-
-class Completion(Protocol):
-    """What becomes true in the transaction that ends a task of one operation."""
-
-    def __call__(self, changes: Changes, task: Task, outcome: Outcome) -> Sequence[str]:
-        """Write it, and return the ids of the tasks that it handed in.
-
-        Whatever it raises undoes what it has written, and becomes the error of the task.
-        """
-
-
-Completions = Mapping[str, Completion]
-
-
-class Lifecycle:
-    """Implements ``pulpit.ports.TaskLifecycle``.
-
-    Args:
-        storage: where tasks and journal are.
-        clock: the present time.
-        completions: operation to what else ends with it.
-        wake: called after a commit that made room for waiting tasks.
-        observe: is given tasks that changed their state, after the commit.
-    """
-
-    def __init__(
-        self,
-        storage: Storage,
-        *,
-        clock: Clock,
-        completions: Completions,
-        wake: Callable[[], None],
-        observe: Observe = unobserved,
-    ) -> None:
-        self._storage = storage
-        self._clock = clock
-        self._completions = completions
-        self._wake = wake
-        self._observe = observe
-
-    def recover(self, worker_names: Collection[str] | None = None) -> Sequence[Task]:
-        now = self._clock()
-        with self._storage.write() as transaction:
-            lost = [
-                task
-                for task in transaction.tasks.in_states([TaskState.RUNNING])
-                if worker_names is None or task.worker_name in worker_names
-            ]
-            # canceled ones may still hold what nobody will see them give back
-            freed = [
-                task.id
-                for task in transaction.tasks.holding()
-                if task.state is not TaskState.WAITING
-                and (worker_names is None or task.worker_name in worker_names)
-            ]
-            transaction.tasks.release(freed)
-            with changes_in(transaction, now=now, observe=self._observe) as changes:
-                for task in lost:
-                    changes.tell(task.canceled(now=now), EventKind.STATUS)
-            transaction.after_commit(self._wake)
-        return lost
-
-    def claim(self, worker_name: str, limit: int) -> Sequence[Task]:
-        now = self._clock()
-        with self._storage.read() as transaction:
-            if not transaction.tasks.grantable(1):
-                return []
-        with (
-            self._storage.write() as transaction,
-            changes_in(transaction, now=now, observe=self._observe) as changes,
-        ):
-            return [
-                changes.tell(task.started(worker_name=worker_name, now=now), EventKind.STATUS)
-                for task in transaction.tasks.grantable(limit)
-            ]
-
-    def record(self, updates: Sequence[Update]) -> None:
-        now = self._clock()
-        ended: list[str] = []
-        with self._storage.write() as transaction:
-            tasks = dict(transaction.tasks.find({update.task_id for update in updates}))
-            with changes_in(transaction, now=now, observe=self._observe) as changes:
-                for update in updates:
-                    task = tasks.get(update.task_id)
-                    if task is None or task.attempt != update.attempt:
-                        continue
-                    if not isinstance(update.news, Progress):
-                        ended.append(task.id)
-                    if task.state is TaskState.RUNNING:
-                        tasks[task.id] = self._apply(changes, task, update.news)
-                if ended:
-                    transaction.tasks.release(ended)
-                    transaction.after_commit(self._wake)
-
-    def _apply(self, changes: Changes, task: Task, news: Progress | Outcome) -> Task:
-        """Let a running task be as the news say; if that can't be, let it end in error."""
-        try:
-            if isinstance(news, Progress):
-                return changes.tell(_with_progress(task, news.report), EventKind.PROGRESS)
-            return self._end(changes, task, news)
-        except DatabaseFailed:
-            # no task's fault: the engine tries again
-            raise
-        except PulpitError as error:
-            report = None if isinstance(news, Lost) else news.report
-            failed = Failed(error=error.to_dict(), report=report)
-        except Exception as error:  # noqa: BLE001 - one task's defect must not hold up the others
-            told = PulpitError(f"{type(error).__name__}: {error}")
-            failed = Failed(error=told.to_dict(), traceback=format_exc())
-        return changes.tell(self._ended(changes, task, failed, ()), EventKind.STATUS)
-
-    def _end(self, changes: Changes, task: Task, outcome: Outcome) -> Task:
-        """Let the task end, with all that becomes true then, or with nothing of it."""
-        completion = self._completions.get(task.operation)
-        if completion is None:
-            return changes.tell(self._ended(changes, task, outcome, ()), EventKind.STATUS)
-        with changes.attempt():
-            spawned = completion(changes, task, outcome)
-            return changes.tell(self._ended(changes, task, outcome, spawned), EventKind.STATUS)
-
-    def _ended(
-        self, changes: Changes, task: Task, outcome: Outcome, spawned: Sequence[str]
-    ) -> Task:
-        """Return the task in the final state that the outcome makes."""
-        now = changes.now
-        match outcome:
-            case Finished(result=result, report=report):
-                return _with_progress(task, report).finished(
-                    result=result, spawned=spawned, now=now
-                )
-            case Failed(error=error, traceback=traceback, report=report):
-                return _with_progress(task, report).failed(
-                    error=error, traceback=traceback, now=now
-                )
-            case Lost(reason=reason):
-                lost: PulpitError = TaskLost(
-                    f"The process of task {task.id} ended before the task did: {reason}",
-                    data={"task_id": task.id, "reason": reason},
-                )
-                return task.failed(error=lost.to_dict(), traceback=None, now=now)
-
-
-def _with_progress(task: Task, report: Mapping[str, Any] | None) -> Task:
-    """Return the task with the progress report, if there is one."""
-    return task if report is None else task.progressed(report)

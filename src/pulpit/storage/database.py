@@ -16,6 +16,7 @@ from pulpit.errors import DatabaseFailed, PulpitError
 from pulpit.storage import tables
 from pulpit.storage.content import SqlContentStore
 from pulpit.storage.cursors import SqlCursorStore
+from pulpit.storage.jobs import SqlJobStore
 from pulpit.storage.journal import SqlJournal, SqlJournalStore
 from pulpit.storage.journal_signal import JournalSignal
 from pulpit.storage.publications import SqlPublicationStore
@@ -23,6 +24,7 @@ from pulpit.storage.repositories import SqlRepositoryStore
 from pulpit.storage.rows import upsert
 from pulpit.storage.tasks import SqlTaskStore
 from pulpit.storage.users import SqlUserStore
+from pulpit.storage.workers import SqlWorkerStore
 
 __all__ = ["DATABASE", "SqlStorage", "SqlTransaction"]
 
@@ -61,6 +63,14 @@ class SqlTransaction:
     @cached_property
     def users(self) -> SqlUserStore:
         return SqlUserStore(self.connection)
+
+    @cached_property
+    def jobs(self) -> SqlJobStore:
+        return SqlJobStore(self.connection, self.tasks)
+
+    @cached_property
+    def workers(self) -> SqlWorkerStore:
+        return SqlWorkerStore(self.connection)
 
     def after_commit(self, act: Callable[[], None]) -> None:
         self._acts.append(act)

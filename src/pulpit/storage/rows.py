@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import BigInteger, ColumnElement, Connection, Table, cast, extract, func
 from sqlalchemy.dialects import sqlite
 
-__all__ = ["batched", "insert_ignoring", "insert_statement", "upsert"]
+__all__ = ["batched", "insert_ignoring", "insert_statement", "now_of", "upsert"]
 
 _T = TypeVar("_T")
 
@@ -32,6 +32,14 @@ def insert_statement(connection: Connection, table: Table) -> Any:
 
         return postgresql.insert(table)
     return sqlite.insert(table)
+
+
+def now_of(connection: Connection) -> ColumnElement[int]:
+    """Return the present time by the database's clock, in microseconds since 1970."""
+    if connection.dialect.name == "postgresql":
+        return cast(extract("epoch", func.clock_timestamp()) * 1_000_000, BigInteger)
+    # the day on which 1970 began
+    return cast((func.julianday("now") - 2440587.5) * 86_400_000_000, BigInteger)
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

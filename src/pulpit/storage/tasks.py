@@ -117,6 +117,9 @@ class SqlTaskStore:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        #: What this transaction has changed of the queues: tasks added, resources released.
+        self.added: set[int] = set()
+        self.released: set[str] = set()
 
     def _all(self, statement: Select[Any]) -> list[Task]:
         return [_task(row) for row in self._connection.execute(statement)]
@@ -134,6 +137,7 @@ class SqlTaskStore:
                 insert(reservations),
                 [{"resource": name, "task_number": number} for name in set(task.resources)],
             )
+        self.added.add(number)
         return dataclasses.replace(task, number=number)
 
     def get(self, task_id: str) -> Task:
@@ -160,7 +164,7 @@ class SqlTaskStore:
         if row is None or (row.state, row.attempt) != (TaskState.RUNNING.value, attempt):
             raise Fenced
 
-    def grantable(self, limit: int) -> Sequence[Task]:
+    def grantable(self, limit: int, *, among: Collection[str] | None = None) -> Sequence[Task]:
         mine, earlier = reservations.alias("mine"), reservations.alias("earlier")
         blocked = (
             select(mine.c.task_number)
@@ -171,19 +175,23 @@ class SqlTaskStore:
             )
             .where(mine.c.task_number == tasks.c.number)
         )
-        return self._all(
+        statement = (
             select(tasks)
             .where(tasks.c.state == TaskState.WAITING.value, ~blocked.exists())
             .order_by(tasks.c.priority.desc(), tasks.c.number)
-            .limit(limit),
+            .limit(limit)
         )
+        return self._all(statement if among is None else statement.where(tasks.c.id.in_(among)))
 
     def release(self, task_ids: Collection[str]) -> None:
         for batch in batched(task_ids):
             numbers = select(tasks.c.number).where(tasks.c.id.in_(batch))
-            self._connection.execute(
-                delete(reservations).where(reservations.c.task_number.in_(numbers)),
+            released = self._connection.execute(
+                delete(reservations)
+                .where(reservations.c.task_number.in_(numbers))
+                .returning(reservations.c.resource),
             )
+            self.released.update(released.scalars())
 
     def holding(self) -> Sequence[Task]:
         queued = select(reservations.c.task_number)

@@ -14,8 +14,19 @@ from pulpit.domain.repositories import Distributor, Importer, Publication, Repos
 from pulpit.domain.tasks import Task
 from pulpit.domain.units import Unit
 from pulpit.domain.users import User
+from pulpit.domain.workers import Worker
 
-__all__ = ["State"]
+__all__ = ["Job", "State"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job of the distributed engine."""
+
+    #: The task's number.
+    task: int
+    #: True once whoever took it is gone.
+    is_lost: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,6 +38,15 @@ class State:
     last_task: int = 0
     #: (resource, number of the task).
     reservations: set[tuple[str, int]] = field(default_factory=set)
+
+    #: Number to job.
+    jobs: dict[int, Job] = field(default_factory=dict)
+    last_job: int = 0
+    #: Number of a task to that of its job.
+    jobs_of_tasks: dict[int, int] = field(default_factory=dict)
+    #: Tasks whose processes all workers were told to end.
+    cancels: list[str] = field(default_factory=list)
+    workers: dict[str, Worker] = field(default_factory=dict)
 
     #: The journal's own name, which makes event ids unique.
     journal_id: str = field(default_factory=lambda: str(uuid4()))

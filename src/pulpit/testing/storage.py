@@ -7,13 +7,17 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Self
 
+from pulpit.domain.clock import utc_now
 from pulpit.domain.users import User
+from pulpit.ports import Clock
 from pulpit.testing.content import MemoryContentStore
+from pulpit.testing.jobs import MemoryJobStore
 from pulpit.testing.journal import MemoryCursorStore, MemoryJournal, MemoryJournalStore
 from pulpit.testing.publications import MemoryPublicationStore
 from pulpit.testing.repositories import MemoryRepositoryStore
 from pulpit.testing.state import State
 from pulpit.testing.tasks import MemoryTaskStore
+from pulpit.testing.workers import MemoryWorkerStore
 
 __all__ = ["MemoryStorage", "MemoryTransaction", "MemoryUserStore"]
 
@@ -37,7 +41,7 @@ class MemoryUserStore:
 class MemoryTransaction:
     """Implements ``pulpit.ports.Transaction``."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, clock: Clock) -> None:
         #: What the transaction sees and changes.
         self.state = state
         self.tasks = MemoryTaskStore(state)
@@ -46,6 +50,8 @@ class MemoryTransaction:
         self.content = MemoryContentStore(state)
         self.publications = MemoryPublicationStore(state)
         self.users = MemoryUserStore(state)
+        self.jobs = MemoryJobStore(state, self.tasks)
+        self.workers = MemoryWorkerStore(state, clock)
         self._acts: list[Callable[[], None]] = []
 
     def after_commit(self, act: Callable[[], None]) -> None:
@@ -68,10 +74,15 @@ class MemoryTransaction:
 
 
 class MemoryStorage:
-    """Implements ``pulpit.ports.Storage``; its journal is ``events``, its cursors ``cursors``."""
+    """Implements ``pulpit.ports.Storage``; its journal is ``events``, its cursors ``cursors``.
 
-    def __init__(self) -> None:
+    Args:
+        clock: of the database.
+    """
+
+    def __init__(self, clock: Clock = utc_now) -> None:
         self._state = State()
+        self._clock = clock
         self._turn = threading.Lock()
         #: The journal for those who read it.
         self.events = MemoryJournal(lambda: self._state)
@@ -81,7 +92,7 @@ class MemoryStorage:
     @contextlib.contextmanager
     def write(self) -> Iterator[MemoryTransaction]:
         with self._turn:
-            transaction = MemoryTransaction(self._state.copied())
+            transaction = MemoryTransaction(self._state.copied(), self._clock)
             before = self._state.last_event
             yield transaction
             self._state = transaction.state
@@ -95,7 +106,7 @@ class MemoryStorage:
     @contextlib.contextmanager
     def read(self) -> Iterator[MemoryTransaction]:
         # a copy, so that even a reader that writes changes nothing
-        yield MemoryTransaction(self._state.copied())
+        yield MemoryTransaction(self._state.copied(), self._clock)
 
     def get_setting(self, name: str) -> str | None:
         return self._state.settings.get(name)

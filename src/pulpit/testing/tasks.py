@@ -35,6 +35,9 @@ class MemoryTaskStore:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        #: What this transaction has changed of the queues: tasks added, resources released.
+        self.added: set[int] = set()
+        self.released: set[str] = set()
 
     def add(self, task: Task) -> Task:
         self._state.last_task += 1
@@ -42,6 +45,7 @@ class MemoryTaskStore:
         added = dataclasses.replace(copy.deepcopy(task), number=self._state.last_task)
         self._state.tasks[added.number] = added
         self._state.reservations |= {(resource, added.number) for resource in task.resources}
+        self.added.add(added.number)
         return added
 
     def get(self, task_id: str) -> Task:
@@ -65,7 +69,7 @@ class MemoryTaskStore:
         if task is None or (task.state, task.attempt) != (TaskState.RUNNING, attempt):
             raise Fenced
 
-    def grantable(self, limit: int) -> Sequence[Task]:
+    def grantable(self, limit: int, *, among: Collection[str] | None = None) -> Sequence[Task]:
         first: dict[str, int] = {}
         for resource, number in sorted(self._state.reservations):
             first.setdefault(resource, number)
@@ -73,6 +77,7 @@ class MemoryTaskStore:
             task
             for task in self._state.tasks.values()
             if task.state is TaskState.WAITING
+            and (among is None or task.id in among)
             and all(
                 first[resource] == task.number
                 for resource in task.resources
@@ -83,6 +88,9 @@ class MemoryTaskStore:
 
     def release(self, task_ids: Collection[str]) -> None:
         numbers = {task.number for task in self.find(task_ids).values()}
+        self.released |= {
+            resource for resource, number in self._state.reservations if number in numbers
+        }
         self._state.reservations = {
             (resource, number)
             for resource, number in self._state.reservations

@@ -1,0 +1,73 @@
+"""The processes that run tasks for the distributed engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    delete,
+    select,
+    type_coerce,
+    update,
+)
+
+from pulpit.domain.workers import Worker
+from pulpit.errors import Fenced
+from pulpit.storage.rows import insert_statement, now_of
+from pulpit.storage.tables import UtcTime, workers
+
+__all__ = ["SqlWorkerStore"]
+
+
+class SqlWorkerStore:
+    """Implements ``pulpit.ports.WorkerStore``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def _now(self, *, less: float = 0.0) -> ColumnElement[Any]:
+        """Return the present time by the database's clock, less some seconds."""
+        return type_coerce(now_of(self._connection) - round(less * 1_000_000), UtcTime)
+
+    def _all(self, statement: Select[Any]) -> list[Worker]:
+        rows = self._connection.execute(statement.order_by(workers.c.name)).mappings()
+        return [Worker(**row) for row in rows]
+
+    def add(self, worker: Worker) -> bool:
+        statement = insert_statement(self._connection, workers).values(
+            name=worker.name,
+            incarnation=worker.incarnation,
+            slots=worker.slots,
+            started=self._now(),
+            heartbeat=self._now(),
+        )
+        added = self._connection.execute(statement.on_conflict_do_nothing())
+        return bool(added.rowcount)
+
+    def beat(self, name: str, incarnation: str) -> bool:
+        statement = update(workers).where(*_is(name, incarnation)).values(heartbeat=self._now())
+        return bool(self._connection.execute(statement).rowcount)
+
+    def fence(self, name: str, incarnation: str) -> None:
+        statement = select(workers.c.name).where(*_is(name, incarnation))
+        if self._connection.execute(statement).first() is None:
+            raise Fenced
+
+    def list(self) -> Sequence[Worker]:
+        return self._all(select(workers))
+
+    def silent(self, seconds: float) -> Sequence[Worker]:
+        return self._all(select(workers).where(workers.c.heartbeat < self._now(less=seconds)))
+
+    def remove(self, name: str, incarnation: str) -> bool:
+        statement = delete(workers).where(*_is(name, incarnation))
+        return bool(self._connection.execute(statement).rowcount)
+
+
+def _is(name: str, incarnation: str) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions for one process of the name."""
+    return workers.c.name == name, workers.c.incarnation == incarnation
