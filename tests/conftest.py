@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.services.cluster import Cluster
+from tests.services.postgresql import PostgresServer, lent_postgresql
 from tests.services.rabbitmq import RabbitMQ, lent
 
 # where it decides over a change, a run must not fail by what it happened to draw
@@ -43,3 +44,25 @@ def rabbitmq_cluster(cluster_session: Cluster) -> Cluster:
     """Return the cluster of the test run, whole again if a test before ended a node."""
     cluster_session.start()
     return cluster_session
+
+
+@pytest.fixture(scope="session")
+def postgresql_session() -> Iterator[PostgresServer]:
+    """Yield the one PostgreSQL of the test run."""
+    with lent_postgresql() as server:
+        yield server
+
+
+@pytest.fixture
+def postgresql(postgresql_session: PostgresServer) -> PostgresServer:
+    """Return the PostgreSQL of the test run, started again if a test before ended it."""
+    postgresql_session.start()
+    return postgresql_session
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PostgresServer) -> Iterator[str]:
+    """Yield the URL of an empty database with this version's schema."""
+    url = postgresql.create_pulpit()
+    yield url
+    postgresql.drop_database(url)

@@ -31,6 +31,7 @@ The tree::
     ├── TaskLost                     500 PLP0049, the child process died
     ├── Fenced                       a write of an attempt that is no longer the task's
     ├── DatabaseFailed               the database, not what was to be written, is at fault
+    │   └── DatabaseUnavailable      503 PLP0011
     └── StartError                   the server or a command can't start; one clear line
         ├── ConfigurationError       names file, section, key and the nearest known key
         ├── DataFolderInUse
@@ -54,6 +55,7 @@ __all__ = [
     "DataFolderInUse",
     "DataFolderUnusable",
     "DatabaseFailed",
+    "DatabaseUnavailable",
     "DownloadFailed",
     "DuplicateResource",
     "EventsGone",
@@ -389,6 +391,24 @@ class Fenced(PulpitError):
 
 class DatabaseFailed(PulpitError):
     """The database can't be used for now; the same may be written later."""
+
+
+class DatabaseUnavailable(DatabaseFailed):
+    """The database can't be used now; try again in a few seconds.
+
+    Args:
+        reason: for the log; it may name hosts, which is nothing that clients need to know.
+    """
+
+    code = "PLP0011"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"The database can't be used now: {self.reason}"
 
 
 class StartError(PulpitError):

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from pulpit.storage.schema import upgrade
-from tests.contract.databases import Database, MakeDatabase, memory_database, sqlite_database
+from tests.contract.databases import (
+    Database,
+    MakeDatabase,
+    memory_database,
+    postgresql_database,
+    sqlite_database,
+)
 
 
 @pytest.fixture(scope="session")
@@ -17,10 +23,15 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return upgrade(tmp_path_factory.mktemp("empty"))
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-def make_database(request: pytest.FixtureRequest, empty_database: Path) -> MakeDatabase:
+@pytest.fixture(params=["sqlite", "memory", "postgresql"])
+def make_database(request: pytest.FixtureRequest) -> MakeDatabase:
     """Return what makes databases of one implementation."""
-    return sqlite_database(empty_database) if request.param == "sqlite" else memory_database
+    match request.param:
+        case "sqlite":
+            return sqlite_database(request.getfixturevalue("empty_database"))
+        case "postgresql":
+            return postgresql_database(request.getfixturevalue("postgresql"))
+    return memory_database
 
 
 @pytest.fixture

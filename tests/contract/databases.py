@@ -16,8 +16,10 @@ from pulpit.domain.tasks import Task, TaskState
 from pulpit.domain.units import PackageColumns, Unit
 from pulpit.ports import CursorStore, EventHistory, Storage
 from pulpit.storage.database import DATABASE
+from pulpit.storage.postgresql import PostgresStorage
 from pulpit.storage.sqlite import SqliteStorage
 from pulpit.testing import MemoryStorage
+from tests.services.postgresql import PostgresServer
 
 #: The time of everything that does not say otherwise.
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -51,6 +53,15 @@ def sqlite_database(template: Path) -> MakeDatabase:
         path = folder / f"{uuid4().hex}-{DATABASE}"
         shutil.copyfile(template, path)
         return SqliteStorage(path)
+
+    return make
+
+
+def postgresql_database(server: PostgresServer) -> MakeDatabase:
+    """Return what makes databases as copies of an empty one, which takes no time either."""
+
+    def make(_folder: Path) -> Database:
+        return PostgresStorage(server.create_pulpit(), connections=4)
 
     return make
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from sqlalchemy import Connection, delete, exists, or_, select, update
 
@@ -17,7 +18,12 @@ class ArtifactRows:
     """The part of ``pulpit.ports.ContentStore`` that is about files."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self._given = connection
+
+    @cached_property
+    def _connection(self) -> Connection:
+        """The connection, asked for by the first statement."""
+        return self._given
 
     def set_sources(self, repo_id: str, sources: Mapping[int, str]) -> None:
         rows = [

@@ -78,17 +78,25 @@ class SqlTransaction:
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
         acts = len(self._acts)
+        savepoint = None
         try:
             savepoint = self.connection.begin_nested()
             yield
             savepoint.commit()
-        except OperationalError as error:
+        except BaseException as error:
             # a full disk may have ended the whole transaction, and the savepoint with it
-            raise DatabaseFailed(f"The database failed: {_first_of(error)}") from error
-        except BaseException:
+            if failure := self.failure(error):
+                raise failure from error
             del self._acts[acts:]
-            savepoint.rollback()
+            if savepoint is not None:
+                savepoint.rollback()
             raise
+
+    def failure(self, error: BaseException) -> DatabaseFailed | None:
+        """Return what to raise for an error of which the database itself is the cause."""
+        if isinstance(error, OperationalError):
+            return DatabaseFailed(f"The database failed: {_first_of(error)}")
+        return None
 
     def _written(self, sequence: int, events: Sequence[NewEvent]) -> None:
         self.after_commit(lambda: self._signal.count(events))

@@ -20,7 +20,7 @@ from pulpit.storage.rows import upsert
 from pulpit.storage.sqlite import sqlite_engine
 from pulpit.storage.tables import settings
 
-__all__ = ["data_folder", "upgrade"]
+__all__ = ["data_folder", "present_step", "upgrade"]
 
 #: Sequence numbers that are left out after a machine went down: some may have been seen that a
 #: database in WAL mode forgot.
@@ -87,7 +87,7 @@ def upgrade(folder: Path) -> Path:
 
 def _migrate(connection: Connection, path: Path) -> None:
     """Run the steps that the database has not seen."""
-    present = _present(connection)
+    present = present_step(connection)
     if present == HEAD:
         return
     # here, since it takes a fifth of the time of a start that mostly needs no migration
@@ -101,7 +101,7 @@ def _migrate(connection: Connection, path: Path) -> None:
     run(connection)
 
 
-def _present(connection: Connection) -> str | None:
+def present_step(connection: Connection) -> str | None:
     """Return the step that the database is at; None for a new one."""
     if not inspect(connection).has_table("alembic_version"):
         return None

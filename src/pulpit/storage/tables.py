@@ -70,6 +70,15 @@ class UtcTime(TypeDecorator[datetime]):
 
 #: SQLite numbers rows by itself only for INTEGER.
 _BigId = BigInteger().with_variant(Integer(), "sqlite")
+#: By code point, as SQLite and Python compare, whatever locale a PostgreSQL was made with.
+_BY_CODE_POINT = "C"
+_TEXT = Text().with_variant(Text(collation=_BY_CODE_POINT), "postgresql")
+
+
+def _string(length: int | None = None) -> String:
+    """Return the type of a text."""
+    return String(length).with_variant(String(length, collation=_BY_CODE_POINT), "postgresql")
+
 
 metadata = MetaData(
     naming_convention={
@@ -83,17 +92,17 @@ metadata = MetaData(
 settings = Table(
     "settings",
     metadata,
-    Column("name", String, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("name", _string(), primary_key=True),
+    Column("value", _TEXT, nullable=False),
 )
 
 users = Table(
     "users",
     metadata,
-    Column("login", String, primary_key=True),
-    Column("oid", String(24), nullable=False),
-    Column("name", String, nullable=False),
-    Column("password_hash", String, nullable=False),
+    Column("login", _string(), primary_key=True),
+    Column("oid", _string(24), nullable=False),
+    Column("name", _string(), nullable=False),
+    Column("password_hash", _string(), nullable=False),
     Column("created", UtcTime, nullable=False),
 )
 
@@ -101,12 +110,12 @@ tasks = Table(
     "tasks",
     metadata,
     Column("number", _BigId, primary_key=True, autoincrement=True),
-    Column("id", String(36), nullable=False, unique=True),
-    Column("oid", String(24), nullable=False),
-    Column("task_type", String, nullable=False),
-    Column("operation", String, nullable=False),
+    Column("id", _string(36), nullable=False, unique=True),
+    Column("oid", _string(24), nullable=False),
+    Column("task_type", _string(), nullable=False),
+    Column("operation", _string(), nullable=False),
     Column("arguments", JSON, nullable=False),
-    Column("state", String(10), nullable=False, index=True),
+    Column("state", _string(10), nullable=False, index=True),
     Column("tags", JSON, nullable=False),
     Column("resources", JSON, nullable=False),
     Column("created", UtcTime, nullable=False),
@@ -115,9 +124,9 @@ tasks = Table(
     Column("progress", JSON, nullable=False),
     Column("result", JSON(none_as_null=True)),
     Column("error", JSON(none_as_null=True)),
-    Column("traceback", Text),
-    Column("worker_name", String),
-    Column("group_id", String(36), index=True),
+    Column("traceback", _TEXT),
+    Column("worker_name", _string()),
+    Column("group_id", _string(36), index=True),
     Column("spawned", JSON, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
@@ -132,7 +141,7 @@ tasks = Table(
 task_tags = Table(
     "task_tags",
     metadata,
-    Column("tag", String, primary_key=True),
+    Column("tag", _string(), primary_key=True),
     Column(
         "task_number",
         _BigId,
@@ -147,7 +156,7 @@ task_tags = Table(
 reservations = Table(
     "reservations",
     metadata,
-    Column("resource", String, primary_key=True),
+    Column("resource", _string(), primary_key=True),
     Column(
         "task_number",
         _BigId,
@@ -162,12 +171,12 @@ journal = Table(
     "journal",
     metadata,
     Column("sequence", _BigId, primary_key=True, autoincrement=True),
-    Column("kind", String(10), nullable=False),
-    Column("type", String, nullable=False),
-    Column("task_id", String(36)),
+    Column("kind", _string(10), nullable=False),
+    Column("type", _string(), nullable=False),
+    Column("task_id", _string(36)),
     Column("revision", Integer, nullable=False),
     Column("previous", Integer, nullable=False),
-    Column("state", String(10)),
+    Column("state", _string(10)),
     Column("tags", JSON, nullable=False),
     Column("time", UtcTime, nullable=False),
     Column("body", LargeBinary, nullable=False),
@@ -196,7 +205,7 @@ IS_LASTING = journal.c.kind != text("'progress'")
 cursors = Table(
     "cursors",
     metadata,
-    Column("name", String, primary_key=True),
+    Column("name", _string(), primary_key=True),
     Column("sequence", BigInteger, nullable=False),
 )
 
@@ -204,9 +213,9 @@ cursors = Table(
 workers = Table(
     "workers",
     metadata,
-    Column("name", String, primary_key=True),
+    Column("name", _string(), primary_key=True),
     # a process of its own name later is another one
-    Column("incarnation", String(36), nullable=False),
+    Column("incarnation", _string(36), nullable=False),
     Column("slots", Integer, nullable=False),
     Column("started", UtcTime, nullable=False),
     # by the database's clock, the only one that all machines share
@@ -217,8 +226,8 @@ workers = Table(
 leases = Table(
     "leases",
     metadata,
-    Column("name", String, primary_key=True),
-    Column("holder", String, nullable=False),
+    Column("name", _string(), primary_key=True),
+    Column("holder", _string(), nullable=False),
     # by the database's clock
     Column("until", UtcTime, nullable=False),
 )
@@ -226,10 +235,10 @@ leases = Table(
 repositories = Table(
     "repositories",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("oid", String(24), nullable=False),
-    Column("display_name", String, nullable=False),
-    Column("description", Text),
+    Column("id", _string(), primary_key=True),
+    Column("oid", _string(24), nullable=False),
+    Column("display_name", _string(), nullable=False),
+    Column("description", _TEXT),
     Column("notes", JSON, nullable=False),
     Column("scratchpad", JSON, nullable=False),
     Column("content_unit_counts", JSON, nullable=False),
@@ -244,7 +253,7 @@ def _repository_id() -> Column[str]:
     """Return a part of the primary key that goes with the repository."""
     return Column(
         "repo_id",
-        String,
+        _string(),
         ForeignKey("repositories.id", ondelete="CASCADE"),
         primary_key=True,
     )
@@ -254,8 +263,8 @@ importers = Table(
     "importers",
     metadata,
     _repository_id(),
-    Column("oid", String(24), nullable=False),
-    Column("importer_type_id", String, nullable=False),
+    Column("oid", _string(24), nullable=False),
+    Column("importer_type_id", _string(), nullable=False),
     Column("config", JSON, nullable=False),
     Column("scratchpad", JSON, nullable=False),
     Column("last_sync", UtcTime),
@@ -266,9 +275,9 @@ distributors = Table(
     "distributors",
     metadata,
     _repository_id(),
-    Column("id", String, primary_key=True),
-    Column("oid", String(24), nullable=False),
-    Column("distributor_type_id", String, nullable=False),
+    Column("id", _string(), primary_key=True),
+    Column("oid", _string(24), nullable=False),
+    Column("distributor_type_id", _string(), nullable=False),
     Column("config", JSON, nullable=False),
     Column("auto_publish", Boolean, nullable=False),
     Column("scratchpad", JSON, nullable=False),
@@ -280,21 +289,21 @@ units = Table(
     "units",
     metadata,
     Column("id", _BigId, primary_key=True, autoincrement=True),
-    Column("uid", String(36), nullable=False, unique=True),
-    Column("type_id", String, nullable=False),
+    Column("uid", _string(36), nullable=False, unique=True),
+    Column("type_id", _string(), nullable=False),
     Column("key_digest", LargeBinary(16), nullable=False),
     Column("key", JSON, nullable=False),
-    Column("name", String, index=True),
-    Column("epoch", String),
-    Column("version", String),
-    Column("release", String),
-    Column("arch", String),
-    Column("filename", String, index=True),
+    Column("name", _string(), index=True),
+    Column("epoch", _string()),
+    Column("version", _string()),
+    Column("release", _string()),
+    Column("arch", _string()),
+    Column("filename", _string(), index=True),
     Column("size", BigInteger),
-    Column("checksum_type", String),
-    Column("checksum", String, index=True),
+    Column("checksum_type", _string()),
+    Column("checksum", _string(), index=True),
     Column("metadata", JSON, nullable=False),
-    Column("artifact", String(64), index=True),
+    Column("artifact", _string(64), index=True),
     UniqueConstraint("type_id", "key_digest"),
 )
 
@@ -343,19 +352,19 @@ unit_sources = Table(
     ),
     Column(
         "repo_id",
-        String,
+        _string(),
         ForeignKey("repositories.id", ondelete="CASCADE"),
         primary_key=True,
         index=True,
     ),
-    Column("url", Text, nullable=False),
+    Column("url", _TEXT, nullable=False),
     sqlite_with_rowid=False,
 )
 
 artifacts = Table(
     "artifacts",
     metadata,
-    Column("digest", String(64), primary_key=True),
+    Column("digest", _string(64), primary_key=True),
     Column("size", BigInteger, nullable=False),
 )
 
@@ -369,7 +378,7 @@ downloads = Table(
         primary_key=True,
         autoincrement=False,
     ),
-    Column("owner", String, nullable=False),
+    Column("owner", _string(), nullable=False),
     Column("expires", UtcTime, nullable=False),
 )
 
@@ -377,11 +386,11 @@ publications = Table(
     "publications",
     metadata,
     Column("id", _BigId, primary_key=True, autoincrement=True),
-    Column("repo_id", String, nullable=False),
-    Column("distributor_id", String, nullable=False),
-    Column("relative_url", String, nullable=False, index=True),
-    Column("folder", String, nullable=False, unique=True),
-    Column("fingerprint", String, nullable=False),
+    Column("repo_id", _string(), nullable=False),
+    Column("distributor_id", _string(), nullable=False),
+    Column("relative_url", _string(), nullable=False, index=True),
+    Column("folder", _string(), nullable=False, unique=True),
+    Column("fingerprint", _string(), nullable=False),
     Column("created", UtcTime, nullable=False),
     Column("live", Boolean, nullable=False),
     Column("superseded", UtcTime),
@@ -398,7 +407,7 @@ published_files = Table(
         ForeignKey("publications.id", ondelete="CASCADE"),
         primary_key=True,
     ),
-    Column("path", String, primary_key=True),
+    Column("path", _string(), primary_key=True),
     # None: a generated file in the publication's folder
     Column("unit_id", _BigId, ForeignKey("units.id"), index=True),
     sqlite_with_rowid=False,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from pulpit.storage.migrations.dialects import TEXT, partial, string
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -15,13 +17,13 @@ def upgrade() -> None:
     """Go from the former schema to this one."""
     op.create_table(
         "artifacts",
-        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("digest", string(64), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_artifacts")),
     )
     op.create_table(
         "cursors",
-        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("name", string(), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_cursors")),
     )
@@ -33,12 +35,12 @@ def upgrade() -> None:
             autoincrement=True,
             nullable=False,
         ),
-        sa.Column("kind", sa.String(length=10), nullable=False),
-        sa.Column("type", sa.String(), nullable=False),
-        sa.Column("task_id", sa.String(length=36), nullable=True),
+        sa.Column("kind", string(10), nullable=False),
+        sa.Column("type", string(), nullable=False),
+        sa.Column("task_id", string(36), nullable=True),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("previous", sa.Integer(), nullable=False),
-        sa.Column("state", sa.String(length=10), nullable=True),
+        sa.Column("state", string(10), nullable=True),
         sa.Column("tags", sa.JSON(), nullable=False),
         sa.Column("time", sa.BigInteger(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
@@ -50,14 +52,14 @@ def upgrade() -> None:
         "journal",
         ["sequence", "time"],
         unique=False,
-        sqlite_where=sa.text("kind != 'progress'"),
+        **partial("kind != 'progress'"),
     )
     op.create_index(
         "ix_journal_progress",
         "journal",
         ["task_id", "sequence"],
         unique=False,
-        sqlite_where=sa.text("kind = 'progress'"),
+        **partial("kind = 'progress'"),
     )
     op.create_index("ix_journal_task_id_sequence", "journal", ["task_id", "sequence"], unique=False)
     op.create_table(
@@ -68,11 +70,11 @@ def upgrade() -> None:
             autoincrement=True,
             nullable=False,
         ),
-        sa.Column("repo_id", sa.String(), nullable=False),
-        sa.Column("distributor_id", sa.String(), nullable=False),
-        sa.Column("relative_url", sa.String(), nullable=False),
-        sa.Column("folder", sa.String(), nullable=False),
-        sa.Column("fingerprint", sa.String(), nullable=False),
+        sa.Column("repo_id", string(), nullable=False),
+        sa.Column("distributor_id", string(), nullable=False),
+        sa.Column("relative_url", string(), nullable=False),
+        sa.Column("folder", string(), nullable=False),
+        sa.Column("fingerprint", string(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("live", sa.Boolean(), nullable=False),
         sa.Column("superseded", sa.BigInteger(), nullable=True),
@@ -91,10 +93,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "repositories",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("oid", sa.String(length=24), nullable=False),
-        sa.Column("display_name", sa.String(), nullable=False),
-        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("id", string(), nullable=False),
+        sa.Column("oid", string(24), nullable=False),
+        sa.Column("display_name", string(), nullable=False),
+        sa.Column("description", TEXT, nullable=True),
         sa.Column("notes", sa.JSON(), nullable=False),
         sa.Column("scratchpad", sa.JSON(), nullable=False),
         sa.Column("content_unit_counts", sa.JSON(), nullable=False),
@@ -106,8 +108,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "settings",
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("name", string(), nullable=False),
+        sa.Column("value", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_settings")),
     )
     op.create_table(
@@ -118,12 +120,12 @@ def upgrade() -> None:
             autoincrement=True,
             nullable=False,
         ),
-        sa.Column("id", sa.String(length=36), nullable=False),
-        sa.Column("oid", sa.String(length=24), nullable=False),
-        sa.Column("task_type", sa.String(), nullable=False),
-        sa.Column("operation", sa.String(), nullable=False),
+        sa.Column("id", string(36), nullable=False),
+        sa.Column("oid", string(24), nullable=False),
+        sa.Column("task_type", string(), nullable=False),
+        sa.Column("operation", string(), nullable=False),
         sa.Column("arguments", sa.JSON(), nullable=False),
-        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("state", string(10), nullable=False),
         sa.Column("tags", sa.JSON(), nullable=False),
         sa.Column("resources", sa.JSON(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
@@ -132,9 +134,9 @@ def upgrade() -> None:
         sa.Column("progress", sa.JSON(), nullable=False),
         sa.Column("result", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("error", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("traceback", sa.Text(), nullable=True),
-        sa.Column("worker_name", sa.String(), nullable=True),
-        sa.Column("group_id", sa.String(length=36), nullable=True),
+        sa.Column("traceback", TEXT, nullable=True),
+        sa.Column("worker_name", string(), nullable=True),
+        sa.Column("group_id", string(36), nullable=True),
         sa.Column("spawned", sa.JSON(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
@@ -153,21 +155,21 @@ def upgrade() -> None:
             autoincrement=True,
             nullable=False,
         ),
-        sa.Column("uid", sa.String(length=36), nullable=False),
-        sa.Column("type_id", sa.String(), nullable=False),
+        sa.Column("uid", string(36), nullable=False),
+        sa.Column("type_id", string(), nullable=False),
         sa.Column("key_digest", sa.LargeBinary(length=16), nullable=False),
         sa.Column("key", sa.JSON(), nullable=False),
-        sa.Column("name", sa.String(), nullable=True),
-        sa.Column("epoch", sa.String(), nullable=True),
-        sa.Column("version", sa.String(), nullable=True),
-        sa.Column("release", sa.String(), nullable=True),
-        sa.Column("arch", sa.String(), nullable=True),
-        sa.Column("filename", sa.String(), nullable=True),
+        sa.Column("name", string(), nullable=True),
+        sa.Column("epoch", string(), nullable=True),
+        sa.Column("version", string(), nullable=True),
+        sa.Column("release", string(), nullable=True),
+        sa.Column("arch", string(), nullable=True),
+        sa.Column("filename", string(), nullable=True),
         sa.Column("size", sa.BigInteger(), nullable=True),
-        sa.Column("checksum_type", sa.String(), nullable=True),
-        sa.Column("checksum", sa.String(), nullable=True),
+        sa.Column("checksum_type", string(), nullable=True),
+        sa.Column("checksum", string(), nullable=True),
         sa.Column("metadata", sa.JSON(), nullable=False),
-        sa.Column("artifact", sa.String(length=64), nullable=True),
+        sa.Column("artifact", string(64), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_units")),
         sa.UniqueConstraint("type_id", "key_digest", name=op.f("uq_units_type_id_key_digest")),
         sa.UniqueConstraint("uid", name=op.f("uq_units_uid")),
@@ -178,19 +180,19 @@ def upgrade() -> None:
     op.create_index(op.f("ix_units_name"), "units", ["name"], unique=False)
     op.create_table(
         "users",
-        sa.Column("login", sa.String(), nullable=False),
-        sa.Column("oid", sa.String(length=24), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("password_hash", sa.String(), nullable=False),
+        sa.Column("login", string(), nullable=False),
+        sa.Column("oid", string(24), nullable=False),
+        sa.Column("name", string(), nullable=False),
+        sa.Column("password_hash", string(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("login", name=op.f("pk_users")),
     )
     op.create_table(
         "distributors",
-        sa.Column("repo_id", sa.String(), nullable=False),
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("oid", sa.String(length=24), nullable=False),
-        sa.Column("distributor_type_id", sa.String(), nullable=False),
+        sa.Column("repo_id", string(), nullable=False),
+        sa.Column("id", string(), nullable=False),
+        sa.Column("oid", string(24), nullable=False),
+        sa.Column("distributor_type_id", string(), nullable=False),
         sa.Column("config", sa.JSON(), nullable=False),
         sa.Column("auto_publish", sa.Boolean(), nullable=False),
         sa.Column("scratchpad", sa.JSON(), nullable=False),
@@ -212,7 +214,7 @@ def upgrade() -> None:
             autoincrement=False,
             nullable=False,
         ),
-        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("owner", string(), nullable=False),
         sa.Column("expires", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["unit_id"], ["units.id"], name=op.f("fk_downloads_unit_id_units"), ondelete="CASCADE"
@@ -221,9 +223,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "importers",
-        sa.Column("repo_id", sa.String(), nullable=False),
-        sa.Column("oid", sa.String(length=24), nullable=False),
-        sa.Column("importer_type_id", sa.String(), nullable=False),
+        sa.Column("repo_id", string(), nullable=False),
+        sa.Column("oid", string(24), nullable=False),
+        sa.Column("importer_type_id", string(), nullable=False),
         sa.Column("config", sa.JSON(), nullable=False),
         sa.Column("scratchpad", sa.JSON(), nullable=False),
         sa.Column("last_sync", sa.BigInteger(), nullable=True),
@@ -241,7 +243,7 @@ def upgrade() -> None:
         sa.Column(
             "publication_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
-        sa.Column("path", sa.String(), nullable=False),
+        sa.Column("path", string(), nullable=False),
         sa.Column("unit_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.ForeignKeyConstraint(
             ["publication_id"],
@@ -260,7 +262,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "repository_units",
-        sa.Column("repo_id", sa.String(), nullable=False),
+        sa.Column("repo_id", string(), nullable=False),
         sa.Column(
             "unit_id",
             sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
@@ -285,7 +287,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "reservations",
-        sa.Column("resource", sa.String(), nullable=False),
+        sa.Column("resource", string(), nullable=False),
         sa.Column(
             "task_number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
@@ -303,7 +305,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "task_tags",
-        sa.Column("tag", sa.String(), nullable=False),
+        sa.Column("tag", string(), nullable=False),
         sa.Column(
             "task_number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
@@ -341,8 +343,8 @@ def upgrade() -> None:
             autoincrement=False,
             nullable=False,
         ),
-        sa.Column("repo_id", sa.String(), nullable=False),
-        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("repo_id", string(), nullable=False),
+        sa.Column("url", TEXT, nullable=False),
         sa.ForeignKeyConstraint(
             ["repo_id"],
             ["repositories.id"],
@@ -393,12 +395,8 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_publications_relative_url"), table_name="publications")
     op.drop_table("publications")
     op.drop_index("ix_journal_task_id_sequence", table_name="journal")
-    op.drop_index(
-        "ix_journal_progress", table_name="journal", sqlite_where=sa.text("kind = 'progress'")
-    )
-    op.drop_index(
-        "ix_journal_lasting", table_name="journal", sqlite_where=sa.text("kind != 'progress'")
-    )
+    op.drop_index("ix_journal_progress", table_name="journal")
+    op.drop_index("ix_journal_lasting", table_name="journal")
     op.drop_table("journal")
     op.drop_table("cursors")
     op.drop_table("artifacts")

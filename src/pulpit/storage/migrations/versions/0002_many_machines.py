@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from pulpit.storage.migrations.dialects import string
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -17,8 +19,8 @@ def upgrade() -> None:
     op.add_column("tasks", sa.Column("job_id", sa.BigInteger()))
     op.create_table(
         "workers",
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("incarnation", sa.String(length=36), nullable=False),
+        sa.Column("name", string(), nullable=False),
+        sa.Column("incarnation", string(36), nullable=False),
         sa.Column("slots", sa.Integer(), nullable=False),
         sa.Column("started", sa.BigInteger(), nullable=False),
         sa.Column("heartbeat", sa.BigInteger(), nullable=False),
@@ -26,8 +28,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "leases",
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("holder", sa.String(), nullable=False),
+        sa.Column("name", string(), nullable=False),
+        sa.Column("holder", string(), nullable=False),
         sa.Column("until", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
     )

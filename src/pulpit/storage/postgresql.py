@@ -1,0 +1,178 @@
+"""PostgreSQL: many machines write, and those who change tasks and journal take turns."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import psycopg
+from psycopg import IsolationLevel
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from pulpit.domain.events import NewEvent
+from pulpit.errors import DatabaseFailed, DatabaseUnavailable
+from pulpit.storage.database import SqlStorage, SqlTransaction
+from pulpit.storage.journal import SqlJournal
+from pulpit.storage.locks import AdvisoryLock, lock
+from pulpit.storage.notifications import Notifications
+from pulpit.storage.postgresql_connections import connector, postgresql_engine
+from pulpit.storage.postgresql_stores import (
+    PostgresContentStore,
+    PostgresPublicationStore,
+    PostgresTaskStore,
+)
+
+__all__ = ["JOURNAL_CHANNEL", "PostgresStorage", "PostgresTransaction"]
+
+#: Where each commit that wrote events tells the newest number.
+JOURNAL_CHANNEL = "pulpit_journal"
+#: How long a transaction that holds locks may do nothing, in seconds: a frozen process has others
+#: wait no longer than that.
+_WRITER_IDLE = 10.0
+#: The same for those who only read, whom nobody waits for.
+_READER_IDLE = 300.0
+#: How long a writer of this process waits for the others of this process, in seconds.
+_TURN_SECONDS = 30.0
+#: SQLSTATE classes of errors that are no fault of what was asked: connection, resources, operator,
+#: system; and conflicts with others, after which the same may be tried again.
+_AT_FAULT = ("08", "40", "53", "55P03", "57", "58", "25006", "25P03")
+
+
+class PostgresTransaction(SqlTransaction):
+    """One transaction that may write; implements ``pulpit.ports.Transaction``."""
+
+    @cached_property
+    def tasks(self) -> PostgresTaskStore:
+        return PostgresTaskStore(self.connection)
+
+    @cached_property
+    def content(self) -> PostgresContentStore:
+        return PostgresContentStore(self.connection)
+
+    @cached_property
+    def publications(self) -> PostgresPublicationStore:
+        return PostgresPublicationStore(self.connection)
+
+    def notify(self, channel: str, payload: str) -> None:
+        """Tell all processes that listen on the channel, once the transaction is committed."""
+        self.connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (channel, payload))
+
+    def failure(self, error: BaseException) -> DatabaseFailed | None:
+        return _failure(error)
+
+    def _written(self, sequence: int, events: Sequence[NewEvent]) -> None:
+        super()._written(sequence, events)
+        self.notify(JOURNAL_CHANNEL, str(sequence))
+
+
+class PostgresStorage(SqlStorage):
+    """A database on a server; implements ``pulpit.ports.Storage``.
+
+    Its schema must be current: see ``pulpit.storage.postgresql_schema``.
+
+    Args:
+        url: as libpq takes it.
+        connections: how many there may be at once for reading, and as many again for writing; they
+            are opened when they are needed.
+    """
+
+    def __init__(self, url: str, *, connections: int = 8) -> None:
+        readers = postgresql_engine(
+            url,
+            connections=connections,
+            idle_seconds=_READER_IDLE,
+            isolation_level=IsolationLevel.REPEATABLE_READ,
+            read_only=True,
+        )
+        super().__init__(readers)
+        self._writers = postgresql_engine(
+            url,
+            connections=connections,
+            idle_seconds=_WRITER_IDLE,
+            isolation_level=IsolationLevel.READ_COMMITTED,
+        )
+        self._turn = threading.Lock()
+        #: What other processes tell; a thread listens from the first subscription on.
+        self.notifications = Notifications(
+            connector(url, idle_seconds=_WRITER_IDLE, autocommit=True), self._look
+        )
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[PostgresTransaction]:
+        # one connection of each process waits for the turn, not one of each thread
+        with self._first_here():
+            with self.telling(), self._writers.begin() as connection:
+                lock(connection, AdvisoryLock.STATE)
+                transaction = PostgresTransaction(connection, self.signal)
+                yield transaction
+            transaction.committed()
+
+    @contextlib.contextmanager
+    def write_beside(self) -> Iterator[PostgresTransaction]:
+        with self.telling(), self._writers.begin() as connection:
+            transaction = PostgresTransaction(connection, self.signal)
+            yield transaction
+        transaction.committed()
+
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        try:
+            yield
+        except (DBAPIError, PoolTimeout) as error:
+            if failure := _failure(error):
+                raise failure from error
+            raise
+
+    @cached_property
+    def events(self) -> SqlJournal:
+        """The journal for those who read it, who are told of what other processes commit."""
+
+        def heard(payload: str) -> None:
+            # anybody who may log in may notify
+            if payload.isascii() and payload.isdigit():
+                self.signal.advance(int(payload))
+
+        self.notifications.subscribe(JOURNAL_CHANNEL, heard)
+        return SqlJournal(self.reading, self.signal)
+
+    def close(self) -> None:
+        self.notifications.close()
+        super().close()
+        self._writers.dispose()
+
+    @contextlib.contextmanager
+    def _first_here(self) -> Iterator[None]:
+        """Take the turn among the threads of this process."""
+        if not self._turn.acquire(timeout=_TURN_SECONDS):
+            raise DatabaseUnavailable("others of this process have not come to an end")
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _look(self, connection: psycopg.Connection[Any]) -> None:
+        """See to what notifications have not told: there were none while nobody was connected."""
+        newest = connection.execute("SELECT max(sequence) FROM journal").fetchone()
+        if newest and newest[0]:
+            self.signal.advance(newest[0])
+
+
+def _failure(error: BaseException) -> DatabaseUnavailable | None:
+    """Return what to say of an error for which what was asked is not to blame."""
+    if isinstance(error, PoolTimeout):
+        return DatabaseUnavailable("all connections of this process are in use")
+    if not isinstance(error, DBAPIError):
+        return None
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        # libpq itself could not go on
+        at_fault = isinstance(error, OperationalError | InterfaceError)
+    else:
+        at_fault = state.startswith(_AT_FAULT)
+    if error.connection_invalidated or at_fault:
+        return DatabaseUnavailable(str(error.orig).strip().partition("\n")[0])
+    return None
