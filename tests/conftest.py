@@ -63,6 +63,6 @@ def postgresql(postgresql_session: PostgresServer) -> PostgresServer:
 @pytest.fixture
 def postgresql_url(postgresql: PostgresServer) -> Iterator[str]:
     """Yield the URL of an empty database with this version's schema."""
-    url = postgresql.create_pulpit()
+    url = postgresql.lend_pulpit()
     yield url
-    postgresql.drop_database(url)
+    postgresql.give_back(url)

@@ -19,6 +19,7 @@ import psycopg
 from psycopg import sql
 
 from pulpit.storage.postgresql_schema import upgrade_postgresql
+from pulpit.storage.tables import metadata
 from tests.services import free_ports, missing
 
 __all__ = ["PostgresServer", "installed", "lent_postgresql"]
@@ -41,6 +42,21 @@ _SETTINGS = {
     "autovacuum": "off",
     "log_min_messages": "warning",
 }
+#: A tenth of what it takes to make a new database; nothing but the journal's name stays.
+_EMPTYING = sql.SQL("; ").join(
+    [
+        *(
+            sql.SQL("DELETE FROM {}").format(sql.Identifier(table.name))
+            for table in reversed(metadata.sorted_tables)
+            if table.name != "settings"
+        ),
+        sql.SQL("DELETE FROM settings WHERE name != 'journal.id'"),
+        sql.SQL("DELETE FROM procrastinate_events"),
+        sql.SQL("DELETE FROM procrastinate_jobs"),
+        sql.SQL("DELETE FROM procrastinate_workers"),
+        sql.SQL("SELECT setval(sequencename::text, 1, false) FROM pg_sequences"),
+    ]
+)
 
 
 def _programs() -> Path | None:
@@ -99,6 +115,7 @@ class PostgresServer:
         (self.port,) = free_ports(1)
         self._server: subprocess.Popen[bytes] | None = None
         self._has_template = False
+        self._spare: list[str] = []
 
     @property
     def running(self) -> bool:
@@ -164,6 +181,16 @@ class PostgresServer:
         """Delete a database, whoever is connected to it."""
         name = url.rpartition("/")[2]
         self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", sql.Identifier(name))
+
+    def lend_pulpit(self) -> str:
+        """Return the URL of an empty database with this version's schema."""
+        return self._spare.pop() if self._spare else self.create_pulpit()
+
+    def give_back(self, url: str) -> None:
+        """Take a database of ``lend_pulpit`` back: emptied, it is lent again."""
+        with psycopg.connect(url) as connection:
+            connection.execute(_EMPTYING)
+        self._spare.append(url)
 
     def create_pulpit(self) -> str:
         """Make a database with this version's schema, and return its URL."""

@@ -75,7 +75,8 @@ class ArtifactRows:
             set_={"owner": taken.owner, "expires": taken.expires},
             where=or_(downloads.c.expires <= now, downloads.c.owner == taken.owner),
         ).values(unit_id=unit_id, owner=owner, expires=now + timedelta(seconds=seconds))
-        return self._connection.execute(statement).rowcount == 1
+        claimed = self._connection.execute(statement.returning(downloads.c.unit_id))
+        return claimed.first() is not None
 
     def release_download(self, unit_id: int, owner: str) -> None:
         statement = delete(downloads).where(

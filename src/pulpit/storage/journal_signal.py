@@ -30,7 +30,10 @@ class JournalSignal:
     def advance(self, sequence: int) -> None:
         """Tell that events up to *sequence* are committed."""
         with self._changed:
-            self._head = max(self._head, sequence)
+            if sequence <= self._head:
+                # told before, by the database or by a later commit
+                return
+            self._head = sequence
             self._changed.notify_all()
             wakes = tuple(self._wakes)
         for wake in wakes:

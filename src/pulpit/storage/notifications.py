@@ -73,10 +73,11 @@ class Notifications:
         subscription = _Subscription(channel, callback, missed)
         with self._turn:
             self._subscriptions.append(subscription)
-            if self._thread is None and not self._closing:
-                self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
-                self._thread.start()
-        self._nudge()
+            if not self._closing:
+                self._nudge()
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
+                    self._thread.start()
 
         def unsubscribe() -> None:
             with self._turn, contextlib.suppress(ValueError):
@@ -87,20 +88,20 @@ class Notifications:
     def close(self) -> None:
         """Stop listening; returns when the thread is gone."""
         with self._turn:
+            if self._closing:
+                return
             self._closing = True
-            thread = self._thread
         self._nudge()
-        if thread is not None:
-            thread.join()
+        if self._thread is not None:
+            self._thread.join()
         with self._turn:
             for end in (self._nudged, self._nudges):
                 os.close(end)
-            self._nudged = self._nudges = -1
 
     def _nudge(self) -> None:
         """Let the thread look at what changed."""
-        # a full pipe nudges as well, a closed one has nobody to nudge
-        with self._turn, contextlib.suppress(OSError):
+        # a full pipe nudges as well
+        with contextlib.suppress(BlockingIOError):
             os.write(self._nudges, b"\0")
 
     # ------------------------------------------------------------------ the listening thread
