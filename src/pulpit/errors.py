@@ -37,7 +37,8 @@ The tree::
         ├── DataFolderInUse
         ├── DataFolderUnusable
         ├── SchemaTooNew
-        └── PortTaken
+        ├── PortTaken
+        └── WorkerNameTaken
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ __all__ = [
     "Unavailable",
     "Unparsable",
     "UnsupportedValue",
+    "WorkerNameTaken",
     "WrongJsonType",
 ]
 
@@ -454,3 +456,7 @@ class SchemaTooNew(StartError):
 
 class PortTaken(StartError):
     """The port is taken by another process: stop it, or choose another port."""
+
+
+class WorkerNameTaken(StartError):
+    """Another worker of this name runs: stop it, or give this one its own with --name."""

@@ -90,8 +90,8 @@ class TaskStore(Protocol):
     def release(self, task_ids: Collection[str]) -> None:
         """Take the tasks out of the queues, so that whoever is next may run."""
 
-    def holding(self) -> Sequence[Task]:
-        """Return the tasks that stand in the queue of a resource, in order of submission."""
+    def holding(self, states: Collection[TaskState] | None = None) -> Sequence[Task]:
+        """Return the tasks (in these states) that stand in the queue of a resource, by number."""
 
     def in_states(self, states: Collection[TaskState]) -> Sequence[Task]:
         """Return the tasks in these states, in order of submission."""

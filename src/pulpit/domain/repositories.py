@@ -13,6 +13,8 @@ from pulpit.domain.clock import render_time
 __all__ = [
     "DISTRIBUTOR_ID",
     "MASK",
+    "PRIORITY",
+    "PRIORITY_NOTE",
     "REPOSITORIES_HREF",
     "REPOSITORY_ID",
     "Distributor",
@@ -23,6 +25,7 @@ __all__ = [
     "importer_document",
     "masked",
     "merged",
+    "priority_of",
     "repository_document",
     "unmasked",
 ]
@@ -32,6 +35,10 @@ REPOSITORIES_HREF = "/pulp/api/v2/repositories/"
 MASK = "*****"
 #: Keys of configurations whose values are secret, beside all passwords.
 _SECRETS = frozenset({"ssl_client_key", "query_auth_token"})
+
+#: The note that gives the priority of the repository's tasks, and what it may be.
+PRIORITY_NOTE = "pulpit_priority"
+PRIORITY = range(-100, 101)
 
 #: What a repository may be called.
 REPOSITORY_ID = re.compile(r"[.\-_A-Za-z0-9]+")
@@ -59,6 +66,19 @@ class Repository:
     created: datetime
     #: Grows whenever units are added or removed; equal revisions hold equal content.
     content_revision: int = 0
+
+
+def priority_of(notes: Mapping[str, Any]) -> int:
+    """Return the priority that a repository's notes give its tasks; 0 without one.
+
+    Raises:
+        ValueError: what stands there is no integer of the range.
+    """
+    priority = notes.get(PRIORITY_NOTE, 0)
+    if type(priority) is not int or priority not in PRIORITY:
+        msg = f"{PRIORITY_NOTE} must be an integer from {PRIORITY[0]} to {PRIORITY[-1]}"
+        raise ValueError(msg)
+    return priority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ __all__ = [
     "canceled_progress",
     "repository_resource",
     "repository_tag",
+    "reserved_repositories",
     "task_reference",
     "task_report",
 ]
@@ -174,6 +175,12 @@ def action_tag(action: str) -> str:
 def repository_resource(repo_id: str) -> str:
     """Return the name under which a task reserves the repository."""
     return f"repository:{repo_id}"
+
+
+def reserved_repositories(task: Task) -> Sequence[str]:
+    """Return the ids of the repositories that the task reserves."""
+    prefix = repository_resource("")
+    return [name.removeprefix(prefix) for name in task.resources if name.startswith(prefix)]
 
 
 def task_reference(task_id: str) -> TaskReference:

@@ -20,6 +20,7 @@ from pulpit.domain.outcomes import Failed, Finished, Progress
 from pulpit.domain.progress import ProgressGate
 from pulpit.domain.tasks import Task
 from pulpit.engine.frames import frame
+from pulpit.engine.lease import Lease
 from pulpit.errors import PulpitError
 
 __all__ = ["ChildLimits", "Entry", "Reporter", "run_child"]
@@ -79,6 +80,8 @@ def run_child(
     task: Task,
     limits: ChildLimits,
     pipe: Connection,
+    *,
+    lease: Lease | None,
 ) -> None:
     """Run the body of *task* and tell the supervisor; never returns.
 
@@ -88,8 +91,9 @@ def run_child(
         task: as it was claimed.
         limits: what this process may use.
         pipe: the writing end.
+        lease: for how long this process may go on; None for as long as its parent.
     """
-    _bind_to_parent()
+    _bind_to_parent(lease)
     _limit(limits)
     reporter = Reporter(
         lambda data: _write_all(pipe.fileno(), data),
@@ -142,18 +146,23 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _bind_to_parent() -> None:
-    """Let this process die with its worker, and only with it."""
+def _bind_to_parent(lease: Lease | None) -> None:
+    """Let this process die with its worker or the worker's lease, and only with them."""
     # a Ctrl-C at the terminal is for the server, which ends its tasks in order
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # the fork server ends with the worker, and this process with the fork server
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if lease is not None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        # before the body begins: the lease may have run out while this process was started
+        lease.die_with_it()
     parent = parent_process()
     if parent is None:
         return
 
     def watch() -> None:
-        wait([parent.sentinel])
+        while not wait([parent.sentinel], None if lease is None else lease.die_with_it()):
+            pass
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()

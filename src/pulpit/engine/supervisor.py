@@ -10,7 +10,7 @@ import os
 import selectors
 import signal
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from time import monotonic
@@ -21,6 +21,7 @@ from pulpit.domain.tasks import Task
 from pulpit.engine.child import ChildLimits, Entry, run_child
 from pulpit.engine.forking import start_fork_server
 from pulpit.engine.frames import FrameReader, Told
+from pulpit.engine.lease import Lease
 from pulpit.ports import TaskLifecycle
 
 __all__ = ["Bodies", "Log", "Supervisor", "TaskSource"]
@@ -33,6 +34,7 @@ _RETRY = 0.5
 _READ = 1 << 20
 #: Updates that may wait for the database before children have to.
 _PENDING = 5_000
+_NO_LEASE = "its worker was cut off from the database"
 
 
 class Log(Protocol):
@@ -85,6 +87,8 @@ class _Child:
     outcome: Told | None = None
     #: True once nothing more can come through the pipe.
     drained: bool = False
+    #: Why it was killed, if it was for its worker's sake.
+    reason: str | None = None
 
 
 class Supervisor:
@@ -97,6 +101,8 @@ class Supervisor:
         bodies: how they are run.
         failed: called when the supervisor can't go on.
         log: where to tell what goes wrong.
+        lease_seconds: for how long processes may go on without a renewal of the lease; None for
+            as long as this process.
     """
 
     def __init__(
@@ -108,6 +114,7 @@ class Supervisor:
         bodies: Bodies,
         failed: Callable[[], None],
         log: Log,
+        lease_seconds: float | None = None,
     ) -> None:
         self._lifecycle = lifecycle
         self._source = source
@@ -116,6 +123,8 @@ class Supervisor:
         self._failed = failed
         self._log = log
         self._context = start_fork_server(*bodies.preload)
+        #: Holds from its first renewal on; None for no bounds.
+        self.lease = None if lease_seconds is None else Lease(self._context, seconds=lease_seconds)
         self._children: dict[str, _Child] = {}
         self._pending: list[Update] = []
         self._canceled: set[str] = set()
@@ -159,6 +168,11 @@ class Supervisor:
         """Whether tasks are looked after."""
         return self._thread.is_alive()
 
+    @property
+    def running(self) -> Mapping[str, int]:
+        """The tasks that have a process here, and their attempts."""
+        return {child.task.id: child.task.attempt for child in list(self._children.values())}
+
     def figures(self) -> dict[str, int]:
         """Return counts of what is there now; may be called from any thread."""
         return {
@@ -189,13 +203,29 @@ class Supervisor:
         written = 0.0
         while not self._stopping:
             due = max(written + _GROUPING - monotonic(), 0) if self._pending else None
-            self._listen(due)
+            self._listen(self._bounded(due))
             self._kill_canceled()
+            self._heed_lease()
             if self._pending and monotonic() - written >= _GROUPING:
                 self._write()
                 written = monotonic()
             self._take()
         self._end_all()
+
+    def _bounded(self, due: float | None) -> float | None:
+        """Return how long to wait at the most: for what is due, and for the end of the lease."""
+        if self.lease is None or all(child.reason for child in self._children.values()):
+            return due
+        remaining = max(self.lease.remaining, 0)
+        return remaining if due is None else min(due, remaining)
+
+    def _heed_lease(self) -> None:
+        """Kill all children when the lease has run out: others may be given their tasks soon."""
+        if self.lease is None or self.lease.remaining > 0:
+            return
+        for child in self._children.values():
+            child.reason = _NO_LEASE
+            child.process.kill()
 
     def _listen(self, timeout: float | None) -> None:
         """Wait for news of children, for a nudge, or until time is up."""
@@ -250,7 +280,8 @@ class Supervisor:
             Update(
                 task_id=child.task.id,
                 attempt=child.task.attempt,
-                news=child.outcome or Lost(reason=_how_it_ended(child.process.exitcode)),
+                news=child.outcome
+                or Lost(reason=child.reason or _how_it_ended(child.process.exitcode)),
             ),
         )
         child.process.close()
@@ -285,7 +316,8 @@ class Supervisor:
         """Start as many tasks as there are free slots."""
         with self._turn:
             free = self._slots - len(self._children)
-            if not self._may_take or free <= 0 or self._stopping:
+            is_lost = self.lease is not None and self.lease.remaining <= 0
+            if not self._may_take or free <= 0 or self._stopping or is_lost:
                 return
             self._may_take = False
         try:
@@ -303,6 +335,7 @@ class Supervisor:
         process = self._context.Process(
             target=run_child,
             args=(bodies.entry, bodies.surroundings, task, bodies.limits, writing),
+            kwargs={"lease": self.lease},
             name=f"task {task.id}",
             daemon=True,
         )
@@ -339,6 +372,8 @@ class Supervisor:
 
 def _how_it_ended(exit_code: int | None) -> str:
     """Return the end of a process in words."""
+    if exit_code == -signal.SIGALRM:
+        return _NO_LEASE
     if exit_code is None or exit_code >= 0:
         return f"exit code {exit_code}"
     try:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from pulpit.domain.events import EventKind, NewEvent, task_event
-from pulpit.domain.tasks import Task
+from pulpit.domain.repositories import priority_of
+from pulpit.domain.tasks import Task, reserved_repositories
+from pulpit.errors import MissingResource
 from pulpit.ports import Transaction
 
 __all__ = ["Changes", "Observe", "changes_in", "unobserved"]
@@ -32,11 +34,25 @@ class Changes:
         self._moved: list[Task] = []
 
     def add(self, task: Task) -> Task:
-        """Keep a new task, and tell that it waits."""
-        added = self.transaction.tasks.add(dataclasses.replace(task, revision=1))
+        """Keep a new task, with the priority of its repositories, and tell that it waits."""
+        added = self.transaction.tasks.add(
+            dataclasses.replace(task, revision=1, priority=self._priority(task))
+        )
         self._events.append(task_event(added, EventKind.STATUS, now=self.now))
         self._moved.append(added)
         return added
+
+    def _priority(self, task: Task) -> int:
+        """Return the highest priority that the repositories of the task give it."""
+        priorities = [self._given_by(repo_id) for repo_id in reserved_repositories(task)]
+        return max(priorities, default=0)
+
+    def _given_by(self, repo_id: str) -> int:
+        """Return the priority that the repository gives its tasks; 0 where there is none."""
+        # notes of before the key had a meaning may hold anything
+        with contextlib.suppress(MissingResource, ValueError):
+            return priority_of(self.transaction.repositories.get(repo_id).notes)
+        return 0
 
     def tell(self, task: Task, kind: EventKind) -> Task:
         """Keep the task as it is now, and tell of it; return it with its new revision."""

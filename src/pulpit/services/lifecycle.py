@@ -96,9 +96,8 @@ class Lifecycle:
             # canceled ones may still hold what nobody will see them give back
             freed = [
                 task.id
-                for task in transaction.tasks.holding()
-                if task.state is not TaskState.WAITING
-                and (worker_names is None or task.worker_name in worker_names)
+                for task in transaction.tasks.holding(set(TaskState) - {TaskState.WAITING})
+                if worker_names is None or task.worker_name in worker_names
             ]
             transaction.tasks.release(freed)
             with changes_in(transaction, now=now, observe=self._observe) as changes:

@@ -15,6 +15,7 @@ from pulpit.domain.repositories import (
     Distributor,
     Importer,
     Repository,
+    priority_of,
     repository_document,
 )
 from pulpit.domain.tasks import Task, action_tag, call_report
@@ -212,9 +213,18 @@ def _new_repository(sent: Mapping[str, Any], *, oid: str, now: datetime) -> Repo
         oid=oid,
         display_name=optional(sent, "display_name", str) or repo_id,
         description=optional(sent, "description", str),
-        notes=optional(sent, "notes", dict) or {},
+        notes=_checked(optional(sent, "notes", dict) or {}),
         created=now,
     )
+
+
+def _checked(notes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the notes if those that mean something here can be used."""
+    try:
+        priority_of(notes)
+    except ValueError as error:
+        raise InvalidValue("notes", why=str(error)) from error
+    return notes
 
 
 def _updated(repository: Repository, delta: Mapping[str, Any]) -> Repository:
@@ -228,7 +238,8 @@ def _updated(repository: Repository, delta: Mapping[str, Any]) -> Repository:
         changed["description"] = optional(delta, "description", str)
     if notes := optional(delta, "notes", dict):
         merged = {**repository.notes, **notes}
-        changed["notes"] = {key: value for key, value in merged.items() if value is not None}
+        kept = {key: value for key, value in merged.items() if value is not None}
+        changed["notes"] = _checked(kept)
     return dataclasses.replace(repository, **changed)
 
 

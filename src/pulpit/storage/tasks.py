@@ -193,11 +193,12 @@ class SqlTaskStore:
             )
             self.released.update(released.scalars())
 
-    def holding(self) -> Sequence[Task]:
+    def holding(self, states: Collection[TaskState] | None = None) -> Sequence[Task]:
         queued = select(reservations.c.task_number)
-        return self._all(
-            select(tasks).where(tasks.c.number.in_(queued)).order_by(tasks.c.number),
-        )
+        statement = select(tasks).where(tasks.c.number.in_(queued)).order_by(tasks.c.number)
+        if states is not None:
+            statement = statement.where(tasks.c.state.in_([state.value for state in states]))
+        return self._all(statement)
 
     def in_states(self, states: Collection[TaskState]) -> Sequence[Task]:
         return self._all(

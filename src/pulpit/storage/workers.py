@@ -45,8 +45,8 @@ class SqlWorkerStore:
             started=self._now(),
             heartbeat=self._now(),
         )
-        added = self._connection.execute(statement.on_conflict_do_nothing())
-        return bool(added.rowcount)
+        added = statement.on_conflict_do_nothing().returning(workers.c.name)
+        return self._connection.execute(added).first() is not None
 
     def beat(self, name: str, incarnation: str) -> bool:
         statement = update(workers).where(*_is(name, incarnation)).values(heartbeat=self._now())

@@ -97,9 +97,10 @@ class MemoryTaskStore:
             if number not in numbers
         }
 
-    def holding(self) -> Sequence[Task]:
+    def holding(self, states: Collection[TaskState] | None = None) -> Sequence[Task]:
         numbers = {number for _, number in self._state.reservations}
-        return [self._state.tasks[number] for number in sorted(numbers)]
+        found = [self._state.tasks[number] for number in sorted(numbers)]
+        return [task for task in found if states is None or task.state in states]
 
     def in_states(self, states: Collection[TaskState]) -> Sequence[Task]:
         return [task for task in self._state.tasks.values() if task.state in states]

@@ -1,0 +1,257 @@
+"""Fetches the distributed engine's jobs by Procrastinate, in a thread of its own.
+
+This is the only module that knows Procrastinate's interface; its worker is run again, with a
+growing pause, whenever it loses the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import psycopg
+from procrastinate import App, PsycopgConnector
+from procrastinate.connector import Notify
+from psycopg import sql
+
+from pulpit.domain.workers import JOB_NAME, JOB_QUEUE
+from pulpit.engine.supervisor import Log
+
+__all__ = ["JobFeed"]
+
+#: Pauses before Procrastinate's worker is run again: the first and the longest, in seconds.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
+#: Seconds that a query waits for a connection.
+_CONNECTION_TIMEOUT = 5.0
+#: Seconds that the end waits for Procrastinate to let go of its jobs.
+_LAST_WORDS = 5.0
+#: What Procrastinate's worker is told to have it look for jobs.
+_LOOK = json.dumps({"type": "job_inserted", "job_id": 0})
+_NO_JOB: dict[str, Any] = {"id": None}
+#: We end processes by a channel of our own, so it need not ask which jobs are to be aborted.
+_NEVER = 86_400.0
+
+
+class _Connector(PsycopgConnector):
+    """Procrastinate's way to the database, with what its worker lacks.
+
+    That worker forgets a notification that comes while it fetches, does not look for what was
+    announced while it did not listen, and does not end when its side tasks fail.
+
+    Args:
+        url: of the database.
+        options: for each connection.
+        has_room: tells whether one more job may be fetched now.
+    """
+
+    def __init__(
+        self, url: str, options: Mapping[str, Any], *, has_room: Callable[[], bool]
+    ) -> None:
+        super().__init__(
+            conninfo=url,
+            kwargs=dict(options),
+            min_size=1,
+            max_size=4,
+            timeout=_CONNECTION_TIMEOUT,
+            reconnect_timeout=_CONNECTION_TIMEOUT,
+        )
+        self._url, self._options, self._has_room = url, options, has_room
+        self._notify: Notify | None = None
+        self._channel = ""
+        self._heard = 0
+        #: Set to the first error, after which the worker is of no use.
+        self.broken: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+    @contextlib.contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Note that the database failed if the block does."""
+        try:
+            yield
+        except Exception as error:
+            if not self.broken.done():
+                self.broken.set_result(error)
+            raise
+
+    async def execute_query_async(self, query: Any, **arguments: Any) -> None:
+        with self._watching():
+            await super().execute_query_async(query, **arguments)
+
+    async def execute_query_one_async(self, query: Any, **arguments: Any) -> dict[str, Any]:
+        with self._watching():
+            if "queues" not in arguments:
+                return await self._one(query, arguments)
+            while self._has_room():
+                heard = self._heard
+                row = await self._one(query, arguments)
+                # nothing may be awaited between this comparison and the return
+                if row["id"] is not None or heard == self._heard:
+                    return row
+            return _NO_JOB
+
+    async def _one(self, query: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        row: dict[str, Any] = await super().execute_query_one_async(query, **arguments)
+        return row
+
+    async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
+        with self._watching():
+            connection = await psycopg.AsyncConnection.connect(
+                self._url, autocommit=True, **self._options
+            )
+            async with connection:
+                for self._channel in channels:
+                    await connection.execute(
+                        sql.SQL("LISTEN {}").format(sql.Identifier(self._channel))
+                    )
+                self._notify = on_notification
+                await self.look()
+                async for notification in connection.notifies():
+                    self._heard += 1
+                    await on_notification(
+                        channel=notification.channel, payload=notification.payload
+                    )
+
+    async def look(self) -> None:
+        """Have the worker look for jobs."""
+        if self._notify is not None:
+            self._heard += 1
+            await self._notify(channel=self._channel, payload=_LOOK)
+
+
+class JobFeed:
+    """Hands each job's task on, and keeps the job until the task is told to be done.
+
+    Args:
+        url: of the database.
+        options: for each connection to it.
+        name: of the worker.
+        slots: how many jobs it holds at once.
+        timeout: seconds without a heartbeat after which its jobs are handed out again.
+        polling: seconds between two looks for jobs that nobody announced.
+        hand: is given the id of a task; called from the feed's thread, must return at once.
+        has_room: tells whether one more task may be handed on now.
+        log: where to tell what goes wrong.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        options: Mapping[str, Any],
+        *,
+        name: str,
+        slots: int,
+        timeout: float,
+        polling: float,
+        hand: Callable[[str], None],
+        has_room: Callable[[], bool],
+        log: Log,
+    ) -> None:
+        self._url, self._options = url, options
+        self._hand, self._has_room, self._log = hand, has_room, log
+        self._running: dict[str, Any] = {
+            "queues": [JOB_QUEUE],
+            "name": name,
+            "concurrency": slots,
+            "fetch_job_polling_interval": polling,
+            "abort_job_polling_interval": _NEVER,
+            "shutdown_graceful_timeout": 0,
+            "delete_jobs": "always",
+            "install_signal_handlers": False,
+            "update_heartbeat_interval": timeout / 6,
+            "stalled_worker_timeout": timeout,
+        }
+        self._held: dict[str, list[asyncio.Future[None]]] = {}
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._connector: _Connector | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
+
+    def start(self) -> None:
+        """Fetch jobs from now on."""
+        self._thread.start()
+
+    def quit(self) -> None:
+        """Let no more jobs be fetched, and the held ones go; returns at once."""
+        self._call(self._stop.set)
+
+    def join(self) -> None:
+        """Wait for the end, but no longer than the database may take to hear of it."""
+        self._thread.join(_LAST_WORDS)
+
+    def done(self, task_id: str) -> None:
+        """Let go of the job of the task; returns at once."""
+        self._call(self._release, task_id)
+
+    def look(self) -> None:
+        """Look for jobs: there is room again; returns at once."""
+        self._call(self._look)
+
+    def _call(self, act: Callable[..., Any], *arguments: Any) -> None:
+        # once the loop is closed there is nothing left to let go of
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(act, *arguments)
+
+    # ------------------------------------------------------------------ the feed's thread
+
+    def _run(self) -> None:
+        # what a lost database leaves behind is told once, when the worker is run again
+        self._loop.set_exception_handler(lambda _loop, _context: None)
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._feed())
+
+    async def _feed(self) -> None:
+        """Run Procrastinate's worker until told to stop, again and again if need be."""
+        pause = _FIRST_PAUSE
+        while not self._stop.is_set():
+            began = self._loop.time()
+            try:
+                reason = await self._fetch()
+            except Exception as error:  # noqa: BLE001 - jobs wait, the next run may be better
+                reason = error
+            if self._stop.is_set():
+                return
+            self._log.warning("jobs can't be fetched; trying again", reason=str(reason))
+            pause = _FIRST_PAUSE if self._loop.time() - began > _LONGEST_PAUSE else pause
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _fetch(self) -> BaseException | None:
+        """Run Procrastinate's worker once; return what has ended it, None for a stop."""
+        # the pool that Procrastinate opens would not tell for half a minute that this fails
+        await (await psycopg.AsyncConnection.connect(self._url, **self._options)).close()
+        self._connector = _Connector(self._url, self._options, has_room=self._has_room)
+        app = App(connector=self._connector)
+        app.task(name=JOB_NAME, queue=JOB_QUEUE)(self._hold)
+        broken = self._connector.broken
+        async with app.open_async():
+            running = asyncio.create_task(app.run_worker_async(**self._running))
+            stopping = asyncio.create_task(self._stop.wait())
+            ends: set[asyncio.Future[Any]] = {running, stopping, broken}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in (running, stopping):
+                task.cancel()
+            await asyncio.wait({running, stopping})
+        if broken.done():
+            return broken.result()
+        return None if running.cancelled() else running.exception()
+
+    async def _hold(self, task_id: str) -> None:
+        """Do a job: hand its task on, and wait until it is done."""
+        done = self._loop.create_future()
+        self._held.setdefault(task_id, []).append(done)
+        self._hand(task_id)
+        await done
+
+    def _release(self, task_id: str) -> None:
+        for done in self._held.pop(task_id, ()):
+            if not done.done():
+                done.set_result(None)
+
+    def _look(self) -> None:
+        if self._connector is not None:
+            self._looking = self._loop.create_task(self._connector.look())

@@ -1,0 +1,278 @@
+"""A worker of the distributed engine: runs the tasks whose jobs it fetches, while it is known."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
+from uuid import uuid4
+
+from pulpit.domain.tasks import Task
+from pulpit.domain.workers import Worker
+from pulpit.engine.jobs import JobFeed
+from pulpit.engine.lease import Lease, now
+from pulpit.engine.supervisor import Bodies, Log, Supervisor
+from pulpit.errors import Fenced
+from pulpit.ports import TaskLifecycle
+
+__all__ = ["Registry", "WorkerEngine"]
+
+#: The share of the timeout after which a worker that was not heard ends its processes.
+_LEASE = 2 / 3
+#: How many heartbeats there are in the timeout.
+_BEATS = 6
+#: Seconds between two attempts to register.
+_RETRY = 0.2
+
+
+class Registry(Protocol):
+    """Where a worker is known; implemented by the workers service."""
+
+    def register(self, worker: Worker) -> None:
+        """Let the worker take tasks from now on, or raise WorkerNameTaken."""
+
+    def beat(self, worker: Worker) -> bool:
+        """Note that the worker is there; False if it was given up and has to register anew."""
+
+    def unregister(self, worker: Worker) -> None:
+        """Forget a worker of which nothing runs any longer, and let others do its jobs."""
+
+
+class WorkerEngine:
+    """Runs tasks of the distributed engine in child processes of this one.
+
+    Args:
+        lifecycle: what happens to tasks goes there.
+        registry: where the worker is known.
+        worker: its name and slots.
+        timeout: seconds without a heartbeat after which it counts as lost.
+        polling: seconds between two looks for jobs that nobody announced.
+        url: of the database, for the jobs.
+        options: for each connection to it.
+        bodies: how tasks are run.
+        failed: called when the worker can't go on.
+        log: where to tell what goes wrong.
+    """
+
+    def __init__(
+        self,
+        lifecycle: TaskLifecycle,
+        registry: Registry,
+        *,
+        worker: Worker,
+        timeout: float,
+        polling: float,
+        url: str,
+        options: Mapping[str, Any],
+        bodies: Bodies,
+        failed: Callable[[], None],
+        log: Log,
+    ) -> None:
+        self._lifecycle = lifecycle
+        self._registry = registry
+        self._worker = worker
+        self._timeout = timeout
+        self._log = log
+        self._supervisor = Supervisor(
+            lifecycle,
+            self,
+            slots=worker.slots,
+            bodies=bodies,
+            failed=failed,
+            log=log,
+            lease_seconds=timeout * _LEASE,
+        )
+        self._feed = JobFeed(
+            url,
+            options,
+            name=worker.name,
+            slots=worker.slots,
+            timeout=timeout,
+            polling=polling,
+            hand=self._hand,
+            has_room=self._has_room,
+            log=log,
+        )
+        self._turn = threading.Lock()
+        #: Tasks that were handed on and are not begun; those that are, and have not ended.
+        self._handed: dict[str, None] = {}
+        self._begun: set[str] = set()
+        #: True while a call may begin some.
+        self._is_beginning = False
+        self._was_full = False
+        self._stopping = threading.Event()
+        self._known = False
+        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    # ------------------------------------------------------------------ called by anybody
+
+    def start(self) -> None:
+        """Register, and run tasks from now on.
+
+        Raises:
+            WorkerNameTaken: another worker of the name is there, and goes on.
+        """
+        self._register()
+        self._supervisor.start()
+        self._heart.start()
+        self._feed.start()
+
+    def cancel(self, task_id: str) -> None:
+        """End the process of the task, if it runs here; returns at once."""
+        self._supervisor.kill(task_id)
+
+    def stop(self) -> None:
+        """End all children, cancel their tasks, and return when that is written."""
+        self._stopping.set()
+        self._feed.quit()
+        self._supervisor.stop()
+        self._heart.join(_RETRY)
+        self._feed.join()
+        try:
+            self._registry.unregister(self._worker)
+        except Exception as error:  # noqa: BLE001 - the reaper does what is left
+            self._log.warning("the worker can't say that it stops", reason=str(error))
+
+    @property
+    def alive(self) -> bool:
+        """Whether tasks are looked after."""
+        return self._supervisor.alive
+
+    def figures(self) -> dict[str, int]:
+        """Return counts of what is there now; may be called from any thread."""
+        return self._supervisor.figures()
+
+    # ------------------------------------------------------------------ the feed's thread
+
+    def _hand(self, task_id: str) -> None:
+        """Take a task to begin it; one that runs here already keeps its job."""
+        with self._turn:
+            if task_id not in self._begun:
+                self._handed[task_id] = None
+        self._supervisor.wake()
+
+    def _has_room(self) -> bool:
+        """Tell whether one more task may be handed on: none while the worker is not known."""
+        with self._turn:
+            free = self._worker.slots - len(self._handed) - len(self._begun)
+            self._was_full = free <= 0 or not self._known
+            return not self._was_full
+
+    def _look_again(self) -> None:
+        """Look for jobs if there was no room for one."""
+        with self._turn:
+            was_full, self._was_full = self._was_full, False
+        if was_full:
+            self._feed.look()
+
+    # ------------------------------------------------------------------ the supervisor's thread
+
+    def take(self, free: int) -> Sequence[Task]:
+        """Begin tasks that were handed on; implements ``TaskSource``, as the next two do."""
+        with self._turn:
+            wanted = list(self._handed)[:free] if self._known else []
+            self._is_beginning = bool(wanted)
+        begun: Sequence[Task] = ()
+        try:
+            begun = self._lifecycle.begin(self._worker, wanted) if wanted else ()
+        except Fenced:
+            wanted = []
+            self._lose()
+        finally:
+            with self._turn:
+                self._is_beginning = False
+                self._begun.update(task.id for task in begun)
+        self._settle(wanted)
+        # somebody canceled the others, or they run elsewhere
+        self._let_go(set(wanted) - {task.id for task in begun})
+        return begun
+
+    def _settle(self, task_ids: Collection[str]) -> None:
+        """Take note that it is known what became of tasks that were handed on."""
+        with self._turn:
+            for task_id in task_ids:
+                self._handed.pop(task_id, None)
+            is_more = bool(self._handed) and self._known
+        if is_more:
+            self._supervisor.wake()
+
+    def ended(self, task_ids: Collection[str]) -> None:
+        with self._turn:
+            self._begun.difference_update(task_ids)
+        self._settle(())
+        self._let_go(task_ids)
+
+    def close(self) -> None:
+        try:
+            self._lifecycle.recover([self._worker.name])
+        except Exception as error:  # noqa: BLE001 - the reaper does it once it misses this worker
+            self._log.warning("tasks of the worker can't be canceled now", reason=str(error))
+
+    def _let_go(self, task_ids: Collection[str]) -> None:
+        """Let their jobs go."""
+        for task_id in task_ids:
+            self._feed.done(task_id)
+        if task_ids:
+            self._look_again()
+
+    # ------------------------------------------------------------------ the heartbeat's thread
+
+    def _register(self) -> None:
+        """Become known, and let the lease hold."""
+        since = now()
+        self._worker = dataclasses.replace(self._worker, incarnation=str(uuid4()))
+        self._registry.register(self._worker)
+        self._lease.renew(since=since)
+        with self._turn:
+            self._known = True
+
+    @property
+    def _lease(self) -> Lease:
+        assert self._supervisor.lease is not None
+        return self._supervisor.lease
+
+    def _lose(self) -> None:
+        """Note that the worker was given up; its processes end."""
+        with self._turn:
+            self._known = False
+        self._lease.end()
+        self._supervisor.wake()
+
+    def _beat(self) -> None:
+        """Renew the lease from time to time; register anew when the worker was given up."""
+        pause = self._timeout / _BEATS
+        while not self._stopping.wait(pause):
+            try:
+                pause = self._renew() if self._known else self._return()
+            except Exception as error:  # noqa: BLE001 - the lease runs on, the next may be better
+                self._log.warning(
+                    "the worker's heartbeat can't be written; trying again", reason=str(error)
+                )
+                pause = _RETRY
+
+    def _renew(self) -> float:
+        """Write a heartbeat, and end what is to run no longer; return when to come again."""
+        since = now()
+        if not self._registry.beat(self._worker):
+            self._log.warning("the worker was given up: its tasks end", name=self._worker.name)
+            self._lose()
+            return 0.0
+        was_out = self._lease.remaining <= 0
+        self._lease.renew(since=since)
+        for task_id in self._lifecycle.strays(self._supervisor.running):
+            self._supervisor.kill(task_id)
+        if was_out:
+            self._supervisor.wake()
+        return self._timeout / _BEATS
+
+    def _return(self) -> float:
+        """Register anew once nothing runs any longer; return when to come again."""
+        with self._turn:
+            if self._begun or self._is_beginning:
+                return _RETRY
+        self._register()
+        self._log.info("the worker is registered again", name=self._worker.name)
+        self._supervisor.wake()
+        self._feed.look()
+        return self._timeout / _BEATS
