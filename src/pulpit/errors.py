@@ -36,6 +36,8 @@ The tree::
         ├── ConfigurationError       names file, section, key and the nearest known key
         ├── DataFolderInUse
         ├── DataFolderUnusable
+        ├── DatabaseUnusable         the PostgreSQL database; says what is wrong with its URL
+        ├── SchemaDue                the database must be upgraded first
         ├── SchemaTooNew
         ├── PortTaken
         └── WorkerNameTaken
@@ -57,6 +59,7 @@ __all__ = [
     "DataFolderUnusable",
     "DatabaseFailed",
     "DatabaseUnavailable",
+    "DatabaseUnusable",
     "DownloadFailed",
     "DuplicateResource",
     "EventsGone",
@@ -77,6 +80,7 @@ __all__ = [
     "PurgeOfState",
     "PurgeWithoutState",
     "RequestError",
+    "SchemaDue",
     "SchemaTooNew",
     "StartError",
     "TaskLost",
@@ -448,6 +452,14 @@ class DataFolderInUse(StartError):
 
 class DataFolderUnusable(StartError):
     """The data folder can't be written."""
+
+
+class DatabaseUnusable(StartError):
+    """The PostgreSQL database can't be used: look at url in [database]."""
+
+
+class SchemaDue(StartError):
+    """The database is of an older version of Pulpit: run `pulpit db upgrade`."""
 
 
 class SchemaTooNew(StartError):

@@ -36,8 +36,10 @@ from pulpit.storage.criteria import (
     apply_criteria,
     register_functions,
 )
+from pulpit.storage.postgresql_connections import postgresql_engine
 from pulpit.storage.searches import find
 from pulpit.storage.tables import UtcTime
+from tests.services.postgresql import PostgresServer
 
 METADATA = MetaData()
 ROWS = Table(
@@ -150,10 +152,18 @@ def _sqlite() -> Engine:
     return engine
 
 
-@pytest.fixture(scope="module")
-def connection() -> Iterator[Connection]:
+def _postgresql(server: PostgresServer) -> Engine:
+    """Return a new database on the server."""
+    return postgresql_engine(server.url(server.create_database()), connections=1, idle_seconds=60)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def connection(request: pytest.FixtureRequest) -> Iterator[Connection]:
     """Yield a connection to an empty database that has the tables."""
-    engine = _sqlite()
+    if request.param == "sqlite":
+        engine = _sqlite()
+    else:
+        engine = _postgresql(request.getfixturevalue("postgresql_session"))
     with engine.connect() as connected:
         METADATA.create_all(connected)
         yield connected

@@ -16,6 +16,7 @@ from pulpit.storage.migrations import HEAD
 from pulpit.storage.migrations.run import configuration, script
 from pulpit.storage.schema import data_folder, upgrade
 from pulpit.storage.sqlite import SqliteStorage, sqlite_engine
+from pulpit.storage.versions import OLDEST_CODE, SchemaVersion, read_version
 
 _EVENT = NewEvent(
     kind=EventKind.STATUS,
@@ -68,14 +69,33 @@ def test_reboot_leaves_a_million_numbers_out(tmp_path: Path) -> None:
         assert storage.events.head() == 1_000_002
 
 
-def test_newer_schema_is_refused(tmp_path: Path) -> None:
-    """A step that this version does not know is told."""
-    path = upgrade(tmp_path)
+def _make_newer(path: Path, *, oldest_code: str | None) -> None:
+    """Have a later version upgrade the database."""
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("DELETE FROM settings WHERE name = ?", (OLDEST_CODE,))
+        if oldest_code:
+            row = (OLDEST_CODE, oldest_code)
+            connection.execute("INSERT INTO settings (name, value) VALUES (?, ?)", row)
     connection.close()
+
+
+@pytest.mark.parametrize("oldest_code", ["9998", None])
+def test_newer_schema_is_refused(tmp_path: Path, oldest_code: str | None) -> None:
+    """A schema that says nothing of this version's code, or that it is too old, is left alone."""
+    _make_newer(upgrade(tmp_path), oldest_code=oldest_code)
     with pytest.raises(SchemaTooNew, match="9999"):
         upgrade(tmp_path)
+
+
+def test_newer_schema_that_lets_this_code_in_is_used(tmp_path: Path) -> None:
+    """It is neither upgraded nor taken back."""
+    _make_newer(upgrade(tmp_path), oldest_code=HEAD)
+    with SqliteStorage(upgrade(tmp_path)) as storage, storage.read() as transaction:
+        version = read_version(transaction.connection)
+    assert version == SchemaVersion(step="9999", oldest_code=HEAD)
+    assert version.fits
+    assert not version.is_due
 
 
 def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ _SETTINGS = {
     "autovacuum": "off",
     "log_min_messages": "warning",
 }
-#: A tenth of what it takes to make a new database; nothing but the journal's name stays.
+#: A tenth of what it takes to make a new database; only the names of journal and schema stay.
 _EMPTYING = sql.SQL("; ").join(
     [
         *(
@@ -50,7 +50,7 @@ _EMPTYING = sql.SQL("; ").join(
             for table in reversed(metadata.sorted_tables)
             if table.name != "settings"
         ),
-        sql.SQL("DELETE FROM settings WHERE name != 'journal.id'"),
+        sql.SQL("DELETE FROM settings WHERE name != 'journal.id' AND name NOT LIKE 'schema.%'"),
         sql.SQL("DELETE FROM procrastinate_events"),
         sql.SQL("DELETE FROM procrastinate_jobs"),
         sql.SQL("DELETE FROM procrastinate_workers"),

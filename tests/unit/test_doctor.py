@@ -200,7 +200,11 @@ class TestHouse:
 
     def test_a_schema_of_a_newer_version_must_be_mended(self, data: Path) -> None:
         """The version there is named."""
-        write(data, "UPDATE alembic_version SET version_num = '9999'")
+        write(
+            data,
+            "UPDATE alembic_version SET version_num = '9999'",
+            "UPDATE settings SET value = '9998' WHERE name = 'schema.oldest_code'",
+        )
         found = house(data)
         assert found["database"].outcome is Outcome.FAILED
         assert "9999" in found["database"].detail

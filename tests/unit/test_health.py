@@ -12,7 +12,6 @@ from pulpit.app.bounded import Bounded
 from pulpit.app.health import Health, Phase
 from pulpit.events.amqp import PublisherStatus
 from pulpit.events.amqp.reasons import Reason
-from pulpit.storage.migrations import HEAD
 
 
 def health(**parts: Any) -> Health:
@@ -21,7 +20,7 @@ def health(**parts: Any) -> Health:
         "phase": lambda: Phase.RUNNING,
         "engine_alive": lambda: True,
         "publisher": lambda: None,
-        "schema": lambda: HEAD,
+        "schema_fits": lambda: True,
         "room": lambda: 1000,
         "floor": 100,
     }
@@ -104,11 +103,11 @@ def test_a_broker_that_is_away_leaves_the_server_ready() -> None:
 
 def test_database_schema_and_disk_stand_in_the_way() -> None:
     """Each is told by itself, without what only the operator may know."""
-    assert ready(schema=raises(OSError("/secret/path"))) == {"database": "failed"}
-    assert ready(schema=lambda: "0000") == {"schema": "failed"}
+    assert ready(schema_fits=raises(OSError("/secret/path"))) == {"database": "failed"}
+    assert ready(schema_fits=lambda: False) == {"schema": "failed"}
     assert ready(room=lambda: 99) == {"disk": "failed"}
     assert ready(room=raises(OSError(5, "Input/output error"))) == {"disk": "failed"}
-    assert "secret" not in str(asyncio.run(health(schema=raises(OSError("/secret"))).ready()))
+    assert "secret" not in str(asyncio.run(health(schema_fits=raises(OSError("/secret"))).ready()))
 
 
 def test_a_database_that_hangs_is_told_in_time() -> None:
@@ -116,14 +115,14 @@ def test_a_database_that_hangs_is_told_in_time() -> None:
     let_go = threading.Event()
     asked = 0
 
-    def hang() -> str:
+    def hang() -> bool:
         nonlocal asked
         asked += 1
         let_go.wait()
-        return HEAD
+        return True
 
     async def probe() -> None:
-        made = health(schema=hang, patience=0.05)
+        made = health(schema_fits=hang, patience=0.05)
         for _ in range(3):
             assert failed(await made.ready()) == {"database": "failed"}
         assert asked == 1

@@ -10,7 +10,6 @@ from typing import Any
 
 from pulpit.app.bounded import Bounded
 from pulpit.events.amqp import PublisherStatus
-from pulpit.storage.migrations import HEAD
 
 __all__ = ["Health", "Phase"]
 
@@ -60,7 +59,7 @@ class Health:
         phase: returns where the server stands.
         engine_alive: tells whether tasks are looked after.
         publisher: returns how the publisher is doing, or None if there is none.
-        schema: reads the step of the schema from the database; may block.
+        schema_fits: asks the database whether this version may run on it; may block.
         room: returns the bytes that are free on the disk; may block.
         floor: bytes that must be free there.
         patience: seconds that a probe waits for database and disk.
@@ -72,7 +71,7 @@ class Health:
         phase: Callable[[], Phase],
         engine_alive: Callable[[], bool],
         publisher: Callable[[], PublisherStatus | None],
-        schema: Callable[[], str],
+        schema_fits: Callable[[], bool],
         room: Callable[[], int],
         floor: int,
         patience: float = _PATIENCE,
@@ -80,7 +79,7 @@ class Health:
         self._phase, self._engine_alive, self._publisher = phase, engine_alive, publisher
         self._floor = floor
         self._silence = f"no answer within {patience:g} s"
-        self._schema = Bounded(schema, seconds=patience, name="ready-database")
+        self._schema = Bounded(schema_fits, seconds=patience, name="ready-database")
         self._disk = Bounded(room, seconds=patience, name="ready-disk")
 
     def live(self) -> tuple[bool, dict[str, Any]]:
@@ -106,14 +105,14 @@ class Health:
     async def _database(self) -> Sequence[_Check]:
         """Look at the database and its schema."""
         try:
-            schema = await self._schema.answer()
+            fits = await self._schema.answer()
         except TimeoutError:
             return [_Check.of("database", self._silence)]
         except Exception as error:  # noqa: BLE001 - whatever it is, requests fail as well
             return [
                 _Check.of("database", f"it can't be read ({type(error).__name__}): see the log")
             ]
-        outdated = "" if schema == HEAD else "it is of another version: restart the server"
+        outdated = "" if fits else "it is of another version: restart the server"
         return [_Check.of("database", ""), _Check.of("schema", outdated)]
 
     async def _room(self) -> _Check:

@@ -16,7 +16,7 @@ from pulpit.app.notifications import Notifications
 from pulpit.app.task_counts import TaskCounts
 from pulpit.config import MetricsReaders, Settings
 from pulpit.engine.embedded import EmbeddedEngine
-from pulpit.storage.figures import schema_of
+from pulpit.storage.figures import schema_fits
 from pulpit.storage.sqlite import SqliteStorage
 
 __all__ = ["Watching"]
@@ -74,7 +74,7 @@ class Watching:
             phase=lambda: self.phase,
             engine_alive=lambda: engine.alive,
             publisher=notifications.publisher_status,
-            schema=lambda: schema_of(self._storage),
+            schema_fits=lambda: schema_fits(self._storage),
             room=lambda: shutil.disk_usage(folder).free,
             floor=self._settings.storage.disk_floor,
         )

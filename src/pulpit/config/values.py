@@ -228,8 +228,9 @@ def _web_url(text: str) -> str:
 
 
 def masked_url(url: str) -> str:
-    """Return *url* with its password, if any, as three stars."""
-    return re.sub(r"(?<=://)([^/@:]*):.*@", r"\1:***@", url)
+    """Return *url* with its passwords, if any, as three stars."""
+    plain = re.sub(r"(?<=://)([^/@:]*):.*@", r"\1:***@", url)
+    return re.sub(r"([?&][^=&]*password=)[^&]*", r"\1***", plain)
 
 
 def _split_url(url: str) -> SplitResult:

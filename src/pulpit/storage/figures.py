@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, text
+from sqlalchemy import Connection, Row, func, select
 
 from pulpit.domain.events import EventKind
 from pulpit.domain.tasks import TaskState
 from pulpit.storage.database import SqlStorage
 from pulpit.storage.tables import IS_LASTING, IS_PROGRESS, cursors, journal, reservations, tasks
+from pulpit.storage.versions import read_version
 
-__all__ = ["DatabaseFigures", "JournalSize", "journal_size", "read_figures", "schema_of"]
+__all__ = ["DatabaseFigures", "JournalSize", "journal_size", "read_figures", "schema_fits"]
 
 #: Rows whose bodies stand for those of all others.
 _SAMPLE = 512
@@ -98,11 +99,10 @@ def journal_size(storage: SqlStorage) -> JournalSize:
     return JournalSize(rows=rows, mean_bytes=float(mean or 0))
 
 
-def schema_of(storage: SqlStorage) -> str:
-    """Return the step that the schema is at, read from the database."""
+def schema_fits(storage: SqlStorage) -> bool:
+    """Return whether this version may run on the database as it is now."""
     with storage.read() as transaction:
-        found = transaction.connection.execute(text("SELECT version_num FROM alembic_version"))
-        return str(found.scalar_one())
+        return read_version(transaction.connection).fits
 
 
 def _tasks(connection: Connection) -> Mapping[tuple[str, str], int]:

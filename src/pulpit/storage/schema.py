@@ -9,18 +9,18 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DatabaseError
 
-from pulpit.errors import DataFolderInUse, DataFolderUnusable, SchemaTooNew
+from pulpit.errors import DataFolderInUse, DataFolderUnusable
 from pulpit.storage.database import DATABASE
 from pulpit.storage.journal import name_journal
-from pulpit.storage.migrations import HEAD
 from pulpit.storage.rows import upsert
 from pulpit.storage.sqlite import sqlite_engine
 from pulpit.storage.tables import settings
+from pulpit.storage.versions import read_version
 
-__all__ = ["data_folder", "present_step", "upgrade"]
+__all__ = ["data_folder", "upgrade"]
 
 #: Sequence numbers that are left out after a machine went down: some may have been seen that a
 #: database in WAL mode forgot.
@@ -87,25 +87,13 @@ def upgrade(folder: Path) -> Path:
 
 def _migrate(connection: Connection, path: Path) -> None:
     """Run the steps that the database has not seen."""
-    present = present_step(connection)
-    if present == HEAD:
-        return
-    # here, since it takes a fifth of the time of a start that mostly needs no migration
-    from pulpit.storage.migrations.run import is_known, run  # noqa: PLC0415
+    version = read_version(connection)
+    version.require_known(str(path))
+    if version.is_due:
+        # here, since it takes a fifth of the time of a start that mostly needs no migration
+        from pulpit.storage.migrations.run import run  # noqa: PLC0415
 
-    if present is not None and not is_known(present):
-        raise SchemaTooNew(
-            f"The database {path} was made by a newer version of Pulpit (schema {present}): "
-            "start that version, or choose another data folder with --data.",
-        )
-    run(connection)
-
-
-def present_step(connection: Connection) -> str | None:
-    """Return the step that the database is at; None for a new one."""
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        run(connection)
 
 
 def _jump_after_reboot(connection: Connection, boot_file: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select
+from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
 from pulpit.domain.criteria import Criteria
 from pulpit.domain.filters import (
@@ -119,7 +119,7 @@ class _Candidates:
         """Yield keys and documents, as the API has them, of the rows that match."""
         columns = [self._fields[name].column for name in self._names]
         statement = (
-            Select(self._key, *columns)
+            select(self._key, *columns)
             .where(compile_filter(plain, self._fields))
             .order_by(*orders(sort, self._fields), by_code_point(self._key))
         )

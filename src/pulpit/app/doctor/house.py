@@ -17,6 +17,7 @@ from pulpit.domain.clock import utc_now
 from pulpit.events.amqp import CURSOR
 from pulpit.storage.database import DATABASE
 from pulpit.storage.migrations import HEAD
+from pulpit.storage.versions import OLDEST_CODE, SchemaVersion
 
 __all__ = ["House"]
 
@@ -122,12 +123,13 @@ class House:
             with closing(self._open()) as connection:
                 (schema,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
                 boot = _setting(connection, "boot.id")
+                oldest_code = _setting(connection, OLDEST_CODE)
         except sqlite3.Error as error:
             raise Problem(
                 f"{self._database} can't be read: {error}",
                 "run `pulpit doctor` as the server's user; if it is damaged, restore a backup",
             ) from error
-        self._check_schema(schema)
+        self._check_schema(SchemaVersion(step=schema, oldest_code=oldest_code))
         if self.server is None and _BOOT.exists() and boot != _BOOT.read_text().strip():
             raise Note(
                 f"schema {schema}; the machine was started anew since the server ran: numbers of "
@@ -174,19 +176,15 @@ class House:
             raise Note(words, "see the broker below")
         return words
 
-    def _check_schema(self, schema: str) -> None:
+    def _check_schema(self, version: SchemaVersion) -> None:
         """Look whether this version can use the schema."""
-        if schema == HEAD:
-            return
-        # slow to import, and seldom needed
-        from pulpit.storage.migrations.run import is_known  # noqa: PLC0415
-
-        if is_known(schema):
-            raise Note(f"schema {schema}; the next start brings it to {HEAD}")
-        raise Problem(
-            f"{self._database} was made by a newer version of Pulpit (schema {schema})",
-            "install that version, or choose another data folder with --data",
-        )
+        if version.is_due:
+            raise Note(f"schema {version.step}; the next start brings it to {HEAD}")
+        if version.is_too_new:
+            raise Problem(
+                f"{self._database} was made by a newer version of Pulpit (schema {version.step})",
+                "install that version, or choose another data folder with --data",
+            )
 
     def _open(self) -> sqlite3.Connection:
         """Open the database for reading alone, without making files beside it."""

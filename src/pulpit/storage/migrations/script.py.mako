@@ -9,6 +9,10 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
+#: The oldest step whose code may run on this schema.
+oldest_code = ${repr(down_revision)}
+#: What goes, by name, and the step from which on no code uses it; see the tests of the steps.
+contracts: dict[str, str] = {}
 
 
 def upgrade() -> None:

@@ -11,6 +11,8 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+#: The oldest step whose code may run on this schema.
+oldest_code = "0001"
 
 
 def upgrade() -> None:
