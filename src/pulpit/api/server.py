@@ -14,14 +14,14 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from pulpit.api.web import error_response, json_response
-from pulpit.errors import MethodNotAllowed
+from pulpit.errors import DatabaseUnavailable, MethodNotAllowed
 
 __all__ = ["web_application"]
 
 
 def web_application(routes: Sequence[BaseRoute]) -> Starlette:
     """Return the application that serves the routes."""
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+    app = Starlette(routes=routes, exception_handlers=_HANDLERS)
     app.router.redirect_slashes = False
     app.router.default = _NotFound(routes)
     return app
@@ -36,6 +36,14 @@ async def _http_error(request: Request, error: Exception) -> Response:
         response.headers.update(headers)
         return response
     return json_response(None, status, headers)
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    """Return an error that a route has left to us in the one error body."""
+    return error_response(request, error)
+
+
+_HANDLERS = {HTTPException: _http_error, DatabaseUnavailable: _told}
 
 
 class _NotFound:

@@ -37,6 +37,11 @@ API = "/pulp/api/v2"
 _BODY_LIMIT = 8 << 20
 #: Seconds in which a body must come.
 _BODY_SECONDS = 120.0
+#: What else answers with a status tell; a restart of the database takes a few seconds.
+_ERROR_HEADERS: Mapping[HTTPStatus, Mapping[str, str]] = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Basic realm="pulpit"'},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "5"},
+}
 #: Threads for those whose password is still to be verified, so that others never wait for them.
 _STRANGERS = 4
 
@@ -72,12 +77,7 @@ def error_response(request: Request, error: Exception) -> Response:
         "error": known.to_dict(),
         **known.legacy(),
     }
-    headers = (
-        {"WWW-Authenticate": 'Basic realm="pulpit"'}
-        if known.status == HTTPStatus.UNAUTHORIZED
-        else None
-    )
-    return json_response(body, known.status, headers)
+    return json_response(body, known.status, _ERROR_HEADERS.get(known.status))
 
 
 @dataclass(frozen=True)

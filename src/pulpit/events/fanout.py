@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from pulpit.domain.events import Event
-from pulpit.errors import EventsGone
-from pulpit.events.live import wake_loop
+from pulpit.errors import DatabaseFailed, EventsGone
+from pulpit.events.live import DATABASE_REST, wake_loop
 from pulpit.events.parts import Alter, Bounds, Encode, Part, Recent, Wanted, part_of
 from pulpit.events.resuming import Resumed
 from pulpit.ports import EventHistory, ToldBefore
@@ -224,6 +224,10 @@ class Fanout:
             # those who waited for what is gone read the journal, and are told of the gap
             self._recent.forget(gone.resume)
             self._wake_all()
+            return True
+        except DatabaseFailed:
+            # readers keep their connections, and get what comes once it is back
+            await asyncio.sleep(DATABASE_REST)
             return True
         if not events:
             return False

@@ -8,13 +8,15 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Protocol
 
 from pulpit.domain.events import Event, EventKind
-from pulpit.errors import EventsGone
+from pulpit.errors import DatabaseFailed, EventsGone
 from pulpit.ports import EventSource
 
-__all__ = ["DoorFeed", "follow", "wake_loop"]
+__all__ = ["DATABASE_REST", "DoorFeed", "follow", "wake_loop"]
 
 #: Events read at once.
 _BATCH = 500
+#: Seconds before the journal is read again while the database is away.
+DATABASE_REST = 1.0
 
 
 async def follow(source: EventSource, after: int) -> AsyncGenerator[Sequence[Event], None]:
@@ -110,6 +112,11 @@ class DoorFeed:
             except EventsGone as gone:
                 self._log.warning("the door skips events past retention", **gone.data)
                 self._told = gone.resume
+            except DatabaseFailed as error:
+                self._log.warning(
+                    "the door can't read the journal; trying again", reason=str(error)
+                )
+                await asyncio.sleep(DATABASE_REST)
 
     async def _tell(self, events: Sequence[Event]) -> None:
         """Pass on what is of tasks, and tell who waits for that."""

@@ -27,7 +27,8 @@ class ArtifactRows:
 
     def set_sources(self, repo_id: str, sources: Mapping[int, str]) -> None:
         rows = [
-            {"unit_id": unit_id, "repo_id": repo_id, "url": url} for unit_id, url in sources.items()
+            {"unit_id": unit_id, "repo_id": repo_id, "url": url}
+            for unit_id, url in sorted(sources.items())
         ]
         upsert(self._connection, unit_sources, rows)
 
@@ -99,5 +100,5 @@ class ArtifactRows:
 
 def _keep_artifacts(connection: Connection, sizes: Mapping[str, int]) -> None:
     """Keep that these files are stored: SHA-256 to bytes."""
-    rows = [{"digest": digest, "size": size} for digest, size in sizes.items()]
+    rows = [{"digest": digest, "size": size} for digest, size in sorted(sizes.items())]
     insert_ignoring(connection, artifacts, rows)

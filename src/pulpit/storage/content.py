@@ -89,7 +89,8 @@ class SqlContentStore(ArtifactRows):
         statement = statement.on_conflict_do_update(
             index_elements=[units.c.type_id, units.c.key_digest], set_=values, where=where
         )
-        self._connection.execute(statement, [*rows])
+        # in one order for all who write the same at once, so that none waits for one who waits
+        self._connection.execute(statement, sorted(rows, key=_unit_key))
 
     def _ids(self, rows: Sequence[Mapping[str, Any]]) -> dict[bytes, int]:
         """Return key digest to id of those rows that are stored."""
@@ -172,7 +173,7 @@ class SqlContentStore(ArtifactRows):
 
     def associate(self, repo_id: str, unit_ids: Collection[int], *, now: datetime) -> int:
         new = [*set(unit_ids).difference(self._present(repo_id, unit_ids))]
-        rows = [{"repo_id": repo_id, "unit_id": unit_id, "created": now} for unit_id in new]
+        rows = [{"repo_id": repo_id, "unit_id": unit_id, "created": now} for unit_id in sorted(new)]
         insert_ignoring(self._connection, repository_units, rows)
         self._recount(repo_id, new, sign=1, moment=repositories.c.last_unit_added, now=now)
         return len(new)
@@ -264,4 +265,9 @@ def _chunk_rows(
     for unit, row in zip(added, rows, strict=True):
         if unit.chunks:
             found.setdefault(ids[row["key_digest"]], unit.chunks)
-    return [chunk_row(unit_id, chunks) for unit_id, chunks in found.items()]
+    return [chunk_row(unit_id, chunks) for unit_id, chunks in sorted(found.items())]
+
+
+def _unit_key(row: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Return what a unit is unique by."""
+    return row["type_id"], row["key_digest"]

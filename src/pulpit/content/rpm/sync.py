@@ -200,6 +200,8 @@ class Sync:
             present = content.members(repo_id)
             packages = {unit.id for unit in content.packages(repo_id)}
             ids: set[int] = set()
+            # of all before the first unit: two syncs that want the same take turns, in this order
+            content.add_artifacts({k: size for one in documents for k, size in one.files.items()})
             for change in documents:
                 ids.update(_write(transaction, repo_id, change, now=now))
             gone = packages.difference(kept)
@@ -220,7 +222,9 @@ class Sync:
         """
         content = transaction.content
         try:
-            return content.associate(self._repository.id, unit_ids, now=self._context.clock())
+            # without a savepoint, some databases answer nothing after an error
+            with transaction.savepoint():
+                return content.associate(self._repository.id, unit_ids, now=self._context.clock())
         except Exception as error:
             # asked only now: of many units the question takes as long as the rest
             for unit_id in unit_ids:
@@ -278,7 +282,6 @@ def _write(transaction: Transaction, repo_id: str, change: Changes, *, now: Any)
     content = transaction.content
     if not change.written:
         return ()
-    content.add_artifacts(change.files)
     ids = content.replace(change.written)
     for unit in change.written:
         if unit.artifact:

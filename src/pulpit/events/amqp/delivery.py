@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pulpit.domain.folding import Folded
-from pulpit.errors import EventsGone
+from pulpit.errors import DatabaseFailed, EventsGone
 from pulpit.events.amqp.backoff import Backoff
 from pulpit.events.amqp.feed import Feed
 from pulpit.events.amqp.frames import Confirm
@@ -61,7 +61,7 @@ class Delivery:
         self._window = Window(messages=settings.window, size=settings.window_bytes)
         self._resend = Backoff(first=settings.resend_first, longest=settings.retry_longest)
         self._resend_at = self._saved_at = clock()
-        self._save_failed = False
+        self._save_failed = self._read_failed = False
         #: Whether the broker has taken a message on this connection, and since when it refuses.
         self._taken_here, self._refused_since = False, clock()
         #: Whether the broker refuses messages now.
@@ -191,7 +191,10 @@ class Delivery:
             return []
         self._moved = True
         try:
-            return self._feed.take(most)
+            found = self._feed.take(most)
+        except DatabaseFailed as error:
+            self._note_unread(error)
+            return []
         except EventsGone as gone:
             position = self._feed.skip_gap(gone)
             self.gaps += 1
@@ -203,6 +206,17 @@ class Delivery:
                 reason=Reason.JOURNAL_GAP.value,
             )
             return self._feed.take(most)
+        self._read_failed = False
+        return found
+
+    def _note_unread(self, error: DatabaseFailed) -> None:
+        """Tell the operator once that the journal can't be read."""
+        if not self._read_failed:
+            self._read_failed = True
+            self._log.warning(
+                "The journal can't be read: events wait there and it is tried again by itself",
+                error=str(error),
+            )
 
     @property
     def _holding(self) -> bool:
