@@ -93,12 +93,12 @@ def test_all_text_is_compared_by_code_point(
 ) -> None:
     """The order is SQLite's, whatever locale the database was made with."""
     found = postgresql.execute(
-        postgresql_url,
         """
         SELECT table_name, column_name, collation_name FROM information_schema.columns
         WHERE table_schema = 'public' AND data_type IN ('text', 'character varying')
         AND table_name NOT LIKE 'procrastinate%%' AND table_name != 'alembic_version'
         """,
+        database=postgresql_url.rpartition("/")[2],
     )
     assert len(found) > 50
     assert [row for row in found if row[2] != "C"] == []
@@ -176,8 +176,8 @@ def test_writers_of_all_processes_take_turns(another: Open, run: Run) -> None:
 
     for done in [run(count, storage) for storage in storages * 2]:
         done.result(PATIENCE)
-    with storages[0].read() as transaction:
-        assert transaction.repositories.get("zoo").notes == {"n": 120}
+    with storages[0].read() as reading:
+        assert reading.repositories.get("zoo").notes == {"n": 120}
 
 
 def test_who_writes_beside_has_nobody_wait(another: Open) -> None:
@@ -186,9 +186,9 @@ def test_who_writes_beside_has_nobody_wait(another: Open) -> None:
     with one.write() as turn, other.write_beside() as beside:
         beside.content.add([new_package("bell")])
         turn.journal.append([new_event()])
-    with one.write_beside() as beside, other.write() as turn:
-        beside.content.add([new_package("candle")])
-        turn.journal.append([new_event()])
+    with one.write_beside() as earlier, other.write() as later:
+        earlier.content.add([new_package("candle")])
+        later.journal.append([new_event()])
     assert one.events.head() == 2
 
 
@@ -240,11 +240,11 @@ def test_a_listener_that_is_cut_off_listens_again(
     other.notifications.subscribe("pulpit_lease", lambda _: None, missed=lambda: begun.put(True))
     assert begun.get(timeout=PATIENCE)
     cut = postgresql.execute(
-        postgresql_url,
         """
         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE query LIKE 'SELECT max(sequence)%%' OR query LIKE 'LISTEN%%'
         """,
+        database=postgresql_url.rpartition("/")[2],
     )
     assert cut == [(True,)]
     append(one, new_event())
@@ -348,11 +348,11 @@ def test_orphans_are_removed_alone(another: Open, run: Run) -> None:
         _waiting(another())
         syncing.content.associate("zoo", [second], now=NOW)
     assert removing.result(PATIENCE) == (1, [])
-    with one.read() as transaction:
-        assert set(transaction.content.members("zoo")) == {second}
-        assert transaction.content.unit(first).id == first
+    with one.read() as reading:
+        assert set(reading.content.members("zoo")) == {second}
+        assert reading.content.unit(first).id == first
         with pytest.raises(Exception, match="unit_id"):
-            transaction.content.unit(third)
+            reading.content.unit(third)
 
 
 def test_two_may_remove_orphans_at_once(another: Open, run: Run) -> None:

@@ -201,9 +201,11 @@ class PostgresServer:
             self._has_template = True
         return self.url(self.create_database(_TEMPLATE))
 
-    def execute(self, url: str, statement: LiteralString, *values: Any) -> list[tuple[Any, ...]]:
+    def execute(
+        self, statement: LiteralString, *values: Any, database: str
+    ) -> list[tuple[Any, ...]]:
         """Run one statement as the superuser in autocommit mode; return its rows."""
-        with psycopg.connect(url, autocommit=True) as connection:
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
             cursor = connection.execute(statement, values)
             return cursor.fetchall() if cursor.description else []
 
