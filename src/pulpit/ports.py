@@ -534,8 +534,11 @@ class Storage(Protocol):
     def get_setting(self, name: str) -> str | None:
         """Return a value that the server keeps about itself."""
 
-    def set_setting(self, name: str, value: str) -> None:
-        """Keep a value about the server itself."""
+    def settle(self, name: str, value: str) -> str:
+        """Keep a value about the server itself unless there is one; return the one that is kept.
+
+        Of several processes that settle it at once one wins.
+        """
 
 
 class FileStore(Protocol):

@@ -148,12 +148,19 @@ def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
         writing.result()
 
 
-def test_settings_are_kept(database: Database) -> None:
-    """A setting keeps its newest value."""
+def test_the_first_to_settle_a_setting_wins(database: Database) -> None:
+    """A setting keeps its first value, and whoever comes later is told that one."""
     assert database.get_setting("a") is None
-    database.set_setting("a", "1")
-    database.set_setting("a", "zwei")
-    assert database.get_setting("a") == "zwei"
+    assert database.settle("a", "1") == "1"
+    assert database.settle("a", "zwei") == "1"
+    assert database.get_setting("a") == "1"
+
+
+def test_of_many_that_settle_a_setting_at_once_one_wins(database: Database) -> None:
+    """Everybody is told the same value."""
+    with ThreadPoolExecutor(4) as pool:
+        told = set(pool.map(lambda value: database.settle("a", str(value)), range(8)))
+    assert told == {database.get_setting("a")}
 
 
 def test_users_are_kept(database: Database) -> None:

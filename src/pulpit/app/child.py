@@ -11,6 +11,7 @@ from typing import Any
 import pulpit.content.rpm.publish
 import pulpit.content.rpm.sync  # noqa: F401
 from pulpit.app.content import content_types
+from pulpit.app.opening import task_storage
 from pulpit.config import Settings
 from pulpit.domain.clock import utc_now
 from pulpit.domain.tasks import Task
@@ -18,9 +19,7 @@ from pulpit.engine.child import Reporter
 from pulpit.errors import PulpitError
 from pulpit.ports import Clock, Transaction
 from pulpit.services.operations import BODIES
-from pulpit.storage.database import DATABASE
 from pulpit.storage.files import FolderFileStore
-from pulpit.storage.sqlite import SqliteStorage
 
 __all__ = ["run"]
 
@@ -32,7 +31,7 @@ class _Context:
         self.task = task
         self.settings = settings
         self.clock: Clock = utc_now
-        self.storage = SqliteStorage(settings.storage.data / DATABASE)
+        self.storage = task_storage(settings)
         self.files = FolderFileStore(settings.storage.data, owner=task.id)
         self._reporter = reporter
 

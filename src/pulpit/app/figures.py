@@ -16,9 +16,9 @@ from pulpit.app.task_counts import TaskCounts
 from pulpit.domain.clock import utc_now
 from pulpit.domain.events import EventKind
 from pulpit.events.amqp import CURSOR, PublisherStatus
+from pulpit.storage.database import SqlStorage
 from pulpit.storage.figures import DatabaseFigures, JournalSize, journal_size, read_figures
 from pulpit.storage.migrations import HEAD
-from pulpit.storage.sqlite import SqliteStorage
 
 __all__ = ["Channels", "Figures", "Parts"]
 
@@ -48,7 +48,7 @@ class Channels(Protocol):
 class Parts:
     """The parts of the server that are watched."""
 
-    storage: SqliteStorage
+    storage: SqlStorage
     folder: Path
     #: Returns counts of the engine.
     engine: Callable[[], Mapping[str, int]]
@@ -162,7 +162,7 @@ class Figures:
         held, waiting = found.reservations_held, found.reservations_waiting
         return {
             "pulpit_database_up": _one(1),
-            "pulpit_database_bytes": _by(_file_sizes(parts.storage.path)),
+            "pulpit_database_bytes": _by(parts.storage.sizes()),
             "pulpit_disk_free_bytes": _one(disk.f_bavail * disk.f_frsize),
             "pulpit_disk_size_bytes": _one(disk.f_blocks * disk.f_frsize),
             "pulpit_reservations": _by({"held": held, "waiting": waiting}),
@@ -213,9 +213,3 @@ def _ages(found: DatabaseFigures, head: int) -> Samples:
 def _age(time: datetime | None, now: datetime) -> float:
     """Return how long ago that was in seconds; 0 for what is not there."""
     return max((now - time).total_seconds(), 0.0) if time else 0.0
-
-
-def _file_sizes(database: Path) -> Mapping[str, int]:
-    """Return the sizes of the database's files; one that is not there takes no room."""
-    files = {"main": database, "wal": database.with_name(f"{database.name}-wal")}
-    return {name: path.stat().st_size if path.exists() else 0 for name, path in files.items()}

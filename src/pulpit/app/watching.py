@@ -16,8 +16,8 @@ from pulpit.app.notifications import Notifications
 from pulpit.app.task_counts import TaskCounts
 from pulpit.config import MetricsReaders, Settings
 from pulpit.engine.embedded import EmbeddedEngine
+from pulpit.storage.database import SqlStorage
 from pulpit.storage.figures import schema_fits
-from pulpit.storage.sqlite import SqliteStorage
 
 __all__ = ["Watching"]
 
@@ -30,7 +30,7 @@ class Watching:
         storage: the database.
     """
 
-    def __init__(self, settings: Settings, storage: SqliteStorage) -> None:
+    def __init__(self, settings: Settings, storage: SqlStorage) -> None:
         self._settings, self._storage = settings, storage
         #: Where the server stands.
         self.phase = Phase.STARTING

@@ -14,7 +14,7 @@ from typing import Any
 
 from pulpit.config.fields import Setting
 from pulpit.config.pulp2 import IGNORED
-from pulpit.config.settings import SECTIONS, Settings, all_settings
+from pulpit.config.settings import SECTIONS, EngineKind, Settings, all_settings
 from pulpit.errors import ConfigurationError
 
 __all__ = ["DEFAULT_FILE", "load"]
@@ -59,7 +59,8 @@ def load(
         overrides: (section, key) to value, from the command line; a value of None is none.
 
     Raises:
-        ConfigurationError: for a file that can't be read, an unknown key or a bad value.
+        ConfigurationError: for a file that can't be read, an unknown key, a bad value, or values
+            that do not go together.
     """
     environ = os.environ if environ is None else environ
     rows = {(row.section, row.key): row for row in all_settings()}
@@ -77,12 +78,17 @@ def load(
         place: _parsed(row, chosen[place]) if place in chosen else row.default_value(environ)
         for place, row in rows.items()
     }
-    return Settings(
+    settings = Settings(
         **_sections(rows, values),
         ignored=tuple(ignored),
         notes=tuple(_notes(chosen)),
         origins=MappingProxyType({place: given.source for place, given in chosen.items()}),
     )
+    if settings.tasks.engine is EngineKind.DISTRIBUTED and settings.database.url is None:
+        raise chosen["tasks", "engine"].error(
+            "the distributed engine needs a PostgreSQL database: set [database] url"
+        )
+    return settings
 
 
 def _everything_given(

@@ -112,10 +112,8 @@ class Snapshots:
     def _key(self) -> bytes:
         """The key that tokens are signed with."""
         key = self._storage.get_setting(_KEY)
-        if key is None:
-            key = secrets.token_hex(32)
-            self._storage.set_setting(_KEY, key)
-        return key.encode()
+        # all servers of a database sign alike
+        return (key or self._storage.settle(_KEY, secrets.token_hex(32))).encode()
 
     def _token(self, sequence: int, last: int, wanted: TaskFilter) -> str:
         """Return what brings the page after a task."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Self
 
@@ -21,7 +21,7 @@ from pulpit.storage.journal import SqlJournal, SqlJournalStore
 from pulpit.storage.journal_signal import JournalSignal
 from pulpit.storage.publications import SqlPublicationStore
 from pulpit.storage.repositories import SqlRepositoryStore
-from pulpit.storage.rows import upsert
+from pulpit.storage.rows import insert_ignoring
 from pulpit.storage.tasks import SqlTaskStore
 from pulpit.storage.users import SqlUserStore
 from pulpit.storage.workers import SqlWorkerStore
@@ -139,6 +139,10 @@ class SqlStorage(ABC):
     def telling(self) -> contextlib.AbstractContextManager[None]:
         """Say in words what is wrong with the database when its driver raises."""
 
+    @abstractmethod
+    def sizes(self) -> Mapping[str, int]:
+        """Return the bytes that the parts of the database take, by name."""
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a transaction that only reads, for statements of this room."""
@@ -165,9 +169,12 @@ class SqlStorage(ABC):
             statement = select(tables.settings.c.value).where(tables.settings.c.name == name)
             return connection.execute(statement).scalar()
 
-    def set_setting(self, name: str, value: str) -> None:
-        with self.write() as transaction:
-            upsert(transaction.connection, tables.settings, [{"name": name, "value": value}])
+    def settle(self, name: str, value: str) -> str:
+        with self.write_beside() as transaction:
+            row = {"name": name, "value": value}
+            insert_ignoring(transaction.connection, tables.settings, [row])
+            statement = select(tables.settings.c.value).where(tables.settings.c.name == name)
+            return str(transaction.connection.execute(statement).scalar_one())
 
     def answers(self) -> bool:
         """Tell whether the database can be read now."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import psycopg
 from psycopg import IsolationLevel
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -138,6 +139,11 @@ class PostgresStorage(SqlStorage):
 
         self.notifications.subscribe(JOURNAL_CHANNEL, heard)
         return SqlJournal(self.reading, self.signal)
+
+    def sizes(self) -> Mapping[str, int]:
+        with self.reading() as connection:
+            statement = text("SELECT pg_database_size(current_database())")
+            return {"main": connection.execute(statement).scalar_one()}
 
     def close(self) -> None:
         self.notifications.close()

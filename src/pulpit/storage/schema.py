@@ -16,6 +16,7 @@ from pulpit.errors import DataFolderInUse, DataFolderUnusable
 from pulpit.storage.database import DATABASE
 from pulpit.storage.journal import name_journal
 from pulpit.storage.rows import upsert
+from pulpit.storage.shared_folder import MARKER
 from pulpit.storage.sqlite import sqlite_engine
 from pulpit.storage.tables import settings
 from pulpit.storage.versions import read_version
@@ -35,7 +36,7 @@ def data_folder(folder: Path) -> Iterator[Path]:
 
     Raises:
         DataFolderInUse: another server holds it.
-        DataFolderUnusable: it can't be made or written.
+        DataFolderUnusable: it can't be made or written, or is that of a PostgreSQL database.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -46,6 +47,12 @@ def data_folder(folder: Path) -> Iterator[Path]:
             "mend its permissions or choose another one with --data.",
         ) from error
     with lock:
+        if (folder / MARKER).exists():
+            raise DataFolderUnusable(
+                f"The data folder {folder} is that of a PostgreSQL database: name it in [database] "
+                "url, or choose another folder with --data. (To leave that database for good and "
+                f"go on with SQLite, delete {folder / MARKER}.)",
+            )
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -97,6 +97,11 @@ class SqliteStorage(SqlStorage):
                     "make room or mend its permissions.",
                 ) from error
             raise
+
+    def sizes(self) -> Mapping[str, int]:
+        files = {"main": self.path, "wal": self.path.with_name(f"{self.path.name}-wal")}
+        # one that is not there takes no room
+        return {name: path.stat().st_size if path.exists() else 0 for name, path in files.items()}
 
     def close(self) -> None:
         super().close()

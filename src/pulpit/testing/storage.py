@@ -111,9 +111,9 @@ class MemoryStorage:
     def get_setting(self, name: str) -> str | None:
         return self._state.settings.get(name)
 
-    def set_setting(self, name: str, value: str) -> None:
+    def settle(self, name: str, value: str) -> str:
         with self.write() as transaction:
-            transaction.state.settings[name] = value
+            return transaction.state.settings.setdefault(name, value)
 
     def close(self) -> None:
         """Wake everybody who waits for events."""
