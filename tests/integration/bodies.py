@@ -67,6 +67,14 @@ def _spin(arguments: Mapping[str, Any], reporter: Reporter) -> tuple[Any, Mappin
         pass
 
 
+def _tick(arguments: Mapping[str, Any], _reporter: Reporter) -> tuple[Any, Mapping[str, Any]]:
+    """Add to a file for ever."""
+    with Path(arguments["file"]).open("ab", buffering=0) as ticks:
+        while True:
+            ticks.write(b".")
+            time.sleep(0.001)
+
+
 def _await_file(arguments: Mapping[str, Any], _reporter: Reporter) -> tuple[Any, Mapping[str, Any]]:
     """Run until a file is there; tell when it began and ended."""
     began = time.monotonic()
@@ -95,6 +103,7 @@ _BODIES = {
     "leave": _leave,
     "eat": _eat,
     "spin": _spin,
+    "tick": _tick,
     "await_file": _await_file,
     "note": _note,
 }

@@ -1,4 +1,4 @@
-"""The embedded engine with real processes and a real database."""
+"""The engines with real processes and real databases."""
 
 from __future__ import annotations
 
@@ -6,95 +6,29 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog
 
-from pulpit.domain.clock import utc_now
-from pulpit.domain.events import Event, EventKind
-from pulpit.domain.tasks import Task, TaskState, task_report
-from pulpit.engine.child import ChildLimits
-from pulpit.engine.embedded import EmbeddedEngine
-from pulpit.engine.supervisor import Bodies
-from pulpit.ports import Transaction
-from pulpit.services.lifecycle import Lifecycle
-from pulpit.services.tasks import Tasks, new_task
-from pulpit.storage.schema import upgrade
-from pulpit.storage.sqlite import SqliteStorage
-from tests.integration.bodies import run_body
+from pulpit.domain.events import EventKind
+from pulpit.domain.tasks import TaskState, task_report
+from tests.integration.engines import Bench, Kind, MakeBench, make_bench
 from tests.services import until
 
-SECONDS = 30.0
 
-
-class Bench:
-    """An engine on a database of its own, and what one does with it."""
-
-    def __init__(self, folder: Path, *, slots: int = 2) -> None:
-        self.storage = SqliteStorage(upgrade(folder))
-        self.cleaned: list[str] = []
-        lifecycle = Lifecycle(self.storage, clock=utc_now, completions={}, offer=self._offer)
-        self.engine = EmbeddedEngine(
-            lifecycle,
-            worker_name="worker@test",
-            slots=slots,
-            bodies=Bodies(
-                entry=run_body,
-                surroundings=None,
-                limits=ChildLimits(
-                    memory=2 << 30, cpu_seconds=60, progress_burst=1_000, progress_per_second=0
-                ),
-                preload=["tests.integration.bodies"],
-                clean_up=lambda task: self.cleaned.append(task.id),
-            ),
-            failed=lambda: pytest.fail("the engine failed"),
-            log=structlog.get_logger(),
-        )
-        self.tasks = Tasks(self.storage, clock=utc_now, engine=self.engine)
-
-    def _offer(self, transaction: Transaction) -> None:
-        self.engine.offer(transaction)
-
-    def submit(self, operation: str, *resources: str, **arguments: Any) -> Task:
-        """Hand in a task."""
-        return self.tasks.submit(
-            new_task(
-                now=utc_now(),
-                task_type=f"tests.{operation}",
-                operation=operation,
-                arguments=arguments,
-                tags=[f"pulp:action:{operation}"],
-                resources=resources,
-            ),
-        )
-
-    def wait(self, task: Task, *states: TaskState) -> Task:
-        """Return the task once the journal tells that it is in one of the states."""
-        wanted = set(states)
-        deadline = time.monotonic() + SECONDS
-        position = 0
-        while time.monotonic() < deadline:
-            for event in self.storage.events.read(position, 1_000):
-                position = event.sequence
-                if event.task_id == task.id and event.state in wanted:
-                    return self.tasks.get(task.id)
-            self.storage.events.wait(position, deadline - time.monotonic())
-        pytest.fail(f"{task.operation} is {self.tasks.get(task.id).state}, not {wanted}")
-
-    def events(self, task: Task) -> list[Event]:
-        """Return the journal of one task."""
-        return [e for e in self.storage.events.read(0, 100_000) if e.task_id == task.id]
+@pytest.fixture(params=list(Kind))
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> MakeBench:
+    """Return what makes benches of one kind of engine on one database."""
+    return make_bench(request.param, tmp_path, lambda: request.getfixturevalue("postgresql_url"))
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(make: MakeBench) -> Iterator[Bench]:
     """Yield an engine that runs."""
-    bench = Bench(tmp_path)
+    bench = make()
     bench.engine.start()
     yield bench
     bench.engine.stop()
-    bench.storage.close()
+    bench.close()
 
 
 def test_body_that_returns_finishes_its_task(bench: Bench) -> None:
@@ -227,9 +161,9 @@ def test_blocked_task_holds_up_only_who_shares_a_resource(bench: Bench, tmp_path
         bench.wait(task, TaskState.FINISHED)
 
 
-def test_stop_cancels_what_runs_and_keeps_what_waits(tmp_path: Path) -> None:
+def test_stop_cancels_what_runs_and_keeps_what_waits(make: MakeBench, tmp_path: Path) -> None:
     """After a stop nothing runs, the waiting task waits, and the next start runs it."""
-    bench = Bench(tmp_path, slots=1)
+    bench = make(slots=1)
     bench.engine.start()
     mark = tmp_path / "mark"
     running = bench.submit("spin", mark=str(mark))
@@ -241,13 +175,13 @@ def test_stop_cancels_what_runs_and_keeps_what_waits(tmp_path: Path) -> None:
     assert bench.events(running)[-1].state is TaskState.CANCELED
     assert bench.tasks.get(waiting.id).state is TaskState.WAITING
     assert not Path(f"/proc/{pid}").exists()
-    bench.storage.close()
+    bench.close()
 
-    again = Bench(tmp_path, slots=1)
+    again = make(slots=1)
     again.engine.start()
     again.wait(waiting, TaskState.FINISHED)
     again.engine.stop()
-    again.storage.close()
+    again.close()
 
 
 def test_many_tasks_all_end(bench: Bench) -> None:

@@ -43,23 +43,19 @@ class _Connector(PsycopgConnector):
     announced while it did not listen, and does not end when its side tasks fail.
 
     Args:
-        url: of the database.
-        options: for each connection.
+        database: what psycopg is given to connect.
         has_room: tells whether one more job may be fetched now.
     """
 
-    def __init__(
-        self, url: str, options: Mapping[str, Any], *, has_room: Callable[[], bool]
-    ) -> None:
+    def __init__(self, database: Mapping[str, Any], *, has_room: Callable[[], bool]) -> None:
         super().__init__(
-            conninfo=url,
-            kwargs=dict(options),
+            kwargs=dict(database),
             min_size=1,
             max_size=4,
             timeout=_CONNECTION_TIMEOUT,
             reconnect_timeout=_CONNECTION_TIMEOUT,
         )
-        self._url, self._options, self._has_room = url, options, has_room
+        self._database, self._has_room = database, has_room
         self._notify: Notify | None = None
         self._channel = ""
         self._heard = 0
@@ -98,9 +94,7 @@ class _Connector(PsycopgConnector):
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
         with self._watching():
-            connection = await psycopg.AsyncConnection.connect(
-                self._url, autocommit=True, **self._options
-            )
+            connection = await _connect(self._database)
             async with connection:
                 for self._channel in channels:
                     await connection.execute(
@@ -125,8 +119,7 @@ class JobFeed:
     """Hands each job's task on, and keeps the job until the task is told to be done.
 
     Args:
-        url: of the database.
-        options: for each connection to it.
+        database: what psycopg is given to connect.
         name: of the worker.
         slots: how many jobs it holds at once.
         timeout: seconds without a heartbeat after which its jobs are handed out again.
@@ -138,8 +131,7 @@ class JobFeed:
 
     def __init__(
         self,
-        url: str,
-        options: Mapping[str, Any],
+        database: Mapping[str, Any],
         *,
         name: str,
         slots: int,
@@ -149,7 +141,7 @@ class JobFeed:
         has_room: Callable[[], bool],
         log: Log,
     ) -> None:
-        self._url, self._options = url, options
+        self._database = database
         self._hand, self._has_room, self._log = hand, has_room, log
         self._running: dict[str, Any] = {
             "queues": [JOB_QUEUE],
@@ -223,8 +215,8 @@ class JobFeed:
     async def _fetch(self) -> BaseException | None:
         """Run Procrastinate's worker once; return what has ended it, None for a stop."""
         # the pool that Procrastinate opens would not tell for half a minute that this fails
-        await (await psycopg.AsyncConnection.connect(self._url, **self._options)).close()
-        self._connector = _Connector(self._url, self._options, has_room=self._has_room)
+        await (await _connect(self._database)).close()
+        self._connector = _Connector(self._database, has_room=self._has_room)
         app = App(connector=self._connector)
         app.task(name=JOB_NAME, queue=JOB_QUEUE)(self._hold)
         broken = self._connector.broken
@@ -255,3 +247,8 @@ class JobFeed:
     def _look(self) -> None:
         if self._connector is not None:
             self._looking = self._loop.create_task(self._connector.look())
+
+
+async def _connect(database: Mapping[str, Any]) -> psycopg.AsyncConnection[Any]:
+    """Open a connection that needs no commits."""
+    return await psycopg.AsyncConnection.connect(autocommit=True, **database)

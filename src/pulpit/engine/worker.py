@@ -48,8 +48,7 @@ class WorkerEngine:
         worker: its name and slots.
         timeout: seconds without a heartbeat after which it counts as lost.
         polling: seconds between two looks for jobs that nobody announced.
-        url: of the database, for the jobs.
-        options: for each connection to it.
+        database: what psycopg is given to connect, for the jobs.
         bodies: how tasks are run.
         failed: called when the worker can't go on.
         log: where to tell what goes wrong.
@@ -63,8 +62,7 @@ class WorkerEngine:
         worker: Worker,
         timeout: float,
         polling: float,
-        url: str,
-        options: Mapping[str, Any],
+        database: Mapping[str, Any],
         bodies: Bodies,
         failed: Callable[[], None],
         log: Log,
@@ -84,8 +82,7 @@ class WorkerEngine:
             lease_seconds=timeout * _LEASE,
         )
         self._feed = JobFeed(
-            url,
-            options,
+            database,
             name=worker.name,
             slots=worker.slots,
             timeout=timeout,

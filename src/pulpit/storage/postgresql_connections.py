@@ -15,7 +15,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import QueuePool
 
-__all__ = ["connector", "postgresql_engine"]
+__all__ = ["connection_values", "connector", "postgresql_engine"]
 
 #: Seconds after which a connection whose peer says nothing at all is given up, at either end.
 _SILENCE = 10
@@ -65,21 +65,31 @@ def _adapters() -> AdaptersMap:
     return adapters
 
 
+def connection_values(url: str, *, idle_seconds: float) -> dict[str, Any]:
+    """Return what psycopg is given to connect.
+
+    Args:
+        url: as libpq takes it; what it says goes before what is set here.
+        idle_seconds: how long a transaction may do nothing before the server ends it.
+    """
+    given = conninfo_to_dict(url)
+    server = _SERVER | {"idle_in_transaction_session_timeout": f"{int(idle_seconds * 1000)}ms"}
+    options = " ".join(f"-c {name}={value}" for name, value in server.items())
+    return {**_CLIENT, **given, "options": f"{options} {given.get('options') or ''}".rstrip()}
+
+
 def connector(
     url: str, *, idle_seconds: float, **attributes: Any
 ) -> Callable[[], psycopg.Connection[Any]]:
     """Return what opens connections.
 
     Args:
-        url: as libpq takes it; what it says goes before what is set here.
-        idle_seconds: how long a transaction may do nothing before the server ends it.
+        url: as for ``connection_values``.
+        idle_seconds: as for ``connection_values``.
         attributes: to set on each connection, such as ``autocommit``.
     """
-    given = conninfo_to_dict(url)
-    server = _SERVER | {"idle_in_transaction_session_timeout": f"{int(idle_seconds * 1000)}ms"}
-    options = " ".join(f"-c {name}={value}" for name, value in server.items())
+    known = connection_values(url, idle_seconds=idle_seconds)
     adapters = _adapters()
-    known = {**_CLIENT, **given, "options": f"{options} {given.get('options') or ''}".rstrip()}
 
     def connect() -> psycopg.Connection[Any]:
         connection = psycopg.connect(**known, context=adapters)

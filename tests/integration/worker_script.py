@@ -1,0 +1,39 @@
+"""Runs a worker with the bodies of the tests until SIGTERM; light, as each child imports it.
+
+Usage: python -m tests.integration.worker_script URL NAME SLOTS TIMEOUT
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+
+
+def _main(url: str, name: str, slots: str, timeout: str) -> int:
+    """Run a worker; return the exit code."""
+    from pulpit.storage.postgresql import PostgresStorage  # noqa: PLC0415
+    from tests.integration.engines import make_worker  # noqa: PLC0415
+
+    stop = threading.Event()
+    failed: list[bool] = []
+
+    def fail() -> None:
+        failed.append(True)
+        stop.set()
+
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    with PostgresStorage(url, connections=4) as storage:
+        worker = make_worker(
+            storage, url, name=name, slots=int(slots), timeout=float(timeout), failed=fail
+        )
+        worker.start()
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        stop.wait()
+        worker.stop()
+    return len(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))
