@@ -472,8 +472,8 @@ class WorkerStore(Protocol):
     def list(self) -> Sequence[Worker]:
         """Return all, sorted by name."""
 
-    def silent(self, seconds: float) -> Sequence[Worker]:
-        """Return those that were not heard of for so many seconds, sorted by name."""
+    def silent(self) -> Sequence[Worker]:
+        """Return those that were not heard of for longer than their timeout, sorted by name."""
 
     def remove(self, name: str, incarnation: str) -> bool:
         """Forget the worker; False if it is not known."""

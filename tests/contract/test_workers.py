@@ -43,9 +43,16 @@ from tests.contract.databases import (
 HOUR, PASSED = 3600.0, -1.0
 
 
-def _worker(name: str = "w1") -> Worker:
+def _worker(name: str = "w1", *, timeout: float = HOUR) -> Worker:
     """Return a process that has told nobody of itself."""
-    return Worker(name=name, incarnation=str(uuid4()), slots=2, started=NOW, heartbeat=NOW)
+    return Worker(
+        name=name,
+        incarnation=str(uuid4()),
+        slots=2,
+        timeout=timeout,
+        started=NOW,
+        heartbeat=NOW,
+    )
 
 
 def _task(*resources: str) -> Task:
@@ -108,14 +115,13 @@ def test_only_a_worker_that_is_known_beats(database: Database) -> None:
 
 
 def test_silence_is_measured_by_the_database(database: Database) -> None:
-    """Those whose heartbeat is older than so many seconds are silent, sorted by name."""
+    """Those whose heartbeat is older than they said are silent, sorted by name."""
     with database.write() as transaction:
-        for name in ("w2", "w1"):
-            transaction.workers.add(_worker(name))
-        assert transaction.workers.silent(HOUR) == []
-        silent = transaction.workers.silent(PASSED)
-        assert [worker.name for worker in silent] == ["w1", "w2"]
-        assert silent == transaction.workers.list()
+        for name in ("w3", "w2", "w1"):
+            worker = _worker(name, timeout=HOUR if name == "w2" else PASSED)
+            transaction.workers.add(worker)
+        assert [worker.name for worker in transaction.workers.silent()] == ["w1", "w3"]
+        assert [worker.timeout for worker in transaction.workers.list()] == [PASSED, HOUR, PASSED]
 
 
 def test_the_fence_holds_off_strangers(database: Database) -> None:
@@ -182,19 +188,16 @@ class _House:
         engine = DistributedEngine()
         self.tasks = Tasks(database, clock=self.clock, engine=engine)
         self.lifecycle = Lifecycle(database, clock=self.clock, completions={}, offer=engine.offer)
-        self.worker = _worker()
-        self.workers = self.workers_after(HOUR)
+        self.workers = Workers(database, clock=self.clock, offer=engine.offer)
         self.reaper = Reaper(database, self.workers, timeout=HOUR)
+        self.worker = _worker()
         self.workers.register(self.worker)
 
-    def workers_after(self, timeout: float) -> Workers:
-        """Return the service with another idea of how long a worker may be silent."""
-        return Workers(
-            self.database,
-            clock=self.clock,
-            timeout=timeout,
-            offer=DistributedEngine().offer,
-        )
+    def lose(self) -> None:
+        """Let the worker be silent for too long."""
+        with self.database.write() as transaction:
+            transaction.workers.remove(self.worker.name, self.worker.incarnation)
+            transaction.workers.add(replace(self.worker, timeout=PASSED))
 
     def submit(self, *resources: str) -> Task:
         """Hand in a task."""
@@ -295,7 +298,8 @@ def test_a_lost_job_of_a_task_that_runs_is_deleted(house: _House) -> None:
 def test_a_worker_that_is_given_up_begins_nothing(house: _House) -> None:
     """It is told so, and may register anew."""
     task = house.submit("zoo")
-    house.workers_after(PASSED).give_up()
+    house.lose()
+    house.workers.give_up()
     with pytest.raises(Fenced):
         house.begin(task.id)
     assert not house.workers.beat(house.worker)
@@ -334,7 +338,8 @@ def test_a_reaper_that_dies_between_its_steps_is_followed_up(house: _House) -> N
     """What one leader has canceled, the next one frees."""
     task, behind = house.submit("zoo"), house.submit("zoo")
     house.begin(task.id)
-    lost, canceled = house.workers_after(PASSED).give_up()
+    house.lose()
+    lost, canceled = house.workers.give_up()
     assert [worker.name for worker in lost] == ["w1"]
     assert [one.id for one in canceled] == [task.id]
     assert behind.id not in _jobs(house.database)
@@ -348,7 +353,8 @@ def test_the_next_of_a_name_takes_over_what_the_lost_one_left(house: _House) -> 
     house.begin(task.id)
     with pytest.raises(WorkerNameTaken, match="--name"):
         house.workers.register(_worker())
-    house.workers_after(PASSED).register(_worker())
+    house.lose()
+    house.workers.register(_worker())
     assert house.tasks.get(task.id).state is TaskState.CANCELED
     assert behind.id in _jobs(house.database)
 
@@ -357,7 +363,8 @@ def test_the_given_up_frees_what_it_held_when_it_returns(house: _House) -> None:
     """A worker that registers anew before the reaper's second step does that step for itself."""
     task, behind = house.submit("zoo"), house.submit("zoo")
     house.begin(task.id)
-    house.workers_after(PASSED).give_up()
+    house.lose()
+    house.workers.give_up()
     house.workers.register(_worker())
     assert house.tasks.get(task.id).state is TaskState.CANCELED
     assert behind.id in _jobs(house.database)

@@ -14,7 +14,7 @@ import structlog
 from pulpit.domain.clock import utc_now
 from pulpit.domain.events import Event
 from pulpit.domain.tasks import Task, TaskState
-from pulpit.domain.workers import CANCEL_CHANNEL, Worker
+from pulpit.domain.workers import CANCEL_CHANNEL, new_worker
 from pulpit.engine.child import ChildLimits
 from pulpit.engine.distributed import DistributedEngine
 from pulpit.engine.embedded import EmbeddedEngine
@@ -163,13 +163,13 @@ class WorkerBench(Bench):
             cleaned=self.cleaned,
         )
         self.engine = self.worker
-        self.workers = workers_of(self.storage, timeout=timeout)
+        self.workers = workers_of(self.storage)
         self.reaper = Reaper(self.storage, self.workers, timeout=timeout)
 
 
-def workers_of(storage: SqlStorage, *, timeout: float) -> Workers:
+def workers_of(storage: SqlStorage) -> Workers:
     """Return the service of workers."""
-    return Workers(storage, clock=utc_now, timeout=timeout, offer=DistributedEngine().offer)
+    return Workers(storage, clock=utc_now, offer=DistributedEngine().offer)
 
 
 def make_worker(
@@ -187,11 +187,8 @@ def make_worker(
     assert isinstance(storage, PostgresStorage)
     worker = WorkerEngine(
         Lifecycle(storage, clock=utc_now, completions={}, offer=DistributedEngine().offer),
-        workers_of(storage, timeout=timeout),
-        worker=Worker(
-            name=name, incarnation="", slots=slots, started=utc_now(), heartbeat=utc_now()
-        ),
-        timeout=timeout,
+        workers_of(storage),
+        worker=new_worker(name, slots=slots, timeout=timeout, now=utc_now()),
         polling=polling,
         database=connection_values(url, idle_seconds=10.0),
         bodies=bodies(cleaned),

@@ -31,7 +31,7 @@ class Office(Bench):
 
     def __init__(self, url: str) -> None:
         super().__init__(PostgresStorage(url), DistributedEngine())
-        self.workers = workers_of(self.storage, timeout=TIMEOUT)
+        self.workers = workers_of(self.storage)
         self._reaper = Reaper(self.storage, self.workers, timeout=TIMEOUT)
 
     @contextmanager

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from pulpit.domain.clock import render_time
 
-__all__ = ["CANCEL_CHANNEL", "JOB_NAME", "JOB_QUEUE", "Worker", "worker_document"]
+__all__ = ["CANCEL_CHANNEL", "JOB_NAME", "JOB_QUEUE", "Worker", "new_worker", "worker_document"]
 
 #: What both ends of the distributed engine call its queue, its one kind of job, and the channel
 #: that tells the id of a task whose process is to end.
@@ -28,9 +29,23 @@ class Worker:
     incarnation: str
     #: How many tasks it runs at once.
     slots: int
+    #: Seconds without a heartbeat after which it counts as lost; it goes by that itself.
+    timeout: float
     started: datetime
     #: When it was last heard of, by the database's clock.
     heartbeat: datetime
+
+
+def new_worker(name: str, *, slots: int, timeout: float, now: datetime) -> Worker:
+    """Return a worker that has told nobody of itself."""
+    return Worker(
+        name=name,
+        incarnation=str(uuid4()),
+        slots=slots,
+        timeout=timeout,
+        started=now,
+        heartbeat=now,
+    )
 
 
 def worker_document(worker: Worker) -> Mapping[str, Any]:

@@ -45,8 +45,7 @@ class WorkerEngine:
     Args:
         lifecycle: what happens to tasks goes there.
         registry: where the worker is known.
-        worker: its name and slots.
-        timeout: seconds without a heartbeat after which it counts as lost.
+        worker: its name, slots and timeout; how long it may be silent.
         polling: seconds between two looks for jobs that nobody announced.
         database: what psycopg is given to connect, for the jobs.
         bodies: how tasks are run.
@@ -60,7 +59,6 @@ class WorkerEngine:
         registry: Registry,
         *,
         worker: Worker,
-        timeout: float,
         polling: float,
         database: Mapping[str, Any],
         bodies: Bodies,
@@ -70,7 +68,7 @@ class WorkerEngine:
         self._lifecycle = lifecycle
         self._registry = registry
         self._worker = worker
-        self._timeout = timeout
+        self._timeout = timeout = worker.timeout
         self._log = log
         self._supervisor = Supervisor(
             lifecycle,

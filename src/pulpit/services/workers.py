@@ -27,7 +27,6 @@ class Workers:
     Args:
         storage: where tasks and workers are.
         clock: the present time.
-        timeout: seconds without a heartbeat after which a worker counts as lost.
         offer: has the tasks run that a transaction has made room for.
         observe: is given tasks that changed their state, after the commit.
     """
@@ -37,13 +36,11 @@ class Workers:
         storage: Storage,
         *,
         clock: Clock,
-        timeout: float,
         offer: Offer,
         observe: Observe = unobserved,
     ) -> None:
         self._storage = storage
         self._clock = clock
-        self._timeout = timeout
         self._offer = offer
         self._observe = observe
 
@@ -78,7 +75,7 @@ class Workers:
         """Forget a worker of which nothing runs any longer, and let others do its jobs."""
         with self._storage.write() as transaction:
             transaction.workers.remove(worker.name, worker.incarnation)
-            transaction.jobs.recover(seconds=self._timeout)
+            transaction.jobs.recover(seconds=worker.timeout)
 
     def give_up(self) -> tuple[Sequence[Worker], Sequence[Task]]:
         """Forget the workers that are lost, and cancel what runs on none that is known.
@@ -96,7 +93,7 @@ class Workers:
         ):
             lost = [
                 worker
-                for worker in transaction.workers.silent(self._timeout)
+                for worker in transaction.workers.silent()
                 if names is None or worker.name in names
             ]
             for worker in lost:
@@ -147,7 +144,7 @@ class Reaper:
     Args:
         storage: where tasks, workers and jobs are.
         workers: gives up those that are lost.
-        timeout: seconds without a heartbeat after which a worker counts as lost.
+        timeout: seconds without a sign of who has a job after which it is handed out again.
     """
 
     def __init__(self, storage: Storage, workers: Workers, *, timeout: float) -> None:
@@ -159,7 +156,7 @@ class Reaper:
         thorough = self._runs % _THOROUGH_EVERY == 0
         with self._storage.read() as transaction:
             known = {worker.name for worker in transaction.workers.list()}
-            is_due = bool(transaction.workers.silent(self._timeout)) or any(
+            is_due = bool(transaction.workers.silent()) or any(
                 task.worker_name not in known
                 for task in transaction.tasks.in_states([TaskState.RUNNING])
             )

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -217,6 +218,8 @@ workers = Table(
     # a process of its own name later is another one
     Column("incarnation", _string(36), nullable=False),
     Column("slots", Integer, nullable=False),
+    # seconds after which a worker that was not heard of is lost, as it knows itself
+    Column("timeout", Float, nullable=False),
     Column("started", UtcTime, nullable=False),
     # by the database's clock, the only one that all machines share
     Column("heartbeat", UtcTime, nullable=False),

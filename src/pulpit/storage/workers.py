@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Select,
@@ -29,9 +30,9 @@ class SqlWorkerStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def _now(self, *, less: float = 0.0) -> ColumnElement[Any]:
-        """Return the present time by the database's clock, less some seconds."""
-        return type_coerce(now_of(self._connection) - round(less * 1_000_000), UtcTime)
+    def _now(self) -> ColumnElement[Any]:
+        """Return the present time by the database's clock."""
+        return type_coerce(now_of(self._connection), UtcTime)
 
     def _all(self, statement: Select[Any]) -> list[Worker]:
         rows = self._connection.execute(statement.order_by(workers.c.name)).mappings()
@@ -42,6 +43,7 @@ class SqlWorkerStore:
             name=worker.name,
             incarnation=worker.incarnation,
             slots=worker.slots,
+            timeout=worker.timeout,
             started=self._now(),
             heartbeat=self._now(),
         )
@@ -60,8 +62,10 @@ class SqlWorkerStore:
     def list(self) -> Sequence[Worker]:
         return self._all(select(workers))
 
-    def silent(self, seconds: float) -> Sequence[Worker]:
-        return self._all(select(workers).where(workers.c.heartbeat < self._now(less=seconds)))
+    def silent(self) -> Sequence[Worker]:
+        allowed = workers.c.timeout * 1_000_000
+        age = now_of(self._connection) - type_coerce(workers.c.heartbeat, BigInteger)
+        return self._all(select(workers).where(age > allowed))
 
     def remove(self, name: str, incarnation: str) -> bool:
         statement = delete(workers).where(*_is(name, incarnation))

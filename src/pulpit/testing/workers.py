@@ -41,9 +41,13 @@ class MemoryWorkerStore:
     def list(self) -> Sequence[Worker]:
         return sorted(self._state.workers.values(), key=lambda worker: worker.name)
 
-    def silent(self, seconds: float) -> Sequence[Worker]:
-        before = self._clock() - timedelta(seconds=seconds)
-        return [worker for worker in self.list() if worker.heartbeat < before]
+    def silent(self) -> Sequence[Worker]:
+        now = self._clock()
+        return [
+            worker
+            for worker in self.list()
+            if now - worker.heartbeat > timedelta(seconds=worker.timeout)
+        ]
 
     def remove(self, name: str, incarnation: str) -> bool:
         if self._find(name, incarnation) is None:

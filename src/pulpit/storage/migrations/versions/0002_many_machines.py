@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("name", string(), nullable=False),
         sa.Column("incarnation", string(36), nullable=False),
         sa.Column("slots", sa.Integer(), nullable=False),
+        sa.Column("timeout", sa.Float(), nullable=False),
         sa.Column("started", sa.BigInteger(), nullable=False),
         sa.Column("heartbeat", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_workers")),
