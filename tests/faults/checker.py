@@ -4,42 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from pulpit.domain.tasks import COMPLETE
+from tests.faults.bodies import judge_bodies
+from tests.faults.delays import judge_delays
 from tests.faults.records import Arrival, Channel, Row, TaskRow, Truth
+from tests.faults.verdict import Verdict
+from tests.faults.writes import judge_writes
 
-__all__ = ["COUNTERS", "Verdict", "judge"]
+__all__ = ["judge"]
 
-#: What must be 0.
-COUNTERS = ("lost", "duplicated", "reordered", "unmarked_gaps", "without_terminal", "foreign")
 _ENDS = frozenset(state.value for state in COMPLETE)
-
-
-@dataclass(kw_only=True)
-class Verdict:
-    """How often which promise was broken; a sentence for each."""
-
-    #: Counter to what was found.
-    found: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in COUNTERS})
-    #: Events that came again under the same id with the same bytes, as they may.
-    repeated: int = 0
-    #: Of these, how often the second one stands for other revisions than the first.
-    refolded: int = 0
-
-    def add(self, counter: str, sentence: str) -> None:
-        """Note one more."""
-        self.found[counter].append(sentence)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Counter to how often."""
-        return {name: len(found) for name, found in self.found.items()}
-
-    @property
-    def good(self) -> bool:
-        """Whether every promise was kept."""
-        return not any(self.found.values())
 
 
 def judge(truth: Truth, channels: Iterable[Channel]) -> Verdict:
@@ -57,10 +32,18 @@ def judge(truth: Truth, channels: Iterable[Channel]) -> Verdict:
     without_terminal: a task without exactly one final status event, or one that waited and was
     canceled although nobody asked for that.
     foreign: what came and is not in the journal, or not so.
+    unequal: an event that has another id by one channel than by another.
+    fenced_writes: what an attempt changed that was dead already, in the journal or elsewhere.
+    The other counters are explained where they are counted.
     """
     verdict = Verdict()
     _judge_tasks(truth, verdict)
+    judge_bodies(truth.bodies, verdict)
+    judge_writes(truth.writes, truth.releases, verdict)
+    judge_delays(truth.delays, verdict)
     rows = {row.sequence: row for row in truth.journal}
+    channels = [*channels]
+    _judge_numbers(channels, verdict)
     for channel in channels:
         for notice in channel.notices:
             verdict.add("lost", f"{channel.name}: it was told that events are gone: {notice}")
@@ -97,11 +80,29 @@ def _judge_task(task: TaskRow, rows: Sequence[Row], *, asked: bool, verdict: Ver
     states = [row.state for row in rows if row.kind == "status"]
     if states and states[-1] != task.state:
         verdict.add("lost", f"task {task.task} is {task.state}; the newest event says {states[-1]}")
+    over = next((place for place, row in enumerate(rows) if row.state in _ENDS), len(rows))
+    for row in rows[over + 1 :]:
+        told = f"task {task.task} was {rows[over].state} when event {row.sequence} told of it"
+        verdict.add("fenced_writes", told)
     ends = [state for state in states if state in _ENDS]
     if len(ends) != 1 or task.state not in _ENDS:
         verdict.add("without_terminal", f"task {task.task} is {task.state}: {states}")
     elif ends == ["canceled"] and "running" not in states and not asked:
         verdict.add("without_terminal", f"task {task.task} waited and was canceled by nobody")
+
+
+def _judge_numbers(channels: Sequence[Channel], verdict: Verdict) -> None:
+    """See whether an event has the same number and id by every channel."""
+    known: dict[int, tuple[str, str]] = {}
+    for channel in channels:
+        ids = {arrival.sequence: arrival.id for arrival in channel.arrivals}
+        for sequence, event_id in ids.items():
+            first, other = known.setdefault(sequence, (event_id, channel.name))
+            if first != event_id:
+                verdict.add(
+                    "unequal",
+                    f"event {sequence} is {first} by the {other}, {event_id} by the {channel.name}",
+                )
 
 
 def _first_arrivals(channel: Channel, verdict: Verdict) -> list[Arrival]:

@@ -187,14 +187,15 @@ class StreamConsumer(Consumer):
 
     Args:
         channel: where arrivals are noted.
-        url: of the server.
+        urls: of the servers, of which the next one is asked each time that a connection is lost.
         auth: login and password.
     """
 
-    def __init__(self, channel: Channel, *, url: str, auth: tuple[str, str]) -> None:
+    def __init__(self, channel: Channel, *, urls: Sequence[str], auth: tuple[str, str]) -> None:
         super().__init__(channel)
+        self._urls = urls
         # more than the server's heartbeat
-        self._client = httpx.Client(base_url=url, auth=auth, timeout=httpx.Timeout(30, connect=2))
+        self._client = httpx.Client(auth=auth, timeout=httpx.Timeout(30, connect=2))
         self._last_id = "0"
 
     def stop(self) -> None:
@@ -207,8 +208,9 @@ class StreamConsumer(Consumer):
 
     def _consume(self) -> None:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": self._last_id}
+        url = self._urls[self._connections % len(self._urls)]
         path = "/pulpit/v1/events/?format=cloudevents"
-        with self._client.stream("GET", path, headers=headers) as answer:
+        with self._client.stream("GET", url + path, headers=headers) as answer:
             answer.raise_for_status()
             for event_id, name, data in sse_events(answer.iter_bytes()):
                 if name == "stale":

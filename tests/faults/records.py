@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
+
+from tests.faults.bodies import Body
+from tests.faults.delays import Delay
+from tests.faults.writes import Release, Write
 
 __all__ = [
     "Arrival",
     "Channel",
     "Gap",
+    "Query",
     "Row",
     "TaskRow",
     "Truth",
@@ -21,7 +26,12 @@ __all__ = [
     "digest",
     "head",
     "read",
+    "sqlite_query",
 ]
+
+
+#: Returns the rows that a statement selects.
+Query = Callable[[LiteralString], Sequence[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +66,13 @@ class Truth:
     accepted: frozenset[str] = frozenset()
     #: Tasks that somebody asked to be canceled, answered or not.
     canceled: frozenset[str] = frozenset()
+    #: When bodies of tasks ran.
+    bodies: Sequence[Body] = ()
+    #: What processes of tasks wrote, and when they should have written no more.
+    writes: Sequence[Write] = ()
+    releases: Sequence[Release] = ()
+    #: How long it took until somebody stepped in for who was lost.
+    delays: Sequence[Delay] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,19 +130,18 @@ def digest(*parts: bytes) -> str:
     return total.hexdigest()
 
 
-def head(data: Path) -> int:
-    """Return the newest number of the journal in a data folder; 0 while there is none."""
-    return int(_query(data, "SELECT coalesce(max(sequence), 0) FROM journal")[0][0])
+def head(query: Query) -> int:
+    """Return the newest number of the journal; 0 while there is none."""
+    return int(query("SELECT coalesce(max(sequence), 0) FROM journal")[0][0])
 
 
-def read(data: Path, *, accepted: frozenset[str], canceled: frozenset[str]) -> Truth:
-    """Return what the database in a data folder holds."""
-    rows = _query(
-        data,
+def read(query: Query) -> Truth:
+    """Return what a database holds."""
+    rows = query(
         "SELECT sequence, kind, task_id, revision, state, body FROM journal "
         "WHERE task_id IS NOT NULL ORDER BY sequence",
     )
-    tasks = _query(data, "SELECT id, state, revision FROM tasks ORDER BY number")
+    tasks = query("SELECT id, state, revision FROM tasks ORDER BY number")
     return Truth(
         journal=[
             Row(
@@ -139,13 +155,11 @@ def read(data: Path, *, accepted: frozenset[str], canceled: frozenset[str]) -> T
             for row in rows
         ],
         tasks=[TaskRow(task=row[0], state=row[1], revision=row[2]) for row in tasks],
-        accepted=accepted,
-        canceled=canceled,
     )
 
 
-def _query(data: Path, statement: str) -> list[tuple[Any, ...]]:
-    """Return the rows that the statement selects, of a server that may be running."""
+def sqlite_query(data: Path, statement: LiteralString) -> list[tuple[Any, ...]]:
+    """Return the rows that the statement selects in a data folder, of a server that may run."""
     database = f"file:{data / 'pulpit.db'}?mode=ro"
     with closing(sqlite3.connect(database, uri=True, timeout=30)) as connection:
         return connection.execute(statement).fetchall()

@@ -1,4 +1,4 @@
-"""One round: a server, its broker, its consumers, tasks, faults, and the verdict."""
+"""One round: a site, its consumers, tasks, faults, and the verdict."""
 
 from __future__ import annotations
 
@@ -6,50 +6,35 @@ import json
 import os
 import random
 import shutil
-import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from pulpit.client import Client, ClientError
-from tests.acceptance.server import PulpitServer
-from tests.faults.checker import Verdict, judge
-from tests.faults.consumers import DoorConsumer, QueueConsumer, StreamConsumer
-from tests.faults.records import Channel, Gap, Truth, as_document, head, read
-from tests.faults.schedule import LOAD_SECONDS, Fault, Kind, Schedule
-from tests.faults.site import Site
+from tests.faults.checker import judge
+from tests.faults.consumers import Consumer, DoorConsumer, QueueConsumer, StreamConsumer
+from tests.faults.delays import Delay
+from tests.faults.records import Channel, Gap, Truth, as_document, head
+from tests.faults.schedule import Fault, Kind, Schedule
+from tests.faults.site import LOGIN, Site
+from tests.faults.verdict import Verdict
 from tests.faults.workload import Workload
 from tests.services.http import FeedServer
-from tests.services.processes import children
 
 __all__ = ["Outcome", "play"]
 
 #: Seconds in which everything must be told once all is mended.
 _SETTLE = 90.0
-#: Seconds to wait for the server's answer.
-_ANSWER = 10.0
-#: Seconds to wait for a task to have a process that can be killed.
-_CHILD = 1.0
+#: Seconds to wait for a server's answer.
+_ANSWER = 5.0
 _TICK = 0.02
 #: Seconds for which tasks are still handed in when the last fault is mended.
 _AFTERWARDS = 1.0
 
 #: After these another publisher takes up the journal where the cursor stands.
 _NEW_PUBLISHER = frozenset({Kind.KILL_SERVER, Kind.STOP_SERVER, Kind.RELOAD_SERVER})
-
-# nothing that the judge looks for is deleted in a round
-_CONFIG = """\
-[tasks]
-workers: 2
-[messaging]
-event_notification_url: {urls}
-[events]
-progress_rows: 1000000
-progress_hours: 1000
-"""
 
 
 @dataclass(kw_only=True)
@@ -65,6 +50,8 @@ class Outcome:
     faults: dict[str, int]
     #: Status changes and progress in the journal, tasks.
     size: dict[str, int] = field(default_factory=dict)
+    #: How long it took until others stepped in.
+    delays: Sequence[Delay] = ()
 
     @property
     def good(self) -> bool:
@@ -72,13 +59,13 @@ class Outcome:
         return self.verdict.good and not self.late
 
 
-def play(schedule: Schedule, site: Site, feed: FeedServer, folder: Path) -> Outcome:
-    """Play a round in a folder of its own, which stays only with the evidence of a failure."""
-    folder.mkdir(parents=True)
-    with _Round(schedule, site, feed, folder) as round_:
+def play(schedule: Schedule, site: Site, feed: FeedServer) -> Outcome:
+    """Play a round; the folder of its site stays only with the evidence of a failure."""
+    site.folder.mkdir(parents=True, exist_ok=True)
+    with _Round(schedule, site, feed) as round_:
         outcome = round_.play()
     if outcome.good:
-        shutil.rmtree(folder)
+        shutil.rmtree(site.folder)
     else:
         round_.keep_evidence(outcome)
     return outcome
@@ -87,37 +74,55 @@ def play(schedule: Schedule, site: Site, feed: FeedServer, folder: Path) -> Outc
 class _Round:
     """The parts of a round; a context manager that ends them all."""
 
-    def __init__(self, schedule: Schedule, site: Site, feed: FeedServer, folder: Path) -> None:
-        self._schedule, self._site, self._folder = schedule, site, folder
-        self._server = PulpitServer(folder / "data", _CONFIG.format(urls=site.urls()))
-        auth = self._server.user, self._server.password
+    def __init__(self, schedule: Schedule, site: Site, feed: FeedServer) -> None:
+        self._schedule, self._site = schedule, site
         self._stack = ExitStack()
         # each is for one thread
-        self._client, hands = (
-            self._stack.enter_context(Client(self._server.url, auth=auth, timeout=_ANSWER))
-            for _ in range(2)
-        )
+        self._clients, hands = self._connect(), self._connect()
         self._work = Workload(hands, feed, random.Random(schedule.seed))
         self._name = f"round-{schedule.seed}-{os.getpid()}"
         self._queue = QueueConsumer(
-            Channel(name="queue"),
-            urls=[node.url for node in site.nodes],
+            Channel(name="queue", refolds=site.takeover),
+            urls=[node.url for node in site.broker.nodes],
             queue=self._name,
-            arguments=site.queue_arguments,
+            arguments=site.broker.queue_arguments,
         )
-        self._stream = StreamConsumer(
-            Channel(name="stream", repeats=False), url=self._server.url, auth=auth
-        )
-        self._door = DoorConsumer(
-            Channel(name="door", durable=False, repeats=False), url=self._server.door_url
-        )
-        self._consumers = (self._queue, self._stream, self._door)
-        self._late: list[str] = []
-        self._reloads = 0
+        self._streams = self._follow()
+        self._consumers: Sequence[Consumer] = [
+            self._queue,
+            *self._streams,
+            *(
+                DoorConsumer(
+                    Channel(name=f"door of {api.program.name}", durable=False, repeats=False),
+                    url=api.door_url,
+                )
+                for api in site.apis
+            ),
+        ]
+        self._late = site.late
         self._faults: dict[str, int] = {}
+
+    def _connect(self) -> list[Client]:
+        """Return a client of each server."""
+        return [
+            self._stack.enter_context(Client(api.url, auth=LOGIN, timeout=_ANSWER))
+            for api in self._site.apis
+        ]
+
+    def _follow(self) -> list[StreamConsumer]:
+        """Return a reader of each server's stream, and one that goes from server to server."""
+        urls = [api.url for api in self._site.apis]
+        follow = {f"stream of {api.program.name}": [api.url] for api in self._site.apis}
+        if len(urls) > 1:
+            follow["stream of any"] = urls
+        return [
+            StreamConsumer(Channel(name=name, repeats=False), urls=of, auth=LOGIN)
+            for name, of in follow.items()
+        ]
 
     def __enter__(self) -> Self:
         self._queue.bind()
+        self._stack.callback(self._site.close)
         self._stack.callback(self._queue.delete)
         return self
 
@@ -134,11 +139,8 @@ class _Round:
             self._late.append(str(error))
             with suppress(RuntimeError):
                 self._site.heal(self._name)
-        truth = read(
-            self._server.data,
-            accepted=frozenset(self._work.accepted),
-            canceled=frozenset(self._work.canceled),
-        )
+                self._site.stop()
+        truth = self._truth()
         for consumer in self._consumers:
             if truth.journal and not consumer.came:
                 self._late.append(f"nothing ever came by the {consumer.channel.name}")
@@ -154,6 +156,15 @@ class _Round:
                 "status": kinds.count("status"),
                 "progress": kinds.count("progress"),
             },
+            delays=truth.delays,
+        )
+
+    def _truth(self) -> Truth:
+        """Return what is known in the end."""
+        return replace(
+            self._site.truth(),
+            accepted=frozenset(self._work.accepted),
+            canceled=frozenset(self._work.canceled),
         )
 
     def _go_through(self) -> None:
@@ -163,8 +174,8 @@ class _Round:
             RuntimeError: the server or a broker does not start or stop.
         """
         with ExitStack() as stack:
-            self._server.start()
-            stack.callback(self._end_server)
+            stack.callback(self._site.stop)
+            self._site.start()
             for consumer in self._consumers:
                 consumer.start()
                 stack.callback(consumer.stop)
@@ -172,8 +183,10 @@ class _Round:
             stack.callback(self._work.stop)
             began = time.monotonic()
             self._let_faults_happen(began)
-            time.sleep(max(began + LOAD_SECONDS - time.monotonic(), _AFTERWARDS))
+            load = self._schedule.place.load_seconds
+            time.sleep(max(began + load - time.monotonic(), _AFTERWARDS))
             self._work.stop()
+            self._late += [f"a request was refused: {no}" for no in self._work.refused]
             self._site.heal(self._name)
             self._settle()
 
@@ -182,7 +195,7 @@ class _Round:
     def _let_faults_happen(self, began: float) -> None:
         """Begin and mend each fault when it is due, in this thread."""
         due = [(fault.at, self._begin, fault) for fault in self._schedule.faults]
-        due += [(fault.end, self._mend, fault) for fault in self._schedule.faults]
+        due += [(fault.end, self._site.end, fault) for fault in self._schedule.faults]
         # of two at the same time, what begins begins before it is mended
         for moment, act, fault in sorted(due, key=lambda one: one[0]):
             time.sleep(max(0.0, began + moment - time.monotonic()))
@@ -192,70 +205,38 @@ class _Round:
         """Let a fault happen."""
         if fault.kind in _NEW_PUBLISHER:
             self._queue.channel.refolds = True
-        match fault.kind:
-            case Kind.KILL_SERVER:
-                self._server.kill()
-            case Kind.STOP_SERVER:
-                if code := self._server.stop():
-                    self._late.append(f"the server ended with exit code {code}")
-            case Kind.RELOAD_SERVER:
-                self._reloads += 1
-                self._server.reload(_CONFIG.format(urls=self._site.urls(self._reloads)))
-            case Kind.KILL_CHILD:
-                if not self._kill_child():
-                    return
-            case Kind.KILL_NODE if self._site.forgets:
-                after = self._queue.newest
-                self._site.begin(fault)
-                gap = Gap(after=after, up_to=head(self._server.data))
-                self._queue.channel.gaps.append(gap)
-            case _:
-                self._site.begin(fault)
+        after = self._queue.newest
+        if not self._site.begin(fault):
+            return
+        if fault.kind is Kind.KILL_NODE and self._site.broker.forgets:
+            gap = Gap(after=after, up_to=head(self._site.query))
+            self._queue.channel.gaps.append(gap)
         self._faults[fault.kind.value] = self._faults.get(fault.kind.value, 0) + 1
-
-    def _mend(self, fault: Fault) -> None:
-        """Mend what the fault has broken."""
-        match fault.kind:
-            case Kind.KILL_SERVER | Kind.STOP_SERVER:
-                self._server.start()
-            case Kind.RELOAD_SERVER | Kind.KILL_CHILD:
-                pass
-            case _:
-                self._site.end(fault)
-
-    def _kill_child(self) -> bool:
-        """Kill the process of a task; return whether there was one."""
-        deadline = time.monotonic() + _CHILD
-        while time.monotonic() < deadline:
-            for pid in children(self._server.pid):
-                # it may have ended by itself a moment ago
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                    return True
-            time.sleep(_TICK)
-        return False
 
     # ------------------------------------------------------------------ the end
 
     def _settle(self) -> None:
-        """Wait until all is told, end the server, and take what is left in the queue."""
+        """Wait until all is told, end the servers, and take what is left in the queue."""
         self._await("tasks that never end", self._idle)
-        newest = head(self._server.data)
-        status = {row.sequence for row in self._read().journal if row.kind == "status"}
+        journal = self._site.truth().journal
+        newest = head(self._site.query)
+        status = {row.sequence for row in journal if row.kind == "status"}
         self._await("events that never came by the queue", lambda: status <= self._queue.came)
-        self._await("events that never came by the stream", lambda: self._stream.newest >= newest)
-        self._end_server()
+        for stream in self._streams:
+            self._await_stream(stream, newest)
+        self._site.stop()
         if not self._queue.drain(_SETTLE):
             self._late.append("the queue was not drained")
 
-    def _read(self) -> Truth:
-        """Return what the database holds now."""
-        return read(self._server.data, accepted=frozenset(), canceled=frozenset())
+    def _await_stream(self, stream: StreamConsumer, newest: int) -> None:
+        """Wait until a stream has brought the newest event."""
+        what = f"events that never came by the {stream.channel.name}"
+        self._await(what, lambda: stream.newest >= newest)
 
     def _idle(self) -> bool:
         """Tell whether no task is left to run."""
         try:
-            return not self._client.tasks(states=["waiting", "running"], limit=1)
+            return not self._clients[0].tasks(states=["waiting", "running"], limit=1)
         except ClientError:
             return False
 
@@ -263,21 +244,17 @@ class _Round:
         """Wait until the condition holds, or note what is late."""
         deadline = time.monotonic() + _SETTLE
         while not condition():
-            if time.monotonic() > deadline or not self._server.running:
+            if time.monotonic() > deadline or not self._site.running:
                 self._late.append(what)
                 return
             time.sleep(_TICK)
 
-    def _end_server(self) -> None:
-        """End the server in good order."""
-        if self._server.running and (code := self._server.stop()):
-            self._late.append(f"the server ended with exit code {code}")
-
     def keep_evidence(self, outcome: Outcome) -> None:
-        """Write down what was received and found, beside the server's data and log."""
+        """Write down what was received and found, beside the servers' data and logs."""
+        folder = self._site.folder
         for consumer in self._consumers:
-            path = self._folder / f"received-{consumer.channel.name}.json"
-            path.write_text(json.dumps(as_document(consumer.channel)))
+            name = consumer.channel.name.replace(" ", "-")
+            (folder / f"received-{name}.json").write_text(json.dumps(as_document(consumer.channel)))
         found: dict[str, Any] = {
             "schedule": str(outcome.schedule),
             "late": outcome.late,
@@ -285,6 +262,5 @@ class _Round:
             "accepted": sorted(self._work.accepted),
             "canceled": sorted(self._work.canceled),
         }
-        (self._folder / "verdict.json").write_text(json.dumps(found, indent=1))
-        for node in self._site.nodes:
-            (self._folder / f"{node.node}.log").write_text(node.log_tail(2_000))
+        (folder / "verdict.json").write_text(json.dumps(found, indent=1))
+        self._site.keep_evidence()

@@ -1,186 +1,222 @@
-"""The broker of a round: one node or a cluster, behind paths that can be cut."""
+"""What a round is played on: its processes, their database and the broker, and their faults."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from pathlib import Path
 
+from tests.faults.bodies import read_bodies
+from tests.faults.broker import Broker
+from tests.faults.program import Program
+from tests.faults.records import Query, Truth, read, sqlite_query
 from tests.faults.schedule import Fault, Kind
-from tests.services.cluster import Cluster
-from tests.services.rabbitmq import RabbitMQ
-from tests.services.relay import Relay
+from tests.services import free_ports, until
 
-__all__ = ["Site", "of_cluster", "of_node"]
+__all__ = ["LOGIN", "Api", "Laptop", "Site"]
 
-_WATERMARK = "vm_memory_monitor:set_vm_memory_high_watermark({:f})"
-_FORGET = "{erlang:set_cookie(N, no_longer_known), erlang:disconnect_node(N)}"
-_CLOSE_ALL = (
-    '[rabbit_networking:close_connection(P, "a fault") || P <- rabbit_networking:connections()]'
-)
+#: Login and password of the first user.
+LOGIN = ("admin", "acceptance")
+#: Seconds to wait for a task to have a process that can be killed.
+_CHILD = 1.0
+
+# nothing that the judge looks for is deleted in a round
+CONFIG = """\
+[server]
+default_password: {password}
+[storage]
+data: {data}
+[messaging]
+event_notification_url: {urls}
+[events]
+progress_rows: 1000000
+progress_hours: 1000
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
-    """A broker as a round sees it."""
+class Api:
+    """A process that answers requests."""
 
-    nodes: Sequence[RabbitMQ]
-    #: One in front of each node, in the same order.
-    relays: Sequence[Relay]
-    #: Of the queue that is checked.
-    queue_arguments: Mapping[str, Any]
-    #: Starts nodes that do not run; returns once all are back and the queue is on each of them.
-    start: Callable[[str], None]
-
-    def urls(self, turn: int = 0) -> str:
-        """Return what the server publishes to, in the form of its setting; each turn another."""
-        host = ("127.0.0.1", "localhost")[turn % 2]
-        first = turn % len(self.relays)
-        ports = [relay.port for relay in (*self.relays[first:], *self.relays[:first])]
-        return "; ".join(f"amqp://guest:guest@{host}:{port}//" for port in ports)
+    program: Program
+    host: str
+    port: int
+    door_port: int
 
     @property
-    def forgets(self) -> bool:
-        """Whether progress is lost with a node that is killed."""
-        return len(self.nodes) == 1
+    def url(self) -> str:
+        """Where it is reached."""
+        return f"http://{self.host}:{self.port}"
 
-    def begin(self, fault: Fault) -> None:
-        """Let a fault of the broker begin."""
-        node = self.nodes[fault.node % len(self.nodes)]
-        match fault.kind:
-            case Kind.KILL_NODE:
-                node.kill()
-            case Kind.FREEZE_NODE:
-                node.freeze()
-            case Kind.BLOCK:
-                self._tell_one(node, _WATERMARK.format(0.00001))
-            case Kind.CLOSE:
-                self._tell_one(node, _CLOSE_ALL)
-            case Kind.CUT:
-                for relay in self.relays:
-                    relay.cut(after=fault.size)
-            case Kind.HALT:
-                for relay in self.relays:
-                    relay.halt()
-            case Kind.PARTITION:
-                self._cut_off(node)
-            case _:
-                raise ValueError(f"{fault.kind} is none of the broker's")
+    @property
+    def door_url(self) -> str:
+        """Where its door is reached."""
+        return f"amqp://{LOGIN[0]}:{LOGIN[1]}@{self.host}:{self.door_port}//"
 
+    @property
+    def arguments(self) -> Sequence[str]:
+        """The command, with its own addresses."""
+        door = f"{self.host}:{self.door_port}"
+        command = ["serve", "--host", self.host, "--port", str(self.port)]
+        return [*command, "--events", "--door", door]
+
+
+class Site(ABC):
+    """The processes of one round.
+
+    Args:
+        folder: of the round; holds all that they write.
+        broker: that they publish to.
+    """
+
+    def __init__(self, folder: Path, broker: Broker) -> None:
+        self.folder, self.broker = folder, broker
+        #: What was late or ended badly.
+        self.late: list[str] = []
+        self._reloads = 0
+
+    #: Those that answer requests.
+    apis: Sequence[Api]
+    #: Asks the database.
+    query: Query
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start what does not run, and return when all works.
+
+        Raises:
+            RuntimeError: something does not start; the message says why.
+        """
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End all in good order."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up what is left, once the truth is known."""
+
+    @property
+    @abstractmethod
+    def running(self) -> bool:
+        """Whether all processes live."""
+
+    @property
+    @abstractmethod
+    def takeover(self) -> bool:
+        """Whether another process may publish at any time, and fold otherwise."""
+
+    @abstractmethod
+    def begin(self, fault: Fault) -> bool:
+        """Let a fault begin; return whether it could."""
+
+    @abstractmethod
     def end(self, fault: Fault) -> None:
-        """Mend it; a node that was killed is on its way back."""
-        node = self.nodes[fault.node % len(self.nodes)]
-        match fault.kind:
-            case Kind.KILL_NODE:
-                node.launch()
-            case Kind.FREEZE_NODE:
-                node.thaw()
-            case Kind.BLOCK:
-                self._tell_all(_WATERMARK.format(0.4))
-            case Kind.CUT:
-                for relay in self.relays:
-                    # where too little came for the other kind of cut
-                    relay.cut()
-                    relay.resume()
-            case Kind.HALT:
-                for relay in self.relays:
-                    relay.resume()
-            case Kind.PARTITION:
-                self._let_in(node)
+        """Mend it."""
 
     def heal(self, queue: str) -> None:
-        """Mend whatever may be broken, and return when the broker is as good as new.
-
-        Args:
-            queue: that is to be as safe as it was.
+        """Mend whatever may be broken, and return when all is as good as new.
 
         Raises:
             RuntimeError: it never came to that.
         """
-        for relay in self.relays:
-            relay.resume()
-        for node in self.nodes:
-            node.thaw()
-            self._let_in(node)
-        self._tell_all(_WATERMARK.format(0.4))
-        self.start(queue)
+        self.broker.heal(queue)
+        self.start()
 
-    def _cut_off(self, node: RabbitMQ) -> None:
-        """Let this node and the others know each other no longer, all of them at once."""
-        # whoever of two calls again is refused by the one that has the wrong cookie
-        _told(node, f"[{_FORGET} || N <- {self._others(node)}]")
+    def keep_evidence(self) -> None:
+        """Write down what is known elsewhere."""
+        for node in self.broker.nodes:
+            (self.folder / f"{node.node}.log").write_text(node.log_tail(2_000))
 
-    def _let_in(self, node: RabbitMQ) -> None:
-        """Let them know each other again."""
-        _told(node, f"[erlang:set_cookie(N, erlang:get_cookie()) || N <- {self._others(node)}]")
+    def truth(self) -> Truth:
+        """Return what the database holds and the bodies of tasks have left."""
+        return dataclasses.replace(read(self.query), bodies=read_bodies(self.folder / "marks"))
 
-    def _others(self, node: RabbitMQ) -> str:
-        """Return the other nodes as an Erlang list."""
-        return str([other.node for other in self.nodes if other is not node])
-
-    def _tell_one(self, first: RabbitMQ, expression: str) -> None:
-        """Evaluate it in this node, or in the next one if it can't just now."""
-        place = self.nodes.index(first)
-        for node in (*self.nodes[place:], *self.nodes[:place]):
-            if _told(node, expression):
-                return
-
-    def _tell_all(self, expression: str) -> None:
-        """Evaluate it in every node; where that fails the node is down or coming up."""
-        for node in self.nodes:
-            _told(node, expression)
+    def _end(self, program: Program) -> None:
+        """End a process in good order, if it runs."""
+        if not program.running:
+            return
+        try:
+            code = program.stop()
+        except RuntimeError as error:
+            self.late.append(str(error))
+        else:
+            if code:
+                self.late.append(f"{program.name} ended with exit code {code}")
 
 
-def _told(node: RabbitMQ, expression: str) -> bool:
-    """Evaluate it in the node; return whether that worked."""
+def killed_child(programs: Sequence[Program]) -> bool:
+    """Kill the process of a task that one of these runs; return whether there was one in time."""
     try:
-        node.evaluate(expression)
-    except RuntimeError:
+        return until(
+            lambda: any(program.kill_child() for program in programs if program.running),
+            seconds=_CHILD,
+        )
+    except AssertionError:
         return False
-    return True
 
 
-@contextmanager
-def of_node(broker: RabbitMQ) -> Iterator[Site]:
-    """Yield the site of a single node."""
+class Laptop(Site):
+    """One server on SQLite."""
 
-    def start() -> None:
-        """Bring it back."""
-        broker.launch()
-        broker.await_answer()
+    def __init__(self, folder: Path, broker: Broker) -> None:
+        super().__init__(folder, broker)
+        self._data = folder / "data"
+        self.query = partial(sqlite_query, self._data)
+        port, door_port = free_ports(2)
+        host = "127.0.0.1"
+        self._server = Program("server", ready=f"http://{host}:{port}", folder=folder)
+        self._api = Api(program=self._server, host=host, port=port, door_port=door_port)
+        self.apis = [self._api]
 
-    start()
-    with _relays([broker]) as relays:
-        yield Site(
-            nodes=[broker],
-            relays=relays,
-            queue_arguments={"x-single-active-consumer": True},
-            start=lambda _queue: start(),
-        )
+    def start(self) -> None:
+        self._server.launch(self._api.arguments, self._config())
+        self._server.await_ready()
 
+    def stop(self) -> None:
+        self._end(self._server)
 
-@contextmanager
-def of_cluster(cluster: Cluster) -> Iterator[Site]:
-    """Yield the site of a cluster."""
-    cluster.start()
+    def close(self) -> None:
+        if self._server.running:
+            self._server.kill()
 
-    def start(queue: str) -> None:
-        """Bring back all nodes, and all members of the queue."""
-        cluster.start()
-        cluster.await_quorum(queue)
+    @property
+    def running(self) -> bool:
+        return self._server.running
 
-    with _relays(cluster.nodes) as relays:
-        yield Site(
-            nodes=cluster.nodes,
-            relays=relays,
-            queue_arguments={"x-queue-type": "quorum", "x-single-active-consumer": True},
-            start=start,
-        )
+    @property
+    def takeover(self) -> bool:
+        return False
 
+    def begin(self, fault: Fault) -> bool:
+        match fault.kind:
+            case Kind.KILL_SERVER:
+                self._server.kill()
+            case Kind.STOP_SERVER:
+                self._end(self._server)
+            case Kind.RELOAD_SERVER:
+                self._reloads += 1
+                self._server.reload(self._config())
+            case Kind.KILL_CHILD:
+                return killed_child([self._server])
+            case _:
+                self.broker.begin(fault)
+        return True
 
-@contextmanager
-def _relays(nodes: Sequence[RabbitMQ]) -> Iterator[Sequence[Relay]]:
-    """Yield a relay in front of each node."""
-    with ExitStack() as stack:
-        yield [stack.enter_context(Relay(node.port)) for node in nodes]
+    def end(self, fault: Fault) -> None:
+        match fault.kind:
+            case Kind.KILL_SERVER | Kind.STOP_SERVER:
+                self.start()
+            case Kind.RELOAD_SERVER | Kind.KILL_CHILD:
+                pass
+            case _:
+                self.broker.end(fault)
+
+    def _config(self) -> str:
+        """Return the server's configuration."""
+        urls = self.broker.urls(self._reloads)
+        common = CONFIG.format(password=LOGIN[1], data=self._data, urls=urls)
+        return f"{common}[tasks]\nworkers: 2\n"

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
 import pytest
 
-from tests.faults.checker import COUNTERS, judge
+from tests.faults.bodies import Body
+from tests.faults.checker import judge
+from tests.faults.delays import Delay, Loss
 from tests.faults.records import Arrival, Channel, Gap, Row, TaskRow, Truth
+from tests.faults.verdict import COUNTERS
+from tests.faults.writes import Release, Write
+
+_NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 #: Task, kind and state of each event; progress of task a is told between its status changes.
 _STORY = [
@@ -235,7 +242,10 @@ def test_task_that_ends_twice() -> None:
     """A final state is never left, and told once."""
     journal = _journal()
     journal[5] = replace(journal[5], state="canceled")
-    assert _counts(_queue(_arrivals()), _truth(journal=journal)) == {"without_terminal": 1}
+    assert _counts(_queue(_arrivals()), _truth(journal=journal)) == {
+        "without_terminal": 1,
+        "fenced_writes": 1,
+    }
 
 
 def test_waiting_task_that_did_not_survive() -> None:
@@ -271,3 +281,76 @@ def test_event_beyond_its_task() -> None:
     """A revision that the task has not reached is foreign."""
     tasks = [TaskRow(task="a", state="finished", revision=4), *_truth().tasks[1:]]
     assert _counts(_queue(_arrivals()), _truth(tasks=tasks)) == {"foreign": 1}
+
+
+def test_progress_of_a_task_that_is_over() -> None:
+    """A dead attempt tells nothing."""
+    journal = _journal()
+    journal[4] = replace(journal[4], state="canceled")
+    assert _counts(_queue(_arrivals()), _truth(journal=journal)) == {"fenced_writes": 1}
+
+
+def test_event_with_another_id_elsewhere() -> None:
+    """An event has one number and one id, whichever process tells of it."""
+    arrivals = _arrivals()
+    other = [*arrivals[:4], replace(arrivals[4], id="another"), *arrivals[5:]]
+    channels = [_queue(arrivals), Channel(name="stream", arrivals=other)]
+    counts = judge(_truth(), channels).counts
+    assert {name: count for name, count in counts.items() if count} == {"unequal": 1}
+
+
+def _body(task: str, *, begin: float, last: float, **more: Any) -> Body:
+    """Return a run of a task's body on repository zoo."""
+    known = Body(task=task, attempt=1, pid=7, resources=frozenset({"zoo"}), begin=begin, last=last)
+    return replace(known, **more)
+
+
+def test_bodies_at_the_same_time() -> None:
+    """Who shares a resource with another one waits for its end."""
+    first, second = _body("a", begin=1.0, last=2.0), _body("b", begin=1.9, last=3.0)
+    assert _counts(_queue(_arrivals()), _truth(bodies=[second, first])) == {"overlapped": 1}
+    later = replace(second, begin=2.1)
+    assert _counts(_queue(_arrivals()), _truth(bodies=[later, first])) == {}
+    elsewhere = replace(second, resources=frozenset({"lab"}))
+    assert _counts(_queue(_arrivals()), _truth(bodies=[elsewhere, first])) == {}
+
+
+def test_body_that_was_frozen_meanwhile() -> None:
+    """Who wakes and goes on after another one has begun was not fenced."""
+    frozen, other = _body("a", begin=1.0, last=9.0), _body("b", begin=5.0, last=6.0)
+    assert _counts(_queue(_arrivals()), _truth(bodies=[frozen, other])) == {"overlapped": 1}
+
+
+@pytest.mark.parametrize("again", [{"attempt": 2}, {"pid": 8}])
+def test_task_that_ran_twice(again: dict[str, Any]) -> None:
+    """A task's body runs once, whoever is lost meanwhile."""
+    bodies = [_body("a", begin=1.0, last=2.0), _body("a", begin=3.0, last=4.0, **again)]
+    assert _counts(_queue(_arrivals()), _truth(bodies=bodies)) == {"ran_twice": 1}
+
+
+def test_write_of_a_dead_attempt() -> None:
+    """What comes after the release of the task's resources came from nobody who may write."""
+    release = Release(task="a", committed=_NOON)
+    before = Write(task="a", attempt=1, table="units", committed=_NOON - timedelta(seconds=1))
+    after = replace(before, committed=_NOON + timedelta(seconds=1))
+    other = replace(after, task="b")
+    truth = _truth(releases=[release], writes=[before, other])
+    assert _counts(_queue(_arrivals()), truth) == {}
+    truth = _truth(releases=[release], writes=[before, after, other])
+    assert _counts(_queue(_arrivals()), truth) == {"fenced_writes": 1}
+
+
+@pytest.mark.parametrize("seconds", [None, 60.0])
+@pytest.mark.parametrize(
+    ("kind", "counter"), [("leader", "slow_takeovers"), ("worker", "slow_reaping")]
+)
+def test_nobody_steps_in(
+    kind: Literal["leader", "worker"], counter: str, seconds: float | None
+) -> None:
+    """Whoever is lost is replaced in time."""
+    loss = Loss(kind=kind, at=0.0, who="api-1", promised=5.0)
+    late, soon = Delay(loss=loss, seconds=seconds), Delay(loss=loss, seconds=4.0)
+    assert _counts(_queue(_arrivals()), _truth(delays=[soon])) == {}
+    assert _counts(_queue(_arrivals()), _truth(delays=[soon, late])) == {counter: 1}
+    excused = Delay(loss=replace(loss, excused=60.0), seconds=60.0)
+    assert _counts(_queue(_arrivals()), _truth(delays=[excused])) == {}

@@ -19,7 +19,7 @@ def test_events_are_read_however_they_are_cut() -> None:
 
 def test_the_body_is_taken_as_it_stands() -> None:
     """The digest of an event's body is that of the journal's bytes."""
-    consumer = StreamConsumer(Channel(name="stream"), url="http://127.0.0.1:1", auth=("", ""))
+    consumer = StreamConsumer(Channel(name="stream"), urls=["http://127.0.0.1:1"], auth=("", ""))
     consumer.note_event(_DATA)
     (arrival,) = consumer.channel.arrivals
     assert arrival.body == digest(b'{"state":"running"}')

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.broker import of_cluster, of_node
 from tests.faults.rounds import play
 from tests.faults.schedule import Kind, Schedule, draw
-from tests.faults.site import of_cluster, of_node
+from tests.faults.site import Laptop
 from tests.faults.workload import feeds
 from tests.services.cluster import Cluster
 from tests.services.http import FeedServer
@@ -28,8 +29,8 @@ def feed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FeedServer]:
 
 def _play(schedule: Schedule, node: RabbitMQ, cluster: Cluster, feed: FeedServer, to: Path) -> None:
     """Play a round, which must be a good one."""
-    with of_cluster(cluster) if schedule.cluster else of_node(node) as site:
-        outcome = play(schedule, site, feed, to)
+    with of_cluster(cluster) if schedule.cluster else of_node(node) as broker:
+        outcome = play(schedule, Laptop(to, broker), feed)
     assert outcome.good, f"{schedule}: {outcome.late} {outcome.verdict.found}; see {to}"
     assert outcome.size["tasks"] > 0
 

@@ -6,12 +6,13 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 from bench._packages import listed_repository
-from pulpit.client import CallReport, Client, Unreachable
+from pulpit.client import ApiError, CallReport, Client, ClientError, Unreachable
 from tests.feeds.draft import SAMPLE
 from tests.services.http import Answer, FeedServer
 
@@ -28,16 +29,20 @@ _HOLD = 0.7
 
 
 @contextmanager
-def feeds(folder: Path) -> Iterator[FeedServer]:
+def feeds(folder: Path, host: str = "127.0.0.1") -> Iterator[FeedServer]:
     """Yield a server of feeds: ``good``, ``slow``, ``many`` (of which nothing can be downloaded).
 
     What else is asked for is not there.
+
+    Args:
+        folder: where they are made.
+        host: the address of this machine where they are served.
     """
     folder.mkdir()
     for name in ("good", "slow"):
         folder.joinpath(name).symlink_to(SAMPLE)
     listed_repository(_MANY, cache=folder / "made").rename(folder / "many")
-    with FeedServer(folder) as feed:
+    with FeedServer(folder, host=host) as feed:
         yield feed
 
 
@@ -45,15 +50,17 @@ class Workload:
     """Hands in tasks; remembers which the server has accepted, and which it was to cancel.
 
     Args:
-        client: of the server; this thread's alone.
+        clients: of the servers, which answer for the same; this thread's alone.
         feed: of ``feeds``.
         source: of what is handed in, and when.
     """
 
-    def __init__(self, client: Client, feed: FeedServer, source: random.Random) -> None:
-        self._client, self._feed, self._source = client, feed, source
+    def __init__(self, clients: Sequence[Client], feed: FeedServer, source: random.Random) -> None:
+        self._clients, self._feed, self._source = deque(clients), feed, source
         self.accepted: set[str] = set()
         self.canceled: set[str] = set()
+        #: What the server said no to, which it never should.
+        self.refused: list[str] = []
         self._recent: deque[str] = deque(maxlen=_BACKLOG)
         self._repositories: dict[str, list[str]] = {"good": [], "slow": [], "many": [], "none": []}
         self._count = 0
@@ -62,6 +69,11 @@ class Workload:
         feed.answer("/slow/*.rpm", Answer(gate=self._open))
         self._thread = threading.Thread(target=self._run, name="workload", daemon=True)
         self._valve = threading.Thread(target=self._turn_valve, name="valve", daemon=True)
+
+    @property
+    def _client(self) -> Client:
+        """The one that is asked at the moment."""
+        return self._clients[0]
 
     def start(self) -> None:
         """Begin, with a repository of each kind of feed."""
@@ -92,9 +104,12 @@ class Workload:
             try:
                 self._await_room()
                 self._source.choices(actions, weights=[5, 4, 1])[0]()
-            except Unreachable:
+            except ClientError as error:
+                if not _is_away(error):
+                    self.refused.append(str(error))
                 # a request may have been heard all the same: then its task is only not expected
                 self._stopping.wait(_PAUSE)
+            self._clients.rotate()
 
     def _await_room(self) -> None:
         """Wait until few tasks are unfinished."""
@@ -157,3 +172,10 @@ class Workload:
         )
         self._repositories[kind].append(repo_id)
         return repo_id
+
+
+def _is_away(error: ClientError) -> bool:
+    """Tell whether the server, or its database, is only away for a while."""
+    if isinstance(error, ApiError):
+        return error.status == HTTPStatus.SERVICE_UNAVAILABLE
+    return isinstance(error, Unreachable)

@@ -13,16 +13,17 @@ __all__ = ["Front"]
 
 
 class Front(ABC):
-    """Listens on a port of 127.0.0.1 and hands its clients on to another one there.
+    """Listens on a port of this machine and hands its clients on to one of 127.0.0.1.
 
     Args:
         port: of 127.0.0.1, where the service is.
         listen: the port to listen at; 0 for any that is free.
+        host: the address to listen at.
     """
 
-    def __init__(self, port: int, *, listen: int = 0) -> None:
-        self._target = port
-        self._server = socket.create_server(("127.0.0.1", listen), backlog=64)
+    def __init__(self, port: int, *, listen: int = 0, host: str = "127.0.0.1") -> None:
+        self._target, self.host = port, host
+        self._server = socket.create_server((host, listen), backlog=64)
         self.port: int = self._server.getsockname()[1]
         self._threads = [Thread(target=self._accept, daemon=True)]
 

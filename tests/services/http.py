@@ -76,18 +76,22 @@ class FeedServer:
     Args:
         folder: what is served; may be set to another folder at any time.
         tls: a server-side context makes it an https server.
+        host: the address of this machine to listen at.
     """
 
-    def __init__(self, folder: Path, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.folder = folder
         self._tls = tls
+        self._host = host
         self._lock = threading.Lock()
         self._rules: list[_Rule] = []
         self._requests: list[Request] = []
         self._server: _Server | None = None
 
     def __enter__(self) -> Self:
-        self._server = _Server(self, self._tls)
+        self._server = _Server(self, self._tls, self._host)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
         return self
@@ -115,13 +119,13 @@ class FeedServer:
 
     @property
     def port(self) -> int:
-        """Return the port of 127.0.0.1 that it listens on."""
+        """Return the port that it listens on."""
         return int(self._running.server_address[1])
 
     @property
     def url(self) -> str:
         """Return the URL of the folder, with a slash at its end."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/"
+        return f"{'https' if self._tls else 'http'}://{self._host}:{self.port}/"
 
     @property
     def requests(self) -> list[Request]:
@@ -178,12 +182,12 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 128
 
-    def __init__(self, feed: FeedServer, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, feed: FeedServer, tls: ssl.SSLContext | None, host: str) -> None:
         self.feed = feed
         self.stopping = threading.Event()
         self._open: set[socket.socket] = set()
         self._guard = threading.Lock()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__((host, 0), _Handler)
         if tls:
             self.socket = tls.wrap_socket(
                 self.socket, server_side=True, do_handshake_on_connect=False

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, LiteralString
@@ -30,7 +30,6 @@ _USER = "postgres"
 _START_SECONDS = 60.0
 _TEMPLATE = "pulpit_template"
 _SETTINGS = {
-    "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     # nothing here outlives the machine
     "fsync": "off",
@@ -101,16 +100,28 @@ class PostgresServer:
 
     Args:
         folder: empty; holds everything the server writes.
+        host: where else it listens, for the network *trusted*.
+        trusted: addresses from which anybody is let in, such as 198.18.0.0/24.
+        settings: more of them.
     """
 
-    host = "127.0.0.1"
-
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        host: str = "127.0.0.1",
+        trusted: str = "127.0.0.1/32",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         programs = _programs()
         if programs is None:
             msg = "PostgreSQL is not installed"
             raise RuntimeError(msg)
         self._programs, self._folder = programs, folder
+        #: Where its URLs say that it is.
+        self.host, self._trusted = host, trusted
+        addresses = {"listen_addresses": ",".join(dict.fromkeys(["127.0.0.1", host]))}
+        self._settings = {**_SETTINGS, **addresses, **(settings or {})}
         self._data = folder / "data"
         (self.port,) = free_ports(1)
         self._server: subprocess.Popen[bytes] | None = None
@@ -142,7 +153,7 @@ class PostgresServer:
             return
         if not self._data.exists():
             self._initialize()
-        options = [f"--{name.replace('_', '-')}={value}" for name, value in _SETTINGS.items()]
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in self._settings.items()]
         command = [str(self._programs / "postgres"), "-D", str(self._data)]
         command += [f"--port={self.port}", *options]
         with self._log().open("ab") as output:
@@ -237,6 +248,8 @@ class PostgresServer:
         if done.returncode:
             msg = f"initdb failed: {done.stdout}{done.stderr}"
             raise RuntimeError(msg)
+        with (self._data / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {self._trusted} trust\n")
 
     def _await_answer(self) -> None:
         deadline = time.monotonic() + _START_SECONDS

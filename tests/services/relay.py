@@ -23,10 +23,11 @@ class Relay(Front):
 
     Args:
         port: of 127.0.0.1, where the service is.
+        host: the address to listen at.
     """
 
-    def __init__(self, port: int) -> None:
-        super().__init__(port)
+    def __init__(self, port: int, *, host: str = "127.0.0.1") -> None:
+        super().__init__(port, host=host)
         self._guard = Lock()
         self._open: set[socket.socket] = set()
         #: Bytes from clients that still pass; None: all.

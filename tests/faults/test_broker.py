@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.faults.broker import of_cluster, of_node
 from tests.faults.consumers import QueueConsumer
 from tests.faults.records import Channel
 from tests.faults.schedule import Fault, Kind
-from tests.faults.site import of_cluster, of_node
 from tests.services import until
 from tests.services.cluster import Cluster
 from tests.services.rabbitmq import RabbitMQ
@@ -25,35 +25,38 @@ def _await_seen(node: RabbitMQ, count: int) -> None:
 
 def test_alarm_comes_and_goes(rabbitmq: RabbitMQ) -> None:
     """A broker without memory says so until that is mended."""
-    with of_node(rabbitmq) as site:
-        site.begin(_fault(Kind.BLOCK))
+    with of_node(rabbitmq) as broker:
+        broker.begin(_fault(Kind.BLOCK))
         assert "memory" in rabbitmq.evaluate("rabbit_alarm:get_alarms()")
-        site.end(_fault(Kind.BLOCK))
+        broker.end(_fault(Kind.BLOCK))
         assert "memory" not in rabbitmq.evaluate("rabbit_alarm:get_alarms()")
 
 
 def test_killed_node_is_healed(rabbitmq: RabbitMQ) -> None:
     """A node that is killed answers again."""
-    with of_node(rabbitmq) as site:
-        site.begin(_fault(Kind.KILL_NODE))
+    with of_node(rabbitmq) as broker:
+        broker.begin(_fault(Kind.KILL_NODE))
         assert not rabbitmq.answers()
-        site.heal("no queue")
+        broker.heal("no queue")
         assert rabbitmq.answers()
 
 
 @pytest.mark.timeout(300)
 def test_node_that_is_cut_off(rabbitmq_cluster: Cluster) -> None:
     """The others lose sight of it, and it takes no clients until it is let in again."""
-    with of_cluster(rabbitmq_cluster) as site:
-        first, second, _ = site.nodes
+    with of_cluster(rabbitmq_cluster) as broker:
+        first, second, _ = broker.nodes
         queue = QueueConsumer(
-            Channel(name="queue"), urls=[first.url], queue="parted", arguments=site.queue_arguments
+            Channel(name="queue"),
+            urls=[first.url],
+            queue="parted",
+            arguments=broker.queue_arguments,
         )
         queue.bind()
         _await_seen(first, 3)
-        site.begin(_fault(Kind.PARTITION, node=1))
+        broker.begin(_fault(Kind.PARTITION, node=1))
         _await_seen(first, 2)
-        site.heal("parted")
+        broker.heal("parted")
         _await_seen(first, 3)
         assert second.answers()
         queue.delete()
