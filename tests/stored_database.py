@@ -19,6 +19,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
+from pulpit.domain.criteria import Criteria
 from pulpit.domain.events import EventKind, NewEvent
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.tasks import Task, TaskState, task_report
@@ -39,7 +40,7 @@ from tests.contract.databases import (
     new_task,
 )
 
-__all__ = ["CURSORS", "LIVE_PATH", "REPOSITORIES", "fill", "task_id"]
+__all__ = ["CURSORS", "LIVE_PATH", "REPOSITORIES", "fill", "meaning", "task_id"]
 
 #: Texts that a careless conversion spoils.
 _TEXTS = ("zoo", "Zoo", "é 🦒", "a'b\"c\\d", "tab\tline\n", "")
@@ -158,6 +159,42 @@ def _add_content(transaction: Transaction) -> None:
             publication.id, {"lion-1.0-1.noarch.rpm": ids[0]}, ["repodata/repomd.xml"]
         )
         transaction.publications.switch(publication.id, now=NOW + timedelta(seconds=live))
+
+
+def meaning(storage: Database) -> dict[str, Any]:
+    """Return what the storage tells of what ``fill`` has put into it."""
+    with storage.read() as transaction:
+        tasks = transaction.tasks.search(Criteria())
+        resolved = transaction.publications.resolve(LIVE_PATH)
+        assert resolved is not None
+        publication, path, unit = resolved
+        assert unit is not None
+        content = transaction.content
+        return {
+            "tasks": tasks,
+            "tagged": transaction.tasks.with_tags(["pulp:repository:zoo", "pulp:action:é 🦒"]),
+            "grantable": transaction.tasks.grantable(10),
+            "holding": transaction.tasks.holding(),
+            "page": transaction.tasks.page(
+                task_ids=(), tags=(), states=frozenset(TaskState), after=2, limit=2
+            ),
+            # ids begin with the journal's own name
+            "events": [
+                dataclasses.replace(event, id=event.id.partition(":")[2])
+                for event in storage.events.read(after=0, limit=1_000)
+            ],
+            "cursors": {name: storage.cursors.load(name) for name in CURSORS},
+            "user": transaction.users.get("admin"),
+            "repositories": transaction.repositories.list(),
+            "importers": sorted(transaction.repositories.importers(REPOSITORIES), key=repr),
+            "distributors": sorted(transaction.repositories.distributors(REPOSITORIES), key=repr),
+            "live": (publication, path, unit.key, content.sources(unit.id)),
+            "listing": transaction.publications.listing("repos/zoo"),
+            "units": {
+                each.uid: (each.key, each.metadata, each.chunks, each.artifact, each.package)
+                for each in content.units("Zoo", ["rpm", "erratum"])
+            },
+        }
 
 
 def _dump() -> str:

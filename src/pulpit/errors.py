@@ -34,6 +34,7 @@ The tree::
     │   └── DatabaseUnavailable      503 PLP0011
     └── StartError                   the server or a command can't start; one clear line
         ├── ConfigurationError       names file, section, key and the nearest known key
+        ├── CopyRefused              a database can't be copied to another one
         ├── DataFolderInUse
         ├── DataFolderUnusable
         ├── DatabaseUnusable         the PostgreSQL database; says what is wrong with its URL
@@ -55,6 +56,7 @@ __all__ = [
     "BodyTooSlow",
     "ConfigurationError",
     "ContentError",
+    "CopyRefused",
     "DataFolderInUse",
     "DataFolderUnusable",
     "DatabaseFailed",
@@ -452,6 +454,10 @@ class DataFolderInUse(StartError):
 
 class DataFolderUnusable(StartError):
     """The data folder can't be written."""
+
+
+class CopyRefused(StartError):
+    """The database can't be copied there; nothing was changed."""
 
 
 class DatabaseUnusable(StartError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ import psycopg
 import pytest
 from sqlalchemy import JSON, Connection, MetaData, Select, create_engine, delete, select, update
 
-from pulpit.domain.criteria import Criteria
-from pulpit.domain.tasks import TaskState
 from pulpit.storage.database import DATABASE, SqlStorage
 from pulpit.storage.migrations import HEAD
 from pulpit.storage.postgresql import PostgresStorage
@@ -23,9 +20,9 @@ from pulpit.storage.postgresql_schema import upgrade_postgresql
 from pulpit.storage.schema import upgrade
 from pulpit.storage.sqlite import SqliteStorage
 from pulpit.testing import MemoryStorage
-from tests.contract.databases import Database, new_event
+from tests.contract.databases import new_event
 from tests.services.postgresql import PostgresServer
-from tests.stored_database import CURSORS, LIVE_PATH, REPOSITORIES, fill
+from tests.stored_database import fill, meaning
 
 _STORED = Path(__file__).parent.parent / "data" / "databases"
 _FILES = sorted(_STORED.glob("*.sql"))
@@ -104,42 +101,6 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Old]:
     server.drop_database(url)
 
 
-def _meaning(storage: Database) -> dict[str, Any]:
-    """Return what the storage tells of what ``fill`` has put into it."""
-    with storage.read() as transaction:
-        tasks = transaction.tasks.search(Criteria())
-        resolved = transaction.publications.resolve(LIVE_PATH)
-        assert resolved is not None
-        publication, path, unit = resolved
-        assert unit is not None
-        content = transaction.content
-        return {
-            "tasks": tasks,
-            "tagged": transaction.tasks.with_tags(["pulp:repository:zoo", "pulp:action:é 🦒"]),
-            "grantable": transaction.tasks.grantable(10),
-            "holding": transaction.tasks.holding(),
-            "page": transaction.tasks.page(
-                task_ids=(), tags=(), states=frozenset(TaskState), after=2, limit=2
-            ),
-            # ids begin with the journal's own name
-            "events": [
-                replace(event, id=event.id.partition(":")[2])
-                for event in storage.events.read(after=0, limit=1_000)
-            ],
-            "cursors": {name: storage.cursors.load(name) for name in CURSORS},
-            "user": transaction.users.get("admin"),
-            "repositories": transaction.repositories.list(),
-            "importers": sorted(transaction.repositories.importers(REPOSITORIES), key=repr),
-            "distributors": sorted(transaction.repositories.distributors(REPOSITORIES), key=repr),
-            "live": (publication, path, unit.key, content.sources(unit.id)),
-            "listing": transaction.publications.listing("repos/zoo"),
-            "units": {
-                each.uid: (each.key, each.metadata, each.chunks, each.artifact, each.package)
-                for each in content.units("Zoo", ["rpm", "erratum"])
-            },
-        }
-
-
 def test_upgrade_keeps_every_row(old: Old) -> None:
     """Nothing that was there is another, or gone."""
     before = old.rows()
@@ -157,7 +118,7 @@ def test_upgraded_database_means_the_same(old: Old) -> None:
     fill(fresh)
     old.upgrade()
     with old.storage() as storage:
-        assert _meaning(storage) == _meaning(fresh)
+        assert meaning(storage) == meaning(fresh)
         with storage.write() as transaction:
             (number,) = transaction.journal.append([new_event()])
         assert number == storage.events.head()
@@ -182,4 +143,4 @@ def test_old_code_goes_on_writing(old: Old) -> None:
     fresh = MemoryStorage()
     fill(fresh)
     with old.storage() as storage:
-        assert _meaning(storage) == _meaning(fresh)
+        assert meaning(storage) == meaning(fresh)

@@ -41,7 +41,7 @@ class ExitCode(IntEnum):
         9,
         ("The configuration, the data folder, a port or the credentials file can't be used."),
     )
-    UNSOUND = 10, "`pulpit doctor` found something that must be mended."
+    UNSOUND = 10, "`pulpit doctor` or `pulpit db status` found something that must be mended."
     DEFECT = 70, "The program has a defect; with `PULPIT_DEBUG=1` it shows where."
     TIMED_OUT = 124, "Not all tasks had ended when `--timeout` was over; they go on."
     INTERRUPTED = 130, "Ended by Ctrl-C; a task that was followed goes on."

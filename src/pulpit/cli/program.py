@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from pulpit.cli import config, repositories, tasks
+from pulpit.cli import config, database, repositories, tasks
 from pulpit.cli.doctor import doctor
 from pulpit.cli.exits import ExitCode, of_error
 from pulpit.cli.login import login
@@ -40,6 +40,7 @@ app.command()(doctor)
 app.add_typer(repositories.app, name="repo")
 app.add_typer(tasks.app, name="task")
 app.add_typer(config.app, name="config")
+app.add_typer(database.app, name="db")
 app.command()(watch)
 app.command()(login)
 

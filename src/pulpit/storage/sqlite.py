@@ -17,7 +17,7 @@ from pulpit.errors import DataFolderUnusable
 from pulpit.storage.criteria import register_functions
 from pulpit.storage.database import SqlStorage, SqlTransaction
 
-__all__ = ["SqliteStorage", "sqlite_engine"]
+__all__ = ["SqliteStorage", "open_to_look", "sqlite_engine"]
 
 #: How long a writer waits for another process's batch, in seconds.
 _BUSY_SECONDS = 30.0
@@ -59,6 +59,19 @@ def sqlite_engine(path: Path, *, begin: str, connections: int) -> Engine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def open_to_look(path: Path, *, in_use: bool) -> sqlite3.Connection:
+    """Open the database for reading alone, without making files beside it.
+
+    Args:
+        path: the database.
+        in_use: whether a server has it open.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    quiet = not in_use and not (log.exists() and log.stat().st_size)
+    mode = "immutable=1" if quiet else "mode=ro"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=5)
 
 
 class SqliteStorage(SqlStorage):

@@ -17,9 +17,10 @@ from pulpit.domain.clock import utc_now
 from pulpit.events.amqp import CURSOR
 from pulpit.storage.database import DATABASE
 from pulpit.storage.migrations import HEAD
+from pulpit.storage.sqlite import open_to_look
 from pulpit.storage.versions import OLDEST_CODE, SchemaVersion
 
-__all__ = ["House"]
+__all__ = ["House", "holder"]
 
 _LOCKS = Path("/proc/locks")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -96,7 +97,7 @@ class House:
 
     def check_server(self) -> str:
         """Look whether a server runs on the folder."""
-        self.server = _holder(self._folder / "lock")
+        self.server = holder(self._folder / "lock")
         if self.server is None:
             raise Note("none runs on this data folder", "start it with `pulpit serve`")
         return f"process {self.server or 'unknown'} runs on this data folder"
@@ -187,11 +188,8 @@ class House:
             )
 
     def _open(self) -> sqlite3.Connection:
-        """Open the database for reading alone, without making files beside it."""
-        log = self._database.with_name(f"{DATABASE}-wal")
-        quiet = self.server is None and not (log.exists() and log.stat().st_size)
-        mode = "immutable=1" if quiet else "mode=ro"
-        return sqlite3.connect(f"{self._database.absolute().as_uri()}?{mode}", uri=True, timeout=5)
+        """Open the database for reading alone."""
+        return open_to_look(self._database, in_use=self.server is not None)
 
 
 def _behind(connection: sqlite3.Connection, cursor: int) -> tuple[int, float]:
@@ -212,7 +210,7 @@ def _setting(connection: sqlite3.Connection, name: str) -> Any:
     return row and row[0]
 
 
-def _holder(lock: Path) -> int | None:
+def holder(lock: Path) -> int | None:
     """Return the process that holds a lock, 0 if only that there is one is known, or None.
 
     Taking the lock to see would keep a server from starting that moment.
