@@ -57,6 +57,9 @@ def configure_logs(settings: Settings, *, stream: TextIO | None = None) -> Any:
     # libraries tell of their own doings at a level that is ours to speak at
     for name in ("alembic", "asyncio", "uvicorn", "amqp"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # what fails there is told by who calls it, in one line
+    for name in ("procrastinate", "psycopg.pool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     log = structlog.get_logger("pulpit")
     _catch_the_rest(log)
     return log

@@ -29,7 +29,13 @@ DoorAddress = Annotated[
 
 
 def overrides(
-    *, data: Path | None, host: str | None, port: int | None, events: bool | None, door: str | None
+    *,
+    data: Path | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    events: bool | None = None,
+    door: str | None = None,
+    slots: int | None = None,
 ) -> Mapping[tuple[str, str], str | None]:
     """Return (section, key) to what a flag says of it; None where it was left out."""
     return {
@@ -38,4 +44,5 @@ def overrides(
         ("server", "port"): None if port is None else str(port),
         ("messaging", "event_notifications_enabled"): None if events is None else str(events),
         ("door", "address"): door,
+        ("tasks", "workers"): None if slots is None else str(slots),
     }

@@ -19,6 +19,7 @@ from pulpit.cli.serve import serve
 from pulpit.cli.session import Flags, OutputClosed, Outside, Session, session_of
 from pulpit.cli.watch import watch
 from pulpit.cli.words import printable
+from pulpit.cli.worker import worker
 from pulpit.client import ClientError, NotFound, Unauthenticated
 from pulpit.errors import PulpitError
 
@@ -36,6 +37,7 @@ app = typer.Typer(
     "10 something to mend, 124 not in time.",
 )
 app.command()(serve)
+app.command()(worker)
 app.command()(doctor)
 app.add_typer(repositories.app, name="repo")
 app.add_typer(tasks.app, name="task")

@@ -156,7 +156,7 @@ class JobFeed:
             "stalled_worker_timeout": timeout,
         }
         self._held: dict[str, list[asyncio.Future[None]]] = {}
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._connector: _Connector | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -164,6 +164,9 @@ class JobFeed:
 
     def start(self) -> None:
         """Fetch jobs from now on."""
+        self._loop = asyncio.new_event_loop()
+        # what a lost database leaves behind is told once, when the worker is run again
+        self._loop.set_exception_handler(lambda _loop, _context: None)
         self._thread.start()
 
     def quit(self) -> None:
@@ -185,21 +188,25 @@ class JobFeed:
     def _call(self, act: Callable[..., Any], *arguments: Any) -> None:
         # once the loop is closed there is nothing left to let go of
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(act, *arguments)
+            self._running_loop.call_soon_threadsafe(act, *arguments)
+
+    @property
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of the feed's thread."""
+        assert self._loop is not None, "not started"
+        return self._loop
 
     # ------------------------------------------------------------------ the feed's thread
 
     def _run(self) -> None:
-        # what a lost database leaves behind is told once, when the worker is run again
-        self._loop.set_exception_handler(lambda _loop, _context: None)
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+        with asyncio.Runner(loop_factory=lambda: self._running_loop) as runner:
             runner.run(self._feed())
 
     async def _feed(self) -> None:
         """Run Procrastinate's worker until told to stop, again and again if need be."""
         pause = _FIRST_PAUSE
         while not self._stop.is_set():
-            began = self._loop.time()
+            began = self._running_loop.time()
             try:
                 reason = await self._fetch()
             except Exception as error:  # noqa: BLE001 - jobs wait, the next run may be better
@@ -207,7 +214,7 @@ class JobFeed:
             if self._stop.is_set():
                 return
             self._log.warning("jobs can't be fetched; trying again", reason=str(reason))
-            pause = _FIRST_PAUSE if self._loop.time() - began > _LONGEST_PAUSE else pause
+            pause = _FIRST_PAUSE if self._running_loop.time() - began > _LONGEST_PAUSE else pause
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -234,7 +241,7 @@ class JobFeed:
 
     async def _hold(self, task_id: str) -> None:
         """Do a job: hand its task on, and wait until it is done."""
-        done = self._loop.create_future()
+        done = self._running_loop.create_future()
         self._held.setdefault(task_id, []).append(done)
         self._hand(task_id)
         await done
@@ -246,7 +253,7 @@ class JobFeed:
 
     def _look(self) -> None:
         if self._connector is not None:
-            self._looking = self._loop.create_task(self._connector.look())
+            self._looking = self._running_loop.create_task(self._connector.look())
 
 
 async def _connect(database: Mapping[str, Any]) -> psycopg.AsyncConnection[Any]:

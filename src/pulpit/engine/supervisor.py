@@ -194,7 +194,7 @@ class Supervisor:
             self._watch_over()
         except BaseException as error:
             # without this thread no task would ever end: better the whole process does
-            self._log.error("the engine failed; the server stops", reason=repr(error))
+            self._log.error("the engine failed; the process stops", reason=repr(error))
             self._failed()
             raise
 
