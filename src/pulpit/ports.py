@@ -34,8 +34,10 @@ __all__ = [
     "ImporterType",
     "JobStore",
     "JournalStore",
+    "LeaseStore",
     "PublicationStore",
     "RepositoryStore",
+    "SharedCursorStore",
     "Storage",
     "TaskContext",
     "TaskLifecycle",
@@ -233,6 +235,36 @@ class CursorStore(Protocol):
 
     def drop(self, name: str) -> None:
         """Forget the channel."""
+
+
+class SharedCursorStore(CursorStore, Protocol):
+    """The cursors of channels that one process at a time feeds."""
+
+    def fenced(self, lease: str, holder: str) -> CursorStore:
+        """Return the same cursors for one who writes them only while it holds a lease.
+
+        Else its ``save`` and ``drop`` change nothing and raise Fenced.
+        """
+
+
+class LeaseStore(Protocol):
+    """What one process at a time may do, and until when if it is not heard of.
+
+    Every call is a transaction of its own, and nobody waits for a process that is frozen in one.
+    Times are by the database's clock.
+    """
+
+    def take(self, name: str, holder: str, *, seconds: float) -> bool:
+        """Take the lease, or renew it, for so many seconds; False while it is another holder's.
+
+        Who takes it is sure of it for that long from before the call.
+        """
+
+    def release(self, name: str, holder: str) -> None:
+        """Give the lease back, if it is this holder's, and tell those who wait for it."""
+
+    def remaining(self, name: str) -> float:
+        """Return for how many seconds its holder has it; 0.0 if anybody may take it."""
 
 
 class RepositoryStore(Protocol):

@@ -14,7 +14,7 @@ from pulpit.domain.events import EventKind, NewEvent
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.domain.units import PackageColumns, Unit
-from pulpit.ports import CursorStore, EventHistory, Storage
+from pulpit.ports import EventHistory, LeaseStore, SharedCursorStore, Storage
 from pulpit.storage.database import DATABASE
 from pulpit.storage.postgresql import PostgresStorage
 from pulpit.storage.sqlite import SqliteStorage
@@ -32,7 +32,9 @@ class Database(Storage, Protocol):
     @property
     def events(self) -> EventHistory: ...
     @property
-    def cursors(self) -> CursorStore: ...
+    def cursors(self) -> SharedCursorStore: ...
+    @property
+    def leases(self) -> LeaseStore: ...
     def close(self) -> None:
         """Let go of everything, and wake who waits for events."""
 

@@ -19,6 +19,7 @@ from pulpit.storage.cursors import SqlCursorStore
 from pulpit.storage.jobs import SqlJobStore
 from pulpit.storage.journal import SqlJournal, SqlJournalStore
 from pulpit.storage.journal_signal import JournalSignal
+from pulpit.storage.leases import SqlLeaseStore
 from pulpit.storage.publications import SqlPublicationStore
 from pulpit.storage.repositories import SqlRepositoryStore
 from pulpit.storage.rows import insert_ignoring
@@ -136,6 +137,13 @@ class SqlStorage(ABC):
         """See ``pulpit.ports.Storage``."""
 
     @abstractmethod
+    def at_once(self) -> contextlib.AbstractContextManager[Connection]:
+        """Open a connection for single statements of this room, each of which commits by itself.
+
+        A process that is frozen between two of them holds no lock.
+        """
+
+    @abstractmethod
     def telling(self) -> contextlib.AbstractContextManager[None]:
         """Say in words what is wrong with the database when its driver raises."""
 
@@ -163,6 +171,11 @@ class SqlStorage(ABC):
     def cursors(self) -> SqlCursorStore:
         """Where channels keep how far they came."""
         return SqlCursorStore(self)
+
+    @cached_property
+    def leases(self) -> SqlLeaseStore:
+        """What one process at a time may do."""
+        return SqlLeaseStore(self)
 
     def get_setting(self, name: str) -> str | None:
         with self.reading() as connection:

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 from psycopg import IsolationLevel
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -118,6 +118,11 @@ class PostgresStorage(SqlStorage):
             transaction = PostgresTransaction(connection, self.signal)
             yield transaction
         transaction.committed()
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[Connection]:
+        with self.telling(), self._writers.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextlib.contextmanager
     def telling(self) -> Iterator[None]:

@@ -100,6 +100,12 @@ class SqliteStorage(SqlStorage):
         return self.write()
 
     @contextlib.contextmanager
+    def at_once(self) -> Iterator[Connection]:
+        # other processes end with this one, or have no lease
+        with self.write() as transaction:
+            yield transaction.connection
+
+    @contextlib.contextmanager
     def telling(self) -> Iterator[None]:
         try:
             yield

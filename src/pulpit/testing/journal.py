@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from itertools import accumulate
-from typing import Protocol
+from typing import Protocol, Self
 
 from pulpit.domain.events import Event, EventKind, NewEvent
-from pulpit.errors import EventsGone
-from pulpit.ports import ToldBefore
+from pulpit.errors import EventsGone, Fenced
+from pulpit.ports import Clock, ToldBefore
+from pulpit.testing.leases import is_held
 from pulpit.testing.state import State
 
 __all__ = ["MemoryCursorStore", "MemoryJournal", "MemoryJournalStore"]
@@ -225,19 +227,38 @@ class _Storage(Protocol):
 
 
 class MemoryCursorStore:
-    """Implements ``pulpit.ports.CursorStore``."""
+    """Implements ``pulpit.ports.SharedCursorStore``.
 
-    def __init__(self, storage: _Storage) -> None:
-        self._storage = storage
+    Args:
+        storage: where they are.
+        clock: of the database.
+        lease: a lease and who must have it to write, if that is asked for.
+    """
+
+    def __init__(
+        self, storage: _Storage, clock: Clock, lease: tuple[str, str] | None = None
+    ) -> None:
+        self._storage, self._clock, self._lease = storage, clock, lease
+
+    def fenced(self, lease: str, holder: str) -> Self:
+        return type(self)(self._storage, self._clock, (lease, holder))
 
     def load(self, name: str) -> int | None:
         with self._storage.read() as transaction:
             return transaction.state.cursors.get(name)
 
     def save(self, name: str, sequence: int) -> None:
-        with self._storage.write() as transaction:
-            transaction.state.cursors[name] = sequence
+        with self._writing() as state:
+            state.cursors[name] = sequence
 
     def drop(self, name: str) -> None:
+        with self._writing() as state:
+            state.cursors.pop(name, None)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[State]:
+        """Open a transaction, which is refused without the lease."""
         with self._storage.write() as transaction:
-            transaction.state.cursors.pop(name, None)
+            if self._lease and not is_held(transaction.state, *self._lease, self._clock):
+                raise Fenced
+            yield transaction.state

@@ -55,6 +55,8 @@ class State:
     #: The highest number of a status change that retention deleted.
     floor: int = 0
     cursors: dict[str, int] = field(default_factory=dict)
+    #: Name of a lease to its holder and end.
+    leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
 
     repositories: dict[str, Repository] = field(default_factory=dict)
     importers: dict[str, Importer] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from pulpit.ports import Clock
 from pulpit.testing.content import MemoryContentStore
 from pulpit.testing.jobs import MemoryJobStore
 from pulpit.testing.journal import MemoryCursorStore, MemoryJournal, MemoryJournalStore
+from pulpit.testing.leases import MemoryLeaseStore
 from pulpit.testing.publications import MemoryPublicationStore
 from pulpit.testing.repositories import MemoryRepositoryStore
 from pulpit.testing.state import State
@@ -87,7 +88,9 @@ class MemoryStorage:
         #: The journal for those who read it.
         self.events = MemoryJournal(lambda: self._state)
         #: Where channels keep how far they came.
-        self.cursors = MemoryCursorStore(self)
+        self.cursors = MemoryCursorStore(self, clock)
+        #: What one process at a time may do.
+        self.leases = MemoryLeaseStore(self, clock)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[MemoryTransaction]:
