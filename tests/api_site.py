@@ -50,6 +50,7 @@ from pulpit.services.repositories import Repositories
 from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Tasks
 from pulpit.services.users import Users
+from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
 from pulpit.storage.sqlite import SqliteStorage
 from pulpit.testing import FrozenClock, RecordingEngine
@@ -182,12 +183,12 @@ class Site:
     """The application with one user; a context manager.
 
     Args:
-        database: of the current schema.
+        database: of the current schema; the file of one, or an open one, which it closes.
         folder: for files.
     """
 
-    def __init__(self, database: Path, folder: Path) -> None:
-        self.storage = SqliteStorage(database)
+    def __init__(self, database: Path | SqlStorage, folder: Path) -> None:
+        self.storage = SqliteStorage(database) if isinstance(database, Path) else database
         self.files = FolderFileStore(folder)
         self.clock = FrozenClock()
         self.engine = RecordingEngine()

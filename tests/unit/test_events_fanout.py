@@ -16,10 +16,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pulpit.domain.events import Event, EventKind, NewEvent
-from pulpit.errors import EventsGone
+from pulpit.errors import DatabaseUnavailable, EventsGone
 from pulpit.events.fanout import Fanout, Reader
 from pulpit.events.parts import Bounds
 from pulpit.testing import MemoryStorage
+from tests.services import until
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _PATIENCE = 20.0
@@ -587,6 +588,27 @@ def test_an_error_of_the_journal_ends_those_who_listen() -> None:
         assert [told.sequence for told in await _until(reader, 1)] == [1]
         write("status")
         assert [told.sequence for told in await _until(reader, 2)] == [2]
+        reader.leave()
+
+    _run(act)
+
+
+def test_readers_outlive_a_database_that_is_away() -> None:
+    """Those at the head keep their connections, and get what was written meanwhile."""
+    storage = MemoryStorage()
+    source, write = _Source(storage), _Writer(storage)
+
+    async def act() -> None:
+        fanout = Fanout(source, rest=0.001)
+        reader = _attach(fanout)
+        waiting = asyncio.create_task(_until(reader, 1))
+        await asyncio.sleep(0)
+        source.failure = DatabaseUnavailable("refused")
+        before = source.reads
+        write("status")
+        await asyncio.to_thread(until, lambda: source.reads >= before + 3)
+        source.failure = None
+        assert [told.sequence for told in await waiting] == [1]
         reader.leave()
 
     _run(act)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pulpit.domain.events import Event, EventKind, NewEvent
-from pulpit.errors import EventsGone
+from pulpit.errors import DatabaseUnavailable, EventsGone
 from pulpit.events.live import DoorFeed, follow
 from pulpit.testing import MemoryStorage, RecordingSink
 
@@ -44,6 +44,23 @@ class _WrittenMeanwhile:
         if self._reads == 1:
             _write(self._storage, 1)
         return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage.events, name)
+
+
+class _Away:
+    """A journal whose database is away at first."""
+
+    def __init__(self, storage: MemoryStorage, reads: int) -> None:
+        self._storage = storage
+        self._reads = reads
+
+    def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Sequence[Event]:
+        self._reads -= 1
+        if self._reads >= 0:
+            raise DatabaseUnavailable("refused")
+        return self._storage.events.read(after, limit, most_bytes=most_bytes)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._storage.events, name)
@@ -180,6 +197,25 @@ def test_the_door_hears_of_tasks_from_now_on() -> None:
         assert len(sink.items) == 3
 
     _run(act)
+
+
+def test_the_door_outlives_a_database_that_is_away() -> None:
+    """It says so, and tells all there is once the database is back."""
+    storage, log = MemoryStorage(), _Log()
+    sink: RecordingSink[Event] = RecordingSink()
+    feed = DoorFeed(_Away(storage, 2), publish=sink, log=log, rest=0.001)
+
+    async def act() -> None:
+        feed.start()
+        _write(storage, 3)
+        await feed.drain(_PATIENCE)
+        await feed.stop()
+
+    _run(act)
+    assert [event.sequence for event in sink.items] == [1, 2, 3]
+    assert [told["reason"] for told in log.told] == [
+        "The database can't be used now: refused",
+    ] * 2
 
 
 def test_draining_ends_in_time() -> None:

@@ -9,6 +9,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from pulpit.domain.events import EventKind
+from pulpit.errors import DatabaseUnavailable
 from pulpit.events.amqp import CURSOR, PublisherSettings
 from pulpit.events.amqp.delivery import Delivery
 from pulpit.events.amqp.frames import Confirm
@@ -325,6 +326,30 @@ def test_a_channel_that_keeps_up_folds_nothing() -> None:
     events = [make_event(n, revision=n, kind=EventKind.PROGRESS) for n in range(1, 11)]
     setting = _Setting(MemoryJournal(events), MemoryCursors(amqp_publisher=0), fold_above=10)
     assert setting.send() == list(range(1, 11))
+
+
+def test_a_journal_that_can_not_be_read_is_told_once_and_read_later() -> None:
+    """Events wait while the database is away; the connection to the broker is none the worse."""
+
+    class Away(MemoryJournal):
+        """Is read once it may be."""
+
+        away = True
+
+        def read(self, after: int, limit: int, *, most_bytes: int | None = None) -> Any:
+            if self.away:
+                raise DatabaseUnavailable("refused")
+            return super().read(after, limit, most_bytes=most_bytes)
+
+    journal = Away([make_event(1), make_event(2)])
+    setting = _Setting(journal, MemoryCursors(amqp_publisher=0))
+    assert setting.send() == setting.send() == []
+    assert not setting.delivery.drained
+    assert [entry["error"] for entry in setting.logged.entries] == [
+        "The database can't be used now: refused"
+    ]
+    journal.away = False
+    assert setting.send() == [1, 2]
 
 
 def test_a_gap_is_told_and_skipped() -> None:

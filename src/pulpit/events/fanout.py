@@ -41,10 +41,19 @@ class Fanout:
         source: the journal.
         part: what a reader gets at once; the event that goes beyond is the last one.
         kept: what is kept in memory for readers at the head.
+        rest: seconds before the journal is read again while the database is away.
     """
 
-    def __init__(self, source: EventHistory, *, part: Bounds = _PART, kept: Bounds = _KEPT) -> None:
+    def __init__(
+        self,
+        source: EventHistory,
+        *,
+        part: Bounds = _PART,
+        kept: Bounds = _KEPT,
+        rest: float = DATABASE_REST,
+    ) -> None:
         self.source = source
+        self._rest = rest
         self._part = part
         self._recent = Recent(kept, part=part)
         self._readers: set[Reader] = set()
@@ -227,7 +236,7 @@ class Fanout:
             return True
         except DatabaseFailed:
             # readers keep their connections, and get what comes once it is back
-            await asyncio.sleep(DATABASE_REST)
+            await asyncio.sleep(self._rest)
             return True
         if not events:
             return False

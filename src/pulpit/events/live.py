@@ -70,9 +70,18 @@ class DoorFeed:
         source: the journal.
         publish: takes each event; on the event loop.
         log: where gaps are told.
+        rest: seconds before the journal is read again while the database is away.
     """
 
-    def __init__(self, source: EventSource, *, publish: Callable[[Event], None], log: _Log) -> None:
+    def __init__(
+        self,
+        source: EventSource,
+        *,
+        publish: Callable[[Event], None],
+        log: _Log,
+        rest: float = DATABASE_REST,
+    ) -> None:
+        self._rest = rest
         self._source = source
         self._publish = publish
         self._log = log
@@ -116,7 +125,7 @@ class DoorFeed:
                 self._log.warning(
                     "the door can't read the journal; trying again", reason=str(error)
                 )
-                await asyncio.sleep(DATABASE_REST)
+                await asyncio.sleep(self._rest)
 
     async def _tell(self, events: Sequence[Event]) -> None:
         """Pass on what is of tasks, and tell who waits for that."""
