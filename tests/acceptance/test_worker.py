@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ class Desk:
     def sync(self, priority: int = 0) -> Task:
         """Make a repository of the sample feed, and hand in its sync."""
         types = content_types()
-        parts = {"clock": utc_now, "tasks": self.tasks, "types": types}
+        parts: dict[str, Any] = {"clock": utc_now, "tasks": self.tasks, "types": types}
         Repositories(self.storage, **parts).create(
             {
                 "id": "zoo",
