@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pulpit.domain.outcomes import Finished
 from tests.api_site import API, Site, assert_error, spawned
 
 _CREATED = "2026-01-01T00:00:00Z"
@@ -100,6 +101,8 @@ def test_the_longest_id_is_taken(site: Site) -> None:
         ({"description": {}}, "PLP0015", "property_names", ["description"]),
         ({"notes": []}, "PLP0015", "property_names", ["notes"]),
         ({"notes": "a"}, "PLP0015", "property_names", ["notes"]),
+        ({"notes": {"pulpit_priority": "7"}}, "PLP0015", "property_names", ["notes"]),
+        ({"notes": {"pulpit_priority": 101}}, "PLP0015", "property_names", ["notes"]),
         ({"nots": {}, "xtra": 1}, "PLP0017", "unsupported_property_names", ["nots", "xtra"]),
         ({"importer_type_id": None}, "PLP0016", "missing_property_names", ["importer_type_id"]),
         ({"importer_type_id": "none"}, "PLP0015", "property_names", ["importer_type_id"]),
@@ -400,6 +403,26 @@ def test_update_merges(site: Site) -> None:
     assert body["result"]["display_name"] == "New"
     assert body["result"]["description"] is None
     assert body["result"]["notes"] == {"_repo-type": "rpm-repo", "more": [1]}
+
+
+def test_a_note_lets_tasks_go_first(site: Site) -> None:
+    """Tasks of a repository with a higher priority go before those of others that came first."""
+    for repo_id, priority in (("zoo", None), ("farm", 5), ("park", -5)):
+        distributor = _ZOO["distributors"][0] | {"distributor_config": {"relative_url": repo_id}}
+        notes = {"pulpit_priority": priority}
+        _create(site, id=repo_id, notes=notes if priority else {}, distributors=[distributor])
+    delta = {"notes": {"pulpit_priority": 101}}
+    refused = site.ask("PUT", "repositories/zoo/", json={"delta": delta})
+    error = assert_error(refused, 400, "PLP0015")
+    assert "an integer from -100 to 100" in str(error["error_message"])
+    for repo_id in ("park", "zoo", "farm", "farm"):
+        site.ask("POST", f"repositories/{repo_id}/actions/sync/", json={})
+    first = site.lifecycle.claim("here", 9)
+    assert [task.arguments["repo_id"] for task in first] == ["farm", "zoo", "park"]
+    # what a task hands in itself has the priority too
+    site.record(first[0], Finished(result={}))
+    sync, publish = (task for task in site.tasks.tagged(["pulp:repository:farm"])[1:])
+    assert [task.priority for task in (sync, publish)] == [5, 5]
 
 
 def test_update_changes_the_importer_at_once(site: Site) -> None:

@@ -14,6 +14,7 @@ from pulpit.domain.repositories import (
     REPOSITORY_ID,
     masked,
     merged,
+    priority_of,
     unmasked,
 )
 
@@ -90,3 +91,17 @@ def test_configurations_merge() -> None:
         "proxy_password": "secret",
         "max_speed": 5,
     }
+
+
+@pytest.mark.parametrize("priority", [-100, 0, 7, 100])
+def test_a_note_gives_a_priority(priority: int) -> None:
+    """An integer of the range is taken; without the note it is 0."""
+    assert priority_of({"pulpit_priority": priority, "other": "x"}) == priority
+    assert priority_of({}) == 0
+
+
+@pytest.mark.parametrize("priority", [-101, 101, 1.0, "7", True, None, [], {}])
+def test_other_priorities_are_refused(priority: Any) -> None:
+    """Whatever else stands there is told with the range."""
+    with pytest.raises(ValueError, match="an integer from -100 to 100"):
+        priority_of({"pulpit_priority": priority})
