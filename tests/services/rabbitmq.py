@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from tests.services import free_ports, missing
+from tests.services.rabbitmq_control import as_erlang
 
 __all__ = ["START_SECONDS", "Epmd", "RabbitMQ", "installed", "lent"]
 
@@ -216,6 +217,10 @@ class RabbitMQ:
         Raises:
             RuntimeError: it failed; the message holds its output.
         """
+        if expression := as_erlang(*args):
+            if (answer := self.evaluate(expression)) != "ok":
+                raise RuntimeError(f"{expression}: {answer}")
+            return ""
         done = subprocess.run(
             [str(self._programs / "rabbitmqctl"), "--quiet", *args],
             env=self._environment(),
