@@ -11,6 +11,8 @@ SEED ?=
 PYTEST_ARGS ?=
 
 PEERS := .cache/peers
+# all tests, in several processes; for those of PYTEST_ARGS, one is quicker
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
@@ -58,7 +60,7 @@ check-lock: setup
 .PHONY: test
 test: setup node ## Run all tests; as root on Debian, install what they need first
 	@scripts/system_packages.sh
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(or $(PYTEST_ARGS),$(PARALLEL))
 
 .PHONY: node
 node:

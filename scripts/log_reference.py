@@ -26,7 +26,6 @@ _GROUPS = {
     "events/amqp": "The broker",
     "events/door": "The AMQP door",
     "events": "Channels",
-    "storage": "The database",
 }
 
 LOG_INTRO = """\

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
 
+from tests.parallel import Scheduling, longest_first
 from tests.services.cluster import Cluster
 from tests.services.postgresql import PostgresServer, lent_postgresql
 from tests.services.rabbitmq import RabbitMQ, lent
@@ -16,6 +18,22 @@ from tests.services.rabbitmq import RabbitMQ, lent
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes ``-n auto`` stands for: most tests wait for others to act."""
+    return min((os.cpu_count() or 1) + 2, 8)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Return how ``--dist loadfile`` shares out the tests."""
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Bring the tests into the order in which they are shared out among processes."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=longest_first)
 
 
 @pytest.fixture(scope="session")

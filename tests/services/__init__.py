@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import NoReturn, TypeVar
 
 import pytest
+
+from tests.services.ports import free_ports
 
 __all__ = ["PATIENCE", "free_ports", "missing", "until"]
 
@@ -24,15 +24,6 @@ def missing(what: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(f"{what} is not installed")
     pytest.skip(f"{what} is not installed")
-
-
-def free_ports(count: int) -> list[int]:
-    """Return *count* different TCP ports of 127.0.0.1 that nobody listens on now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
 
 
 def until(
