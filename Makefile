@@ -8,6 +8,7 @@ FEED ?=
 OPEN ?=
 N ?= 10
 SEED ?=
+SITE ?=
 PYTEST_ARGS ?=
 
 PEERS := .cache/peers
@@ -74,9 +75,9 @@ $(NODE)/node_modules/.stamp: $(wildcard $(NODE)/package.json $(NODE)/package-loc
 	@touch $@
 
 .PHONY: faults
-faults: setup ## Kill, cut and freeze everything while tasks run, and judge (N=10, SEED=...)
+faults: setup ## Kill, cut and freeze everything while tasks run, and judge (N=10, SEED=..., SITE=...)
 	@scripts/system_packages.sh
-	@$(BIN)/python -m tests.faults $(N) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.faults $(N) $(if $(SEED),--seed $(SEED)) $(if $(SITE),--site $(SITE))
 
 .PHONY: demo
 demo: setup ## Sync and publish a repository and watch its events (FEED=URL, OPEN=1)

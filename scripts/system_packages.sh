@@ -9,6 +9,7 @@ packages=(
   createrepo-c      # a second feed, and the floor of the benchmarks
   dnf               # installs from what was published
   dnf-plugins-core  # reposync
+  iproute2          # machines that are cut off from the network
   postgresql        # the database of several servers
   python3-librepo   # what dnf downloads with
   rabbitmq-server   # a private instance for each run
