@@ -180,6 +180,15 @@ class Machines(Site):
 
     # ------------------------------------------------------------------ faults
 
+    def tend(self) -> None:
+        for program in self._deployed.programs:
+            if program.running or program in self._hit.values():
+                continue
+            # only a start may fail, since the database is away
+            if program.was_ready:
+                self.late.append(f"{program.name} has ended by itself")
+            self._deployed.launch(program)
+
     def begin(self, fault: Fault) -> bool:
         hit = self._begin(fault)
         if hit:

@@ -54,6 +54,13 @@ class Program:
         return self._running is not None and self._running.process.poll() is None
 
     @property
+    def was_ready(self) -> bool:
+        """Whether it has worked since its last start."""
+        return self._running is not None and any(
+            self._ready in line for line in self._running.lines()
+        )
+
+    @property
     def pid(self) -> int:
         """The id of its process."""
         return self._started.process.pid

@@ -30,6 +30,8 @@ _SETTLE = 90.0
 #: Seconds to wait for a server's answer.
 _ANSWER = 5.0
 _TICK = 0.02
+#: Seconds between two looks at whether processes live.
+_TENDING = 0.2
 #: Seconds for which tasks are still handed in when the last fault is mended.
 _AFTERWARDS = 1.0
 
@@ -183,8 +185,8 @@ class _Round:
             stack.callback(self._work.stop)
             began = time.monotonic()
             self._let_faults_happen(began)
-            load = self._schedule.place.load_seconds
-            time.sleep(max(began + load - time.monotonic(), _AFTERWARDS))
+            load = began + self._schedule.place.load_seconds
+            self._wait_until(max(load, time.monotonic() + _AFTERWARDS))
             self._work.stop()
             self._late += [f"a request was refused: {no}" for no in self._work.refused]
             self._site.heal(self._name)
@@ -198,8 +200,14 @@ class _Round:
         due += [(fault.end, self._site.end, fault) for fault in self._schedule.faults]
         # of two at the same time, what begins begins before it is mended
         for moment, act, fault in sorted(due, key=lambda one: one[0]):
-            time.sleep(max(0.0, began + moment - time.monotonic()))
+            self._wait_until(began + moment)
             act(fault)
+
+    def _wait_until(self, moment: float) -> None:
+        """Look after the site until then."""
+        while (left := moment - time.monotonic()) > 0:
+            self._site.tend()
+            time.sleep(min(left, _TENDING))
 
     def _begin(self, fault: Fault) -> None:
         """Let a fault happen."""

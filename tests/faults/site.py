@@ -110,6 +110,10 @@ class Site(ABC):
         """Whether another process may publish at any time, and fold otherwise."""
 
     @abstractmethod
+    def tend(self) -> None:
+        """Start again what has ended by itself, as an init system does."""
+
+    @abstractmethod
     def begin(self, fault: Fault) -> bool:
         """Let a fault begin; return whether it could."""
 
@@ -190,6 +194,10 @@ class Laptop(Site):
     @property
     def takeover(self) -> bool:
         return False
+
+    def tend(self) -> None:
+        # it does not; if it does, the round is late
+        return
 
     def begin(self, fault: Fault) -> bool:
         match fault.kind:

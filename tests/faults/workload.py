@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 
@@ -77,8 +77,11 @@ class Workload:
 
     def start(self) -> None:
         """Begin, with a repository of each kind of feed."""
-        for kind in self._repositories:
-            self._create(kind)
+        for kind, known in self._repositories.items():
+            while not known:
+                # a machine that is busy with starting all may not answer in time
+                with suppress(Unreachable):
+                    self._create(kind)
         self._thread.start()
         self._valve.start()
 
