@@ -25,6 +25,8 @@ class Look:
     at: float
     #: Who holds the leader's lease, as long as that has not run out.
     leader: str | None
+    #: Which process that is.
+    where: str | None = None
     #: Tasks that run, and the names of the workers where they do.
     running: Mapping[str, str] = field(default_factory=dict)
 

@@ -50,8 +50,19 @@ engine: distributed
 workers: 2
 worker_timeout: {timeout}
 """
+_WATCH_LEADER = """
+CREATE TABLE faults.holders (holder text PRIMARY KEY, process text NOT NULL);
+CREATE FUNCTION faults.note_holder() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO faults.holders VALUES (NEW.holder, current_setting('application_name'))
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER faults_holder AFTER INSERT OR UPDATE ON leases
+    FOR EACH ROW EXECUTE FUNCTION faults.note_holder();
+"""
 _LEADER_NOW = """
-SELECT holder FROM leases
+SELECT holder, process FROM leases JOIN faults.holders USING (holder)
 WHERE name = 'leader' AND until > extract(epoch FROM clock_timestamp()) * 1000000
 """
 #: What is kept of the database of a round that failed.
@@ -102,6 +113,7 @@ class Machines(Site):
         self._url = database.create_pulpit()
         with psycopg.connect(self._url) as connection:
             watch_writes(connection)
+            connection.execute(_WATCH_LEADER)
         self._deployed = Deployment(folder, network, self._config)
         self.apis = self._deployed.apis
         #: Who was hit by a fault that is not mended yet.
@@ -171,12 +183,13 @@ class Machines(Site):
         try:
             if self._connection is None:
                 self._connection = psycopg.connect(self._url, autocommit=True)
-            leader = self._connection.execute(_LEADER_NOW).fetchone()
+            held = self._connection.execute(_LEADER_NOW).fetchone()
+            leader, where = held or (None, None)
             running = dict(self._connection.execute(_RUNNING_NOW).fetchall())
         except psycopg.OperationalError:
             self._connection = None
             return None
-        return Look(at=time.monotonic(), leader=leader[0] if leader else None, running=running)
+        return Look(at=time.monotonic(), leader=leader, where=where, running=running)
 
     # ------------------------------------------------------------------ faults
 
@@ -256,12 +269,9 @@ class Machines(Site):
             look = until(self._watch.led, seconds=_LEADER)
         except AssertionError:
             return None
-        leader = look.leader
-        for api in self.apis:
-            if leader and _holds(api.program, leader):
-                self._losses.note(fault, "leader", leader)
-                return api.program
-        return None
+        assert look.leader is not None
+        self._losses.note(fault, "leader", look.leader)
+        return next(api.program for api in self.apis if api.program.name == look.where)
 
     def end(self, fault: Fault) -> None:
         match fault.kind:
@@ -282,8 +292,3 @@ class Machines(Site):
         program.thaw()
         # who starts while the database is away tries again later
         self._deployed.launch(program)
-
-
-def _holds(program: Program, holder: str) -> bool:
-    """Tell whether the holder of a lease is this process."""
-    return program.running and str(program.pid) in holder
