@@ -461,7 +461,16 @@ class CopyRefused(StartError):
 
 
 class DatabaseUnusable(StartError):
-    """The PostgreSQL database can't be used: look at url in [database]."""
+    """The PostgreSQL database can't be used: look at url in [database].
+
+    Args:
+        message: what is wrong and what to do.
+        reason: what libpq or the server said, without secrets.
+    """
+
+    def __init__(self, message: str | None = None, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class SchemaDue(StartError):

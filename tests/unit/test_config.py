@@ -369,17 +369,21 @@ def test_secrets_are_never_shown(write: Write) -> None:
     path = write(
         "[server]\ndefault_password: hunter2\n"
         "[messaging]\nevent_notification_url: amqp://u:hunter2@h ; amqp://u:hunter2@@h2\n"
+        "[database]\nurl: postgresql://u:hunter2@a,b:5/d?sslpassword=hunter2&password=hunter2\n"
     )
     settings = load(path)
     shown = {row.key: row.value for row in config.describe(settings)}
     assert "hunter2" not in str(shown) + repr(settings)
     assert shown["default_password"] == "********"
+    assert shown["url"] == "postgresql://u:***@a,b:5/d?sslpassword=***&password=***"
     assert shown["event_notification_url"] == "amqp://u:***@h; amqp://u:***@h2"
     for bad in (
         "[messaging]\nevent_notification_url: http://u:hunter2@h\n",
         "[messaging]\nevent_notification_url: amqp://u:hunter2/@h\n",
         "[messaging]\nevent_notification_url: amqp://u:hunter2@h:x\n",
         "[server]\ndefault_password: hunter2\n line\n",
+        "[database]\nurl: mysql://u:hunter2@h/d?password=hunter2\n",
+        "[database]\nurl: postgresql://u:hunter2@h/d ?password=hunter2\n",
         "[server]\nhunter2\n",
     ):
         assert "hunter2" not in refused(write(bad)).message

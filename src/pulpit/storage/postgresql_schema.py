@@ -32,6 +32,7 @@ __all__ = [
     "SchemaState",
     "check_schema",
     "read_state",
+    "refuse_unfit",
     "upgrade_postgresql",
 ]
 
@@ -158,7 +159,7 @@ class _Turns:
 
 def _run_own(connection: Connection, url: str) -> Sequence[str]:
     """Run our own steps, and make Procrastinate's tables if they are not there."""
-    _refuse_unfit(connection)
+    refuse_unfit(connection)
     version = read_version(connection)
     version.require_known(masked_url(url))
     due = pending(version.step) if version.is_due else []
@@ -177,8 +178,12 @@ def _run_next_file(connection: Connection) -> Sequence[str]:
     return [_name(path.name) for path in due]
 
 
-def _refuse_unfit(connection: Connection) -> None:
-    """Raise ConfigurationError for a server or a database that can't be used."""
+def refuse_unfit(connection: Connection) -> None:
+    """Refuse a server or a database that can't be used.
+
+    Raises:
+        ConfigurationError: the server is too old, or the database keeps text in another encoding.
+    """
     version = int(connection.execute(text("SHOW server_version_num")).scalar_one())
     if version < _OLDEST_NUMBER:
         raise ConfigurationError(

@@ -88,6 +88,5 @@ def explained(url: str) -> Iterator[None]:
         reason = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
         # of a URL that it can't read, libpq tells all of it
         told = " ".join(line.strip() for line in reason.replace(url, masked_url(url)).splitlines())
-        raise DatabaseUnusable(
-            f"The database {masked_url(url)} can't be used: {told}; {advice(reason)}."
-        ) from error
+        words = f"The database {masked_url(url)} can't be used: {told}; {advice(told)}."
+        raise DatabaseUnusable(words, reason=told) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from pulpit.app.doctor.broker import Broker
-from pulpit.app.doctor.findings import Check, Finding, Note, Problem, Skip, examine
+from pulpit.app.doctor.findings import Check, Finding, Note, Outcome, Problem, Skip, examine
 from pulpit.app.doctor.house import House
 from pulpit.app.doctor.web import Api, Web
 from pulpit.app.plans import LOCAL, Plan, Way, local_plan, settled
@@ -35,7 +35,11 @@ def diagnose(read: Callable[[], Settings], *, api: Callable[[Settings], Api]) ->
     chosen = _plan(settings[0])
     house = House(settings[0], publishes=bool(chosen.broker))
     yield from examine("This machine", house.checks())
-    yield from examine("API", Web(api(settings[0]), lambda: house.server).checks())
+    for finding in examine("API", Web(api(settings[0]), lambda: house.server).checks()):
+        if finding.check == "api" and finding.outcome is Outcome.OK and house.server is None:
+            # with a shared database the data folder does not tell
+            house.server = 0
+        yield finding
     yield from examine("AMQP", _amqp(chosen, house))
     for url in chosen.broker:
         yield from _broker(url, settings[0])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pulpit.app.doctor.findings import Check, Note, Problem, Skip
+from pulpit.app.doctor.lag import told_lag
 from pulpit.config import Settings
 from pulpit.domain.clock import utc_now
 from pulpit.events.amqp import CURSOR
@@ -27,14 +28,12 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _MIB = 1 << 20
 #: A write-ahead log of more bytes is not taken into the database as it should be.
 _LARGE_WAL = 1 << 30
-#: Seconds that the oldest unconfirmed event may have waited: worth a word; to be mended.
-_LATE, _TOO_LATE = 60, 600
 _MICROSECONDS = 1_000_000
 
 
 @dataclass(slots=True)
 class House:
-    """The data folder of a server, looked at without touching it.
+    """The data folder and the database of a server, looked at without touching them.
 
     Args:
         settings: of the server.
@@ -43,7 +42,8 @@ class House:
 
     settings: Settings
     publishes: bool = False
-    #: The process that runs a server there; 0 for one that is not known.
+    #: The process that runs a server there; 0 for one that is not known. With a database that
+    #: many share, the folder does not tell.
     server: int | None = None
 
     @property
@@ -56,10 +56,18 @@ class House:
 
     def checks(self) -> Sequence[Check]:
         """Return what there is to look at."""
+        folder = Check(name="data_folder", title="Data folder", answer=self.check_folder)
+        disk = Check(name="disk", title="Disk", answer=self.check_disk, needs=("data_folder",))
+        if self.settings.database.url is not None:
+            # slow to import, and of no use for a database in the data folder
+            from pulpit.app.doctor.shared import SharedDatabase  # noqa: PLC0415
+
+            shared = SharedDatabase(settings=self.settings, publishes=self.publishes)
+            return (folder, disk, *shared.checks())
         return (
-            Check(name="data_folder", title="Data folder", answer=self.check_folder),
+            folder,
             Check(name="server", title="Server", answer=self.check_server, needs=("data_folder",)),
-            Check(name="disk", title="Disk", answer=self.check_disk, needs=("data_folder",)),
+            disk,
             Check(
                 name="database",
                 title="Database",
@@ -166,16 +174,7 @@ class House:
             if row is None:
                 raise Skip("the publisher has not run yet: it begins at the journal's head")
             events, seconds = _behind(connection, row[0])
-        words = f"{events:,} behind, the oldest for {seconds:,.0f} s"
-        if not events:
-            return "all that were written are confirmed"
-        if self.server is None:
-            raise Note(f"{words}; they go out when the server runs")
-        if seconds > _TOO_LATE:
-            raise Problem(words, "see what is wrong with the broker below, or at /metrics")
-        if seconds > _LATE:
-            raise Note(words, "see the broker below")
-        return words
+        return told_lag(events, seconds, running=self.server is not None)
 
     def _check_schema(self, version: SchemaVersion) -> None:
         """Look whether this version can use the schema."""

@@ -1,0 +1,174 @@
+"""What the doctor finds about a PostgreSQL database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pulpit import config
+from pulpit.app.doctor.findings import Finding, Outcome, examine
+from pulpit.app.doctor.house import House
+from pulpit.app.doctor.shared import SharedDatabase
+from pulpit.events.amqp import CURSOR
+from pulpit.storage.postgresql import PostgresStorage
+from tests.contract.databases import append, new_event
+from tests.services.postgresql import PostgresServer
+
+#: Looks at a database, with other settings by variable; returns the findings by check.
+Look = Callable[..., dict[str, Finding]]
+
+
+@pytest.fixture
+def look(postgresql_url: str, tmp_path: Path) -> Look:
+    """Return what looks at a data folder and a database."""
+
+    def at(
+        url: str = postgresql_url, *, publishes: bool = False, **more: str
+    ) -> dict[str, Finding]:
+        environ = {"PULPIT_DATABASE_URL": url, "PULPIT_STORAGE_DATA": str(tmp_path), **more}
+        made = House(config.load(None, environ=environ), publishes=publishes)
+        return {found.check: found for found in examine("This machine", made.checks())}
+
+    return at
+
+
+def _execute(url: str, *statements: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+@pytest.fixture
+def changed(postgresql: PostgresServer) -> Iterator[str]:
+    """Yield the URL of a database of its own, to be changed."""
+    url = postgresql.create_pulpit()
+    yield url
+    postgresql.drop_database(url)
+
+
+def test_database_that_is_well(look: Look) -> None:
+    """Nobody leads yet, and that is all there is to say."""
+    found = look()
+    assert {name for name, each in found.items() if each.outcome is Outcome.NOTE} == {"leader"}
+    assert not any(each.outcome is Outcome.FAILED for each in found.values()), found
+    assert found["workers"].outcome is Outcome.SKIPPED
+    assert found["journal"].detail == "empty"
+
+
+def test_one_cause_is_told_once(look: Look, postgresql: PostgresServer) -> None:
+    """What needs the database is skipped; no password is shown."""
+    url = postgresql.url("nowhere").replace("pulpit@", "pulpit:hush@")
+    found = look(url)
+    assert [name for name, each in found.items() if each.outcome is Outcome.FAILED] == ["database"]
+    assert 'database "nowhere" does not exist' in found["database"].detail
+    assert "CREATE DATABASE" in found["database"].fix
+    assert "hush" not in repr(found)
+
+
+def test_schema_that_is_due_must_be_mended(look: Look, postgresql: PostgresServer) -> None:
+    """The command is named."""
+    url = postgresql.url(postgresql.create_database())
+    found = look(url)
+    assert found["schema"].outcome is Outcome.FAILED
+    assert "pulpit db upgrade" in found["schema"].fix
+    assert found["journal"].outcome is Outcome.SKIPPED
+    postgresql.drop_database(url)
+
+
+def test_newer_schema_must_be_mended(look: Look, changed: str) -> None:
+    """Unless it lets this version in."""
+    _execute(changed, "UPDATE alembic_version SET version_num = '9999'")
+    assert look(changed)["schema"].outcome is Outcome.OK
+    _execute(changed, "UPDATE settings SET value = '9998' WHERE name = 'schema.oldest_code'")
+    assert "9999" in look(changed)["schema"].detail
+    assert look(changed)["schema"].outcome is Outcome.FAILED
+
+
+def test_database_that_takes_no_writes_must_be_mended(look: Look, changed: str) -> None:
+    """As when somebody has set it so, or it is a standby."""
+    name = changed.rpartition("/")[2]
+    _execute(changed, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    assert "takes no writes" in look(changed)["postgresql"].detail
+
+
+def test_workers(look: Look, postgresql_url: str) -> None:
+    """None is a problem; one that is silent is named."""
+    distributed = {"PULPIT_TASKS_ENGINE": "distributed"}
+    assert look(**distributed)["workers"].outcome is Outcome.FAILED
+    now = "extract(epoch FROM clock_timestamp()) * 1000000"
+    insert = (
+        "INSERT INTO workers (name, incarnation, slots, timeout, started, heartbeat) "
+        "VALUES ('{}', 'x', 4, 30, 0, {} - {} * 1000000)"
+    )
+    _execute(postgresql_url, insert.format("w1@a", now, 0))
+    assert look(**distributed)["workers"].detail == "1 with 4 slots"
+    _execute(postgresql_url, insert.format("w2@b", now, 20))
+    found = look(**distributed)["workers"]
+    assert found.outcome is Outcome.NOTE
+    assert "2 with 8 slots" in found.detail
+    assert "w2@b" in found.detail
+    assert "w1@a" not in found.detail
+
+
+def test_leader(look: Look, postgresql_url: str) -> None:
+    """Who holds the lease leads, until it ends."""
+    with PostgresStorage(postgresql_url) as storage:
+        assert storage.leases.take("leader", "server@a", seconds=60)
+        assert look()["leader"].detail == "server@a"
+        storage.leases.release("leader", "server@a")
+    assert look()["leader"].outcome is Outcome.NOTE
+
+
+def test_journal_and_how_late_the_broker_is(look: Look, postgresql_url: str) -> None:
+    """In numbers and in seconds."""
+    then = datetime.now(UTC) - timedelta(hours=1)
+    with PostgresStorage(postgresql_url) as storage:
+        append(storage, *(new_event(time=then) for _ in range(4)))
+        assert look(publishes=True)["publisher_lag"].outcome is Outcome.SKIPPED
+        storage.cursors.save(CURSOR, 1)
+        found = look(publishes=True)
+        assert found["journal"].detail == "events 1 to 4"
+        assert found["publisher_lag"].detail.startswith("3 behind, the oldest for 3,60")
+        assert found["publisher_lag"].outcome is Outcome.FAILED
+        storage.cursors.save(CURSOR, 4)
+        assert look(publishes=True)["publisher_lag"].outcome is Outcome.OK
+
+
+def test_long_transactions_and_who_waits_are_told(postgresql_url: str, tmp_path: Path) -> None:
+    """With the process to end."""
+    environ = {"PULPIT_DATABASE_URL": postgresql_url, "PULPIT_STORAGE_DATA": str(tmp_path)}
+    made = SharedDatabase(
+        settings=config.load(None, environ=environ),
+        publishes=False,
+        long_seconds=0,
+        stuck_seconds=0,
+    )
+
+    def use() -> Finding:
+        return next(it for it in examine("g", made.checks()) if it.check == "database_use")
+
+    waiting = threading.Event()
+    with ThreadPoolExecutor() as pool, psycopg.connect(postgresql_url) as holder:
+        holder.execute("LOCK TABLE users")
+        holding = holder.info.backend_pid
+        assert f"process {holding}" in use().detail
+
+        def wait() -> None:
+            with psycopg.connect(postgresql_url) as other:
+                waiting.set()
+                other.execute("SELECT count(*) FROM users")
+
+        done = pool.submit(wait)
+        assert waiting.wait(10)
+        while (found := use()).outcome is not Outcome.FAILED:
+            assert not done.done()
+        assert f"for process {holding}" in found.detail
+        assert f"pg_terminate_backend({holding})" in found.fix
+        holder.rollback()
+        done.result(10)
