@@ -168,7 +168,7 @@ def test_long_transactions_and_who_waits_are_told(postgresql_url: str, tmp_path:
         assert waiting.wait(10)
         while (found := use()).outcome is not Outcome.FAILED:
             assert not done.done()
-        assert f"for process {holding}" in found.detail
+        assert f"waits for process {holding}" in found.detail
         assert f"pg_terminate_backend({holding})" in found.fix
         holder.rollback()
         done.result(10)

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 
 from pulpit.app.figures import Figures, Parts
 from pulpit.app.task_counts import TaskCounts
+from pulpit.domain.events import EventKind
+from pulpit.domain.workers import new_worker
 from pulpit.events.amqp import CURSOR, PublisherStatus
 from pulpit.events.amqp.reasons import Reason
 from pulpit.services.lifecycle import Lifecycle
 from pulpit.services.tasks import Tasks, repository_task
+from pulpit.storage.database import SqlStorage
+from pulpit.storage.figures import journal_size
+from pulpit.storage.postgresql import PostgresStorage
 from pulpit.storage.sqlite import SqliteStorage
 from pulpit.testing import FrozenClock, RecordingEngine
 from tests.api_site import copy_of
 
+#: That a storage has for readers.
+CONNECTIONS = 16
 STREAMS = {"readers": 3, "sent": 40, "folded": 5, "stale": 1, "dead": 2}
 DOOR = {
     "connections": 2,
@@ -67,8 +75,10 @@ class _Channels:
 class _House:
     """A database, tasks in it, and the figures over both."""
 
-    def __init__(self, database: Path) -> None:
-        self.storage = SqliteStorage(database)
+    def __init__(self, open_storage: Callable[[], SqlStorage], folder: Path) -> None:
+        #: Opens the database once more, as another process does.
+        self.open_storage = open_storage
+        self.storage = open_storage()
         self.clock = FrozenClock()
         self.counts = TaskCounts()
         self.channels = _Channels()
@@ -83,7 +93,7 @@ class _House:
         )
         parts = Parts(
             storage=self.storage,
-            folder=database.parent,
+            folder=folder,
             engine=lambda: {"slots": 4, "busy": 1, "updates": 0},
             notifications=self.channels,
             streams=lambda: STREAMS,
@@ -113,10 +123,15 @@ class _House:
         }
 
 
-@pytest.fixture
-def house(new_database: Path, tmp_path: Path) -> Iterator[_House]:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[_House]:
     """Yield figures over an empty database."""
-    made = _House(copy_of(new_database, tmp_path))
+    if request.param == "sqlite":
+        path = copy_of(request.getfixturevalue("new_database"), tmp_path)
+        made = _House(lambda: SqliteStorage(path), tmp_path)
+    else:
+        url = request.getfixturevalue("postgresql_url")
+        made = _House(lambda: PostgresStorage(url, connections=CONNECTIONS), tmp_path)
     with made.storage:
         yield made
 
@@ -192,8 +207,7 @@ def test_channels_that_are_closed_are_absent(house: _House) -> None:
 def test_a_locked_database_does_not_hold_up_a_scrape(house: _House) -> None:
     """While another process writes, a scrape reads all the same."""
     house.submit("zoo")
-    with contextlib.closing(sqlite3.connect(house.storage.path)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with house.open_storage() as other, other.write():
         page = house.page()
     assert page["pulpit_database_up",] == 1
     assert page["pulpit_tasks", "waiting", "sync"] == 1
@@ -204,10 +218,14 @@ def test_a_database_that_hangs_is_told_and_the_rest_as_well(house: _House) -> No
     house.submit("zoo")
     with contextlib.ExitStack() as stack:
         # every connection there may be is taken
-        for _ in range(16):
+        for _ in range(CONNECTIONS):
             stack.enter_context(house.storage.read())
         page = house.page()
     assert page["pulpit_database_up",] == 0
+    # who waited for a connection gets one, and is done before all are closed
+    for thread in threading.enumerate():
+        if thread.name == "metrics-database":
+            thread.join()
     assert page["pulpit_events_written_total", "status"] == 1
     assert page["pulpit_tasks_submitted_total", "sync"] == 1
     assert not any(key[0] in {"pulpit_tasks", "pulpit_sink_lag_events"} for key in page)
@@ -218,3 +236,38 @@ def test_no_page_names_a_task_or_a_repository(house: _House) -> None:
     house.submit("zoo-of-many-names")
     page = asyncio.run(house.figures.page(openmetrics=True)).decode()
     assert "zoo" not in page
+
+
+def test_processes_of_the_database_are_told(house: _House) -> None:
+    """How many there are, how long they have been silent, and how long leases last."""
+    assert ("pulpit_workers_silence_seconds",) not in house.page()
+    with house.storage.write() as transaction:
+        for name in ("a", "b"):
+            worker = new_worker(name, slots=4, timeout=30, now=house.clock())
+            assert transaction.workers.add(worker)
+    assert house.storage.leases.take("leader", "me", seconds=1_000)
+    page = house.page()
+    assert page["pulpit_workers",] == 2
+    assert page["pulpit_workers_slots",] == 8
+    assert 0 <= page["pulpit_workers_silence_seconds",] < 500
+    assert 500 < page["pulpit_lease_seconds", "leader"] <= 1_000
+
+
+def test_a_long_journal_of_postgresql_is_estimated(postgresql_url: str) -> None:
+    """Counting might have to read all bodies."""
+    insert = text(
+        "INSERT INTO journal (kind, type, revision, previous, tags, time, body) "
+        "SELECT 'progress', 't', 1, 0, '[]', 0, 'x' FROM generate_series(1, 120000)"
+    )
+    with PostgresStorage(postgresql_url) as storage:
+        with storage.write() as transaction:
+            transaction.connection.execute(insert)
+            transaction.connection.execute(text("ANALYZE journal"))
+        with storage.write() as transaction:
+            transaction.connection.execute(text("DELETE FROM journal WHERE sequence > 10"))
+        size = journal_size(storage)
+        assert size.rows[EventKind.PROGRESS] == pytest.approx(120_000, rel=0.1)
+        assert size.rows[EventKind.STATUS] == 0
+        with storage.write() as transaction:
+            transaction.connection.execute(text("ANALYZE journal"))
+        assert journal_size(storage).rows[EventKind.PROGRESS] == 10

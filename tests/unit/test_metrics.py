@@ -23,6 +23,7 @@ read_openmetrics: Callable[[str], Any] = openmetrics_parser.text_string_to_metri
 _EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "monitoring"
 #: Labels whose values the code alone chooses.
 _BOUNDED = {
+    "lease",
     "channel",
     "file",
     "kind",

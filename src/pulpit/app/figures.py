@@ -168,6 +168,7 @@ class Figures:
             "pulpit_reservations": _by({"held": held, "waiting": waiting}),
             **self._tasks.samples(found.tasks),
             **_ages(found, parts.storage.signal.head),
+            **_processes(found),
         }
 
 
@@ -207,6 +208,18 @@ def _ages(found: DatabaseFigures, head: int) -> Samples:
     if found.oldest is not None:
         samples["pulpit_journal_oldest_sequence"] = _one(found.oldest)
         samples["pulpit_journal_oldest_age_seconds"] = _one(_age(found.oldest_time, now))
+    return samples
+
+
+def _processes(found: DatabaseFigures) -> Samples:
+    """Return who else works on the database."""
+    samples = {
+        "pulpit_workers": _one(found.workers),
+        "pulpit_workers_slots": _one(found.worker_slots),
+        "pulpit_lease_seconds": _by(found.leases),
+    }
+    if found.worker_silence is not None:
+        samples["pulpit_workers_silence_seconds"] = _one(found.worker_silence)
     return samples
 
 

@@ -130,6 +130,12 @@ METRICS: Mapping[str, tuple[Definition, ...]] = {
         _gauge("worker_slots_busy", "Processes of tasks there are now"),
         _gauge("task_updates_pending", "Updates of running tasks that wait for the database"),
     ),
+    "The database's processes": (
+        _gauge("workers", "Processes of `pulpit worker` that the database knows"),
+        _gauge("workers_slots", "Tasks that they may run at a time, all together"),
+        _gauge("workers_silence_seconds", "Time since the most silent of them was heard of"),
+        _gauge("lease_seconds", "Time until a lease ends unless it is renewed", "lease"),
+    ),
     "The server": (
         _gauge("build_info", "1, with the versions as labels", "version", "schema"),
         _gauge("database_up", "1 if the database has answered this scrape, else 0"),

@@ -7,12 +7,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import BigInteger, Connection, Row, func, select, text, type_coerce
 
 from pulpit.domain.events import EventKind
 from pulpit.domain.tasks import TaskState
 from pulpit.storage.database import SqlStorage
-from pulpit.storage.tables import IS_LASTING, IS_PROGRESS, cursors, journal, reservations, tasks
+from pulpit.storage.rows import now_of
+from pulpit.storage.tables import (
+    IS_LASTING,
+    IS_PROGRESS,
+    cursors,
+    journal,
+    leases,
+    reservations,
+    tasks,
+    workers,
+)
 from pulpit.storage.versions import read_version
 
 __all__ = ["DatabaseFigures", "JournalSize", "journal_size", "read_figures", "schema_fits"]
@@ -20,6 +30,11 @@ __all__ = ["DatabaseFigures", "JournalSize", "journal_size", "read_figures", "sc
 #: Rows whose bodies stand for those of all others.
 _SAMPLE = 512
 _KINDS = {EventKind.PROGRESS: IS_PROGRESS, EventKind.STATUS: IS_LASTING}
+#: The index that holds one entry for each row of a kind.
+_INDEXES = {EventKind.PROGRESS: "ix_journal_progress", EventKind.STATUS: "ix_journal_lasting"}
+#: Rows above which PostgreSQL's own estimate will do: to count, it may have to read the bodies.
+_ESTIMATED = 100_000
+_MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +53,13 @@ class DatabaseFigures:
     cursors: Mapping[str, int]
     #: Name of a cursor to the time of the first event after it; None where there is none.
     next_times: Mapping[str, datetime | None]
+    #: Workers of the distributed engine, what they can run at a time, and the seconds since the
+    #: one was heard of that has been silent longest; None without any.
+    workers: int
+    worker_slots: int
+    worker_silence: float | None
+    #: Name of a lease to the seconds until it ends unless it is renewed; 0 for one that has ended.
+    leases: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +98,15 @@ def read_figures(storage: SqlStorage, positions: Mapping[str, int]) -> DatabaseF
                 name: row.time if (row := _first_after(connection, number)) else None
                 for name, number in known.items()
             },
+            **_processes(connection),
         )
 
 
 def journal_size(storage: SqlStorage) -> JournalSize:
-    """Count the journal's rows by its indexes; takes a tenth of a second for a million."""
+    """Count the journal's rows by its indexes; takes a tenth of a second for a million.
+
+    Of many rows in PostgreSQL, it returns the estimate that its planner has.
+    """
     newest = (
         select(func.length(journal.c.body).label("bytes"))
         .order_by(journal.c.sequence.desc())
@@ -89,14 +115,41 @@ def journal_size(storage: SqlStorage) -> JournalSize:
     )
     with storage.read() as transaction:
         connection = transaction.connection
-        rows = {
-            kind: connection.execute(
-                select(func.count()).select_from(journal).where(condition)
-            ).scalar_one()
-            for kind, condition in _KINDS.items()
-        }
+        rows = {kind: _rows(connection, kind) for kind in _KINDS}
         mean = connection.execute(select(func.avg(newest.c.bytes))).scalar()
     return JournalSize(rows=rows, mean_bytes=float(mean or 0))
+
+
+def _rows(connection: Connection, kind: EventKind) -> int:
+    """Return how many rows of a kind the journal has."""
+    if connection.dialect.name == "postgresql":
+        query = text("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:name)")
+        estimate = connection.execute(query, {"name": _INDEXES[kind]}).scalar()
+        if estimate is not None and estimate > _ESTIMATED:
+            return int(estimate)
+    statement = select(func.count()).select_from(journal).where(_KINDS[kind])
+    return int(connection.execute(statement).scalar_one())
+
+
+def _processes(connection: Connection) -> dict[str, Any]:
+    """Return what the database knows of workers and leases, by its own clock."""
+    now = now_of(connection)
+    silence = now - type_coerce(func.min(workers.c.heartbeat), BigInteger)
+    count, slots, longest = connection.execute(
+        select(func.count(), func.coalesce(func.sum(workers.c.slots), 0), silence).select_from(
+            workers
+        )
+    ).one()
+    left = type_coerce(leases.c.until, BigInteger) - now
+    return {
+        "workers": count,
+        "worker_slots": slots,
+        "worker_silence": max(longest, 0) / _MICROSECONDS if count else None,
+        "leases": {
+            name: max(until, 0) / _MICROSECONDS
+            for name, until in connection.execute(select(leases.c.name, left))
+        },
+    }
 
 
 def schema_fits(storage: SqlStorage) -> bool:

@@ -71,7 +71,8 @@ class SharedDatabase:
     def check_use(self, connection: Connection) -> str:
         """Look at connections, and at who holds up others."""
         query = """
-            SELECT waiting.pid, holding.pid, coalesce(nullif(holding.application_name, ''), 'unknown'),
+            SELECT waiting.pid, holding.pid,
+                coalesce(nullif(holding.application_name, ''), 'unknown'),
                 extract(epoch FROM clock_timestamp() - waiting.state_change)::int
             FROM pg_stat_activity AS waiting, unnest(pg_blocking_pids(waiting.pid)) AS blocker(pid),
                 pg_stat_activity AS holding
@@ -80,9 +81,10 @@ class SharedDatabase:
             LIMIT 1
         """
         if stuck := connection.execute(text(query), {"seconds": self.stuck_seconds}).first():
+            waiting, holding, name, seconds = stuck
             raise Problem(
-                f"process {stuck[0]} has waited for {stuck[3]} s for process {stuck[1]} ({stuck[2]})",
-                f"see pg_stat_activity; to end it: SELECT pg_terminate_backend({stuck[1]})",
+                f"process {waiting} waits for process {holding} ({name}), for {seconds:,} s now",
+                f"see pg_stat_activity; to end it: SELECT pg_terminate_backend({holding})",
             )
         query = """
             SELECT count(*), current_setting('max_connections')::int,
@@ -103,7 +105,7 @@ class SharedDatabase:
         """
         if old := connection.execute(text(query), {"seconds": self.long_seconds}).first():
             raise Note(
-                f"{words}; a transaction of process {old[0]} ({old[1]}) has been open for {old[2]:,} s",
+                f"{words}; process {old[0]} ({old[1]}) has had a transaction open for {old[2]:,} s",
                 "while it is, room of deleted rows is not used again",
             )
         return words
