@@ -216,6 +216,38 @@ def test_a_restart_of_the_database_ends_no_task(
             office.wait(task, TaskState.FINISHED)
 
 
+def test_an_outage_longer_than_the_lease_ends_what_runs(
+    office: Office, postgresql: PostgresServer, postgresql_url: str, tmp_path: Path
+) -> None:
+    """A worker that can't renew its lease ends its processes, and goes on when it can."""
+    with started(postgresql_url, tmp_path, "w1", slots=2, timeout=TIMEOUT) as (worker,):
+        task, child = office.spin(tmp_path, "repository:zoo")
+        postgresql.stop()
+        until(lambda: _is_gone(child))
+        assert worker.tasks == []
+        postgresql.start()
+        with office.reaping():
+            ended = office.wait(task, TaskState.ERROR, TaskState.CANCELED)
+            if ended.error is not None:
+                assert "cut off from the database" in ended.error["description"]
+            office.wait(office.submit("count", "repository:zoo", times=1), TaskState.FINISHED)
+
+
+def test_a_worker_stops_while_the_database_is_away(
+    office: Office, postgresql: PostgresServer, postgresql_url: str, tmp_path: Path
+) -> None:
+    """Its processes end and so does it; what it leaves is canceled by the reaper."""
+    with started(postgresql_url, tmp_path, "w1", slots=2, timeout=TIMEOUT) as (worker,):
+        task, child = office.spin(tmp_path, "repository:zoo")
+        postgresql.stop()
+        assert worker.end() == 0
+        assert _is_gone(child)
+        postgresql.start()
+        with office.reaping():
+            office.wait(task, TaskState.CANCELED)
+            until(lambda: office.names() == [])
+
+
 def test_a_worker_that_stops_cancels_what_runs_and_leaves_what_waits(
     office: Office, postgresql_url: str, tmp_path: Path
 ) -> None:
