@@ -319,3 +319,27 @@ def test_reservations_are_served_in_order(make_database: MakeDatabase) -> None:
     run_state_machine_as_test(
         machine, settings=settings(max_examples=25, stateful_step_count=25, deadline=None)
     )
+
+
+def test_grantable_among_some(database: Database) -> None:
+    """Of the tasks that are asked for, those are returned that may run."""
+    first, second, other = (submit(database, resources=(name,)) for name in ("a", "a", "b"))
+    with database.read() as transaction:
+        among = [second.id, other.id, "none"]
+        assert [task.id for task in transaction.tasks.grantable(9, among=among)] == [other.id]
+        assert transaction.tasks.grantable(9, among=[]) == []
+        found = transaction.tasks.grantable(1, among=[other.id, first.id])
+        assert [task.id for task in found] == [first.id]
+
+
+def test_holding_in_some_states(database: Database) -> None:
+    """Of the tasks that stand in queues, those in the states are returned."""
+    waits = submit(database, resources=("a",))
+    with database.write() as transaction:
+        transaction.tasks.update([replace(waits, state=TaskState.CANCELED)])
+    later = submit(database, resources=("a",))
+    submit(database)
+    with database.read() as transaction:
+        assert [task.id for task in transaction.tasks.holding()] == [waits.id, later.id]
+        (canceled,) = transaction.tasks.holding([TaskState.CANCELED])
+        assert canceled.id == waits.id

@@ -216,6 +216,25 @@ def test_a_restart_of_the_database_ends_no_task(
             office.wait(task, TaskState.FINISHED)
 
 
+def test_a_full_worker_leaves_jobs_to_others_after_a_restart_of_the_database(
+    office: Office, postgresql: PostgresServer, postgresql_url: str, tmp_path: Path
+) -> None:
+    """Its slots are taken though their jobs went with the connection; then it fetches again."""
+    gate = tmp_path / "gate"
+    with started(postgresql_url, tmp_path, "w1", slots=1, timeout=30.0):
+        running = office.submit("await_file", "repository:zoo", file=str(gate))
+        office.wait(running, TaskState.RUNNING)
+        postgresql.restart()
+        with started(postgresql_url, tmp_path, "w2", slots=1, timeout=30.0):
+            for _ in range(3):
+                other = office.submit("count", "repository:farm", times=1)
+                assert office.wait(other, TaskState.FINISHED).worker_name == "w2"
+        waits = office.submit("count", "repository:farm", times=1)
+        gate.touch()
+        assert office.wait(waits, TaskState.FINISHED).worker_name == "w1"
+        assert office.tasks.get(running.id).state is TaskState.FINISHED
+
+
 def test_an_outage_longer_than_the_lease_ends_what_runs(
     office: Office, postgresql: PostgresServer, postgresql_url: str, tmp_path: Path
 ) -> None:
