@@ -26,6 +26,7 @@ _GROUPS = {
     "events/amqp": "The broker",
     "events/door": "The AMQP door",
     "events": "Channels",
+    "storage": "The database",
 }
 
 LOG_INTRO = """\

@@ -50,4 +50,4 @@ class LooseContext:
     def write(self) -> AbstractContextManager[Transaction]:
         if self.before_write:
             self.before_write()
-        return self.storage.write()
+        return self.storage.write_beside()

@@ -59,24 +59,24 @@ def sqlite_database(template: Path) -> MakeDatabase:
     return make
 
 
-class _LentStorage(PostgresStorage):
+class LentStorage(PostgresStorage):
     """A storage whose database goes back to the server that has lent it."""
 
     def __init__(self, server: PostgresServer) -> None:
         self._server: PostgresServer | None = server
-        self._url = server.lend_pulpit()
-        super().__init__(self._url, connections=4)
+        self.url = server.lend_pulpit()
+        super().__init__(self.url, connections=4)
 
     def close(self) -> None:
         super().close()
         server, self._server = self._server, None
         if server is not None:
-            server.give_back(self._url)
+            server.give_back(self.url)
 
 
 def postgresql_database(server: PostgresServer) -> MakeDatabase:
     """Return what makes databases by emptying used ones, which takes no time either."""
-    return lambda _folder: _LentStorage(server)
+    return lambda _folder: LentStorage(server)
 
 
 def new_task(**changes: Any) -> Task:

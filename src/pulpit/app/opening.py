@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 from pulpit.config import Settings
 from pulpit.storage.database import DATABASE, SqlStorage
@@ -16,10 +17,14 @@ _OF_A_TASK = 2
 
 
 @contextlib.contextmanager
-def open_storage(settings: Settings) -> Iterator[SqlStorage]:
+def open_storage(settings: Settings, *, log: Any = None) -> Iterator[SqlStorage]:
     """Open the database and hold the data folder, for a server or a worker, while the block runs.
 
     A SQLite database is upgraded, one of PostgreSQL must have been.
+
+    Args:
+        settings: which database.
+        log: where to tell that other processes are not heard of.
 
     Raises:
         DataFolderInUse: another server holds the data folder.
@@ -45,7 +50,7 @@ def open_storage(settings: Settings) -> Iterator[SqlStorage]:
     from pulpit.storage.shared_folder import join_folder  # noqa: PLC0415
 
     check_schema(settings.database.url)
-    with PostgresStorage(settings.database.url) as shared:
+    with PostgresStorage(settings.database.url, log=log) as shared:
         join_folder(settings.storage.data, shared.settle)
         yield shared
 

@@ -81,7 +81,7 @@ def run_worker(
     log = configure_logs(settings)
     calls = _Calls()
     _heed_signals(calls)
-    with open_storage(settings) as storage:
+    with open_storage(settings, log=log) as storage:
         assert isinstance(storage, PostgresStorage)
         workers = Workers(storage, clock=utc_now, offer=DistributedEngine().offer)
         engine = _engine(

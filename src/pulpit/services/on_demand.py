@@ -199,14 +199,14 @@ class OnDemand:
 
     def _claim(self, unit_id: int) -> bool:
         """Take or renew the lease."""
-        with self._storage.write() as transaction:
+        with self._storage.write_beside() as transaction:
             return transaction.content.claim_download(
                 unit_id, self._owner, now=self._clock(), seconds=_LEASE
             )
 
     def _release(self, unit_id: int) -> None:
         """Give the lease back."""
-        with self._storage.write() as transaction:
+        with self._storage.write_beside() as transaction:
             transaction.content.release_download(unit_id, self._owner)
 
     def _look(self, absent: Absent) -> Stored | None:
@@ -228,7 +228,7 @@ class OnDemand:
     def _keep(self, absent: Absent, path: Path, digest: str) -> Path:
         """Keep the verified file, and that it is here."""
         kept = self._files.keep(path, digest)
-        with self._storage.write() as transaction:
+        with self._storage.write_beside() as transaction:
             transaction.content.set_artifact(absent.unit.id, digest, absent.package.size)
         return kept
 

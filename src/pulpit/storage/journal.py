@@ -83,9 +83,13 @@ class SqlJournalStore:
         ]
         self._connection.execute(insert(journal), rows)
         # writers take turns, so the rows just written are the newest ones, without a gap
-        last = int(self._connection.execute(select(func.max(journal.c.sequence))).scalar_one())
+        last = self._last()
         self._written(last, events)
         return range(last - len(rows) + 1, last + 1)
+
+    def _last(self) -> int:
+        """Return the number of the row that was written last."""
+        return int(self._connection.execute(select(func.max(journal.c.sequence))).scalar_one())
 
     def head(self) -> int:
         return newest(self._connection)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from psycopg import Notify, sql
@@ -21,7 +21,16 @@ _POLL = 5.0
 #: Seconds before the first and at the most before any later attempt to connect again.
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 2.0
 
-#: Is given the payload; called in the listening thread, so it must be quick and raise nothing.
+
+class _Log(Protocol):
+    """What is needed of the log."""
+
+    def info(self, event: str, /, **fields: Any) -> Any: ...
+    def warning(self, event: str, /, **fields: Any) -> Any: ...
+
+
+#: Is given the payload; called in the listening thread, so it must be quick. What it raises costs
+#: the connection, and is told in the log.
 Callback = Callable[[str], None]
 
 
@@ -42,15 +51,21 @@ class Notifications:
     Args:
         connect: opens a connection in autocommit mode.
         poll: called every few seconds with the connection, for who can't be told otherwise.
+        log: where to tell that nothing is heard; None: nowhere.
     """
 
     def __init__(
         self,
         connect: Callable[[], psycopg.Connection[Any]],
         poll: Callable[[psycopg.Connection[Any]], None],
+        *,
+        log: _Log | None = None,
     ) -> None:
         self._connect = connect
         self._poll = poll
+        self._log = log
+        #: Whether it was told that nothing is heard.
+        self._deaf = False
         self._turn = threading.Lock()
         self._subscriptions: list[_Subscription] = []
         self._closing = False
@@ -66,7 +81,7 @@ class Notifications:
 
         Args:
             channel: its name, in lower case.
-            callback: called in the listening thread: it must be quick, and raise nothing.
+            callback: called in the listening thread: it must be quick.
             missed: called there whenever listening begins, also after the connection was lost:
                 what was told before is not told again.
         """
@@ -113,7 +128,8 @@ class Notifications:
                 with self._connect() as connection:
                     delay = _FIRST_DELAY
                     self._listen(connection)
-            except psycopg.Error:
+            except Exception as error:  # noqa: BLE001 - without this thread nothing is heard any more
+                self._tell_deaf(error)
                 self._await_news(delay)
                 delay = min(2 * delay, _LONGEST_DELAY)
 
@@ -127,6 +143,7 @@ class Notifications:
             self._begin(connection)
             if monotonic() >= due:
                 self._poll(connection)
+                self._tell_heard()
                 due = monotonic() + _POLL
             self._await_news(max(due - monotonic(), 0), connection)
             connection.pgconn.consume_input()
@@ -159,6 +176,21 @@ class Notifications:
         for subscription in self._present():
             if subscription.channel == notify.channel:
                 subscription.callback(notify.payload)
+
+    def _tell_deaf(self, error: Exception) -> None:
+        """Tell the operator once that the connection is lost."""
+        if self._log and not self._deaf:
+            self._log.warning(
+                "The connection that hears of other processes is lost; trying again",
+                reason=f"{type(error).__name__}: {error}".strip().partition("\n")[0],
+            )
+        self._deaf = True
+
+    def _tell_heard(self) -> None:
+        """Tell the operator that it is there again."""
+        if self._log and self._deaf:
+            self._log.info("Other processes are heard of again")
+        self._deaf = False
 
     def _present(self) -> list[_Subscription]:
         """Return who listens now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,6 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from pulpit.domain.events import NewEvent
 from pulpit.errors import DatabaseFailed, DatabaseUnavailable
 from pulpit.storage.database import SqlStorage, SqlTransaction
 from pulpit.storage.journal import SqlJournal
@@ -22,15 +21,15 @@ from pulpit.storage.locks import AdvisoryLock, lock
 from pulpit.storage.notifications import Notifications
 from pulpit.storage.postgresql_connections import connector, postgresql_engine
 from pulpit.storage.postgresql_stores import (
+    JOURNAL_CHANNEL,
     PostgresContentStore,
+    PostgresJournalStore,
     PostgresPublicationStore,
     PostgresTaskStore,
 )
 
-__all__ = ["JOURNAL_CHANNEL", "PostgresStorage", "PostgresTransaction"]
+__all__ = ["PostgresStorage", "PostgresTransaction"]
 
-#: Where each commit that wrote events tells the newest number.
-JOURNAL_CHANNEL = "pulpit_journal"
 #: How long a transaction that holds locks may do nothing, in seconds: a frozen process has others
 #: wait no longer than that.
 _WRITER_IDLE = 10.0
@@ -51,6 +50,10 @@ class PostgresTransaction(SqlTransaction):
         return PostgresTaskStore(self.connection)
 
     @cached_property
+    def journal(self) -> PostgresJournalStore:
+        return PostgresJournalStore(self.connection, self._written)
+
+    @cached_property
     def content(self) -> PostgresContentStore:
         return PostgresContentStore(self.connection)
 
@@ -65,10 +68,6 @@ class PostgresTransaction(SqlTransaction):
     def failure(self, error: BaseException) -> DatabaseFailed | None:
         return _failure(error)
 
-    def _written(self, sequence: int, events: Sequence[NewEvent]) -> None:
-        super()._written(sequence, events)
-        self.notify(JOURNAL_CHANNEL, str(sequence))
-
 
 class PostgresStorage(SqlStorage):
     """A database on a server; implements ``pulpit.ports.Storage``.
@@ -79,9 +78,10 @@ class PostgresStorage(SqlStorage):
         url: as libpq takes it.
         connections: how many there may be at once for reading, and as many again for writing; they
             are opened when they are needed.
+        log: where to tell that other processes are not heard of; None: nowhere.
     """
 
-    def __init__(self, url: str, *, connections: int = 8) -> None:
+    def __init__(self, url: str, *, connections: int = 8, log: Any = None) -> None:
         readers = postgresql_engine(
             url,
             connections=connections,
@@ -99,7 +99,7 @@ class PostgresStorage(SqlStorage):
         self._turn = threading.Lock()
         #: What other processes tell; a thread listens from the first subscription on.
         self.notifications = Notifications(
-            connector(url, idle_seconds=_WRITER_IDLE, autocommit=True), self._look
+            connector(url, idle_seconds=_WRITER_IDLE, autocommit=True), self._look, log=log
         )
 
     @contextlib.contextmanager

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 #: The oldest version of PostgreSQL that is supported, and as the server tells it.
-OLDEST_SERVER, _OLDEST_NUMBER = 13, 13_00_00
+OLDEST_SERVER, _OLDEST_NUMBER = 14, 14_00_00
 #: How often a step is tried.
 _ATTEMPTS = 20
 

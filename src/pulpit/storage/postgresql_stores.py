@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Text, cast, func, select
 
 from pulpit.domain.units import Unit
 from pulpit.storage.content import SqlContentStore
+from pulpit.storage.journal import SqlJournalStore
 from pulpit.storage.locks import AdvisoryLock, lock, lock_shared
 from pulpit.storage.publications import SqlPublicationStore
-from pulpit.storage.tables import reservations, tasks
+from pulpit.storage.tables import journal, reservations, tasks
 from pulpit.storage.tasks import SqlTaskStore
 
-__all__ = ["PostgresContentStore", "PostgresPublicationStore", "PostgresTaskStore"]
+__all__ = [
+    "JOURNAL_CHANNEL",
+    "PostgresContentStore",
+    "PostgresJournalStore",
+    "PostgresPublicationStore",
+    "PostgresTaskStore",
+]
+
+#: Where each commit that wrote events tells the newest number.
+JOURNAL_CHANNEL = "pulpit_journal"
 
 
 class PostgresTaskStore(SqlTaskStore):
@@ -27,6 +37,16 @@ class PostgresTaskStore(SqlTaskStore):
         self._connection.execute(held.with_for_update(read=True, key_share=True)).all()
         # only now: a cancel that was committed before the release is seen by a later statement
         super().fence(task_id, attempt)
+
+
+class PostgresJournalStore(SqlJournalStore):
+    """Implements ``pulpit.ports.JournalStore``."""
+
+    def _last(self) -> int:
+        # the same statement tells all who listen, once the transaction is committed
+        newest = func.max(journal.c.sequence)
+        told = func.pg_notify(JOURNAL_CHANNEL, cast(newest, Text))
+        return int(self._connection.execute(select(newest, told)).scalar_one())
 
 
 class PostgresContentStore(SqlContentStore):
