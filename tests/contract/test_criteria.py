@@ -297,3 +297,30 @@ def test_prefix_uses_the_index() -> None:
     compiled = str(statement)
     assert "pulpit_regex" not in compiled
     assert "rows.text >=" in compiled
+
+
+@pytest.mark.parametrize(
+    ("criteria", "statements"),
+    [
+        ({"filters": {"text": {"$regex": "^a"}, "tags": "b", "size": {"$gt": 1}}, "limit": 2}, 1),
+        ({"filters": {"$nor": [{"text": {"$in": ["a", None]}}]}, "sort": [["at", 1]]}, 1),
+        ({"filters": {"json.a": 1}}, 2),
+        ({"sort": [["json", -1]], "limit": 1}, 2),
+    ],
+)
+def test_python_is_asked_only_for_what_columns_do_not_say(
+    postgresql_session: PostgresServer, criteria: dict[str, Any], statements: int
+) -> None:
+    """On PostgreSQL all else is one statement, with its limit."""
+    engine, seen = _postgresql(postgresql_session), list[str]()
+    event.listen(engine, "before_cursor_execute", lambda *told: seen.append(told[2]))
+    with engine.connect() as connected:
+        METADATA.create_all(connected)
+        document = {"text": "ab", "tags": ["b"], "size": 2, "json": {"a": 1}}
+        _fill(connected, [dict.fromkeys(FIELDS) | document])
+        seen.clear()
+        assert _selected(connected, parse_criteria(criteria)) == [1]
+        assert len(seen) == statements
+        if statements == 1:
+            assert ("LIMIT" in seen[0]) == ("limit" in criteria)
+    engine.dispose()

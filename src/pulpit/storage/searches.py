@@ -161,27 +161,33 @@ def _loosened(condition: Filter, fields: Mapping[str, FieldColumn], *, holds: bo
 
 def _loose_leaf(leaf: Leaf, fields: Mapping[str, FieldColumn], *, holds: bool) -> Filter:
     """Return a condition that is true where that is (*holds*), or false where it is not."""
-    top, _, below = leaf.field.partition(".")
-    field = fields.get(top)
-    if field is None or (below and field.kind is not ColumnKind.JSON):
+    if _says_all(leaf, fields):
         return leaf
-    if field.kind is ColumnKind.JSON:
-        if uses_members(leaf, field):
-            return leaf
-    elif not isinstance(leaf, Regex) or field.kind is not ColumnKind.TEXT:
-        return leaf
-    elif bounds := prefix_range(leaf.pattern):
-        if leaf.pattern.is_prefix:
-            return leaf
-        if holds:
-            return _between(leaf.field, *bounds)
+    if holds and isinstance(leaf, Regex) and "." not in leaf.field:
+        return _may_match(leaf) if fields[leaf.field].kind is ColumnKind.TEXT else _TRUE
     return _TRUE if holds else _FALSE
 
 
-def _between(field: str, first: str, after: str) -> Filter:
-    """Return the condition that a text is in a range."""
-    at_least = Compare(field=field, comparison=Comparison.GREATER_OR_EQUAL, value=first)
-    less = Compare(field=field, comparison=Comparison.LESS, value=after)
+def _says_all(leaf: Leaf, fields: Mapping[str, FieldColumn]) -> bool:
+    """Return whether columns say all about a condition."""
+    top, _, below = leaf.field.partition(".")
+    field = fields.get(top)
+    if field is None:
+        return True
+    if field.kind is ColumnKind.JSON:
+        return uses_members(leaf, field)
+    if below or field.kind is not ColumnKind.TEXT or not isinstance(leaf, Regex):
+        return True
+    return leaf.pattern.is_prefix and prefix_range(leaf.pattern) is not None
+
+
+def _may_match(leaf: Regex) -> Filter:
+    """Return the condition that there is a text, and in the range of those that can match."""
+    field, bounds = leaf.field, prefix_range(leaf.pattern)
+    if bounds is None:
+        return Exists(field=field)
+    at_least = Compare(field=field, comparison=Comparison.GREATER_OR_EQUAL, value=bounds[0])
+    less = Compare(field=field, comparison=Comparison.LESS, value=bounds[1])
     return All(terms=(Exists(field=field), at_least, less))
 
 
