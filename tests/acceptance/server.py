@@ -139,6 +139,7 @@ class PulpitServer:
         arguments: more arguments of `pulpit serve`.
         environ: more variables of its environment.
         stdin: descriptor of its standard input.
+        cafile: the authority of the certificate that *config* names; None for one without TLS.
     """
 
     user = "admin"
@@ -153,10 +154,11 @@ class PulpitServer:
         arguments: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
         stdin: int = subprocess.DEVNULL,
+        cafile: Path | None = None,
     ) -> None:
-        self.data, self._stdin = data, stdin
+        self.data, self._stdin, self._cafile = data, stdin, cafile
         self.port, self.door_port = free_ports(2)
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if cafile else 'http'}://127.0.0.1:{self.port}"
         #: For consumers; guest is let in only where *config* says so.
         self.door_url = f"amqp://{self.user}:{self.password}@127.0.0.1:{self.door_port}//"
         self._config, self._environ = config, dict(environ or {})
@@ -199,7 +201,7 @@ class PulpitServer:
 
     def client(self) -> Client:
         """Return a client of the first user, to be closed by the caller."""
-        return Client(self.url, auth=(self.user, self.password))
+        return Client(self.url, auth=(self.user, self.password), cafile=self._cafile)
 
     def environ(self) -> dict[str, str]:
         """Return the environment in which `pulpit` commands speak to this server."""
@@ -208,6 +210,7 @@ class PulpitServer:
             "PULPIT_URL": self.url,
             "PULPIT_USER": self.user,
             "PULPIT_PASSWORD": self.password,
+            **({"PULPIT_CAFILE": str(self._cafile)} if self._cafile else {}),
         }
 
     def log(self) -> str:

@@ -8,10 +8,12 @@ import socket
 import ssl
 
 import pytest
+import structlog
 import trustme
 import uvloop
 from pamqp import body, commands, header
 
+from pulpit.app.handshakes import Handshakes
 from pulpit.errors import PortTaken, StartError
 from pulpit.events.door import Door, DoorSettings
 from tests.door_server import DoorThread, Recorder, progress, status
@@ -297,7 +299,8 @@ def test_tls() -> None:
     authority.issue_cert("127.0.0.1").configure_cert(server)
     client = ssl.create_default_context()
     authority.configure_trust(client)
-    with DoorThread(tls=server, handshake_seconds=1) as door:
+    handshakes = Handshakes(lambda: server, seconds=1, most=10, log=structlog.get_logger())
+    with DoorThread(tls=handshakes.before) as door:
         with Wire(door.host, door.port) as wire:
             wire.socket = client.wrap_socket(wire.socket, server_hostname="127.0.0.1")
             wire.log_in("admin", "secret")

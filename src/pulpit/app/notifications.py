@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pulpit.app.plans import Plan, Way, calls_for, plan
+from pulpit.app.tls import Tls
 from pulpit.config import Address, Anonymous, Settings, masked_url
 from pulpit.errors import AuthenticationFailed, StartError
 from pulpit.events.amqp import CURSOR, Publisher, PublisherSettings, PublisherStatus
@@ -30,11 +31,15 @@ class Notifications:
         settings: of the server.
         storage: where journal and cursors are.
         users: who may read events at the door.
+        tls: lets handshakes go before the door's own protocol.
         log: where it is told which way was chosen.
     """
 
-    def __init__(self, settings: Settings, *, storage: SqlStorage, users: Users, log: Any) -> None:
+    def __init__(
+        self, settings: Settings, *, storage: SqlStorage, users: Users, tls: Tls, log: Any
+    ) -> None:
         self._settings = settings
+        self._tls = tls
         self._log = log
         self._uri = settings.event_source
         self._storage = storage
@@ -54,7 +59,7 @@ class Notifications:
         chosen = await plan(self._settings)
         broker = self._make_broker(self._settings, chosen)
         if chosen.door:
-            self._door = await self._open_door(_door_settings(self._settings, chosen.door))
+            self._door = await self._open_door(self._door_settings(self._settings, chosen.door))
         await self._change_broker(broker)
         self._wanted = self._plan = chosen
         self._log.info("task events by AMQP", **self._where())
@@ -75,7 +80,8 @@ class Notifications:
         broker = self._make_broker(settings, chosen)
         before = self._where()
         # who changes from the one channel to the other should find it open
-        await self._change_door(_door_settings(settings, chosen.door) if chosen.door else None)
+        at = chosen.door
+        await self._change_door(self._door_settings(settings, at) if at else None)
         if not self._serves(broker):
             await self._change_broker(broker)
         door = Address(*self._door.door.address) if self._door else None
@@ -129,6 +135,11 @@ class Notifications:
     def door_address(self) -> tuple[str, int] | None:
         """Where the door listens, if it is open."""
         return self._door.door.address if self._door else None
+
+    @property
+    def door_tls(self) -> bool:
+        """Whether the door is open and speaks TLS."""
+        return bool(self._door and self._door.settings.tls)
 
     def positions(self) -> Mapping[str, int]:
         """Return how far the channels are whose cursors the database does not keep."""
@@ -229,6 +240,15 @@ class Notifications:
         feed.start()
         return _OpenDoor(settings, door, feed)
 
+    def _door_settings(self, settings: Settings, address: Address) -> DoorSettings:
+        """Return how the door is to be opened."""
+        return DoorSettings(
+            host=address.host,
+            port=address.port,
+            anonymous_loopback=settings.door.anonymous is Anonymous.LOOPBACK,
+            tls=self._tls.before_amqp if settings.door.tls else None,
+        )
+
     async def _authenticate(self, login: str, password: str) -> bool:
         try:
             await asyncio.to_thread(self._users.authenticate, login, password)
@@ -256,12 +276,3 @@ class _OpenDoor(NamedTuple):
         await self.feed.drain(seconds)
         await self.feed.stop()
         await self.door.stop()
-
-
-def _door_settings(settings: Settings, address: Address) -> DoorSettings:
-    """Return how the door is to be opened."""
-    return DoorSettings(
-        host=address.host,
-        port=address.port,
-        anonymous_loopback=settings.door.anonymous is Anonymous.LOOPBACK,
-    )

@@ -26,17 +26,32 @@ _LIVE = {
     },
     "door": {"address", "anonymous"},
 }
+#: What takes effect without a restart, too, where there was a certificate and still is one.
+_LIVE_WITH_TLS = {"server": {"certificate", "private_key"}, "door": {"tls"}}
 _STREAMS = (0, 1, 2)
 
 
 def with_live(running: Settings, new: Settings) -> Settings:
     """Return the settings that run, with what takes effect without a restart from *new*."""
-    return dataclasses.replace(
-        running,
-        messaging=new.messaging,
-        door=new.door,
-        server=dataclasses.replace(running.server, log_level=new.server.log_level),
-    )
+    server = dataclasses.replace(running.server, log_level=new.server.log_level)
+    door = dataclasses.replace(new.door, tls=running.door.tls)
+    if _has_tls(running, new):
+        server = dataclasses.replace(
+            server, certificate=new.server.certificate, private_key=new.server.private_key
+        )
+        door = new.door
+    return dataclasses.replace(running, messaging=new.messaging, door=door, server=server)
+
+
+def _has_tls(running: Settings, new: Settings) -> bool:
+    """Return whether there was a certificate at the start, and there still is one."""
+    return bool(running.server.certificate and new.server.certificate)
+
+
+def _is_live(place: tuple[str, str], *, tls: bool) -> bool:
+    """Return whether a setting, by section and key, takes effect without a restart."""
+    section, key = place
+    return key in _LIVE.get(section, ()) or (tls and key in _LIVE_WITH_TLS.get(section, ()))
 
 
 class Reloading:
@@ -50,6 +65,7 @@ class Reloading:
 
     def __init__(self, settings: Settings, *, read: Callable[[], Settings], log: Any) -> None:
         self._settings, self._read, self._log = settings, read, log
+        self._running = settings
         self._asked = asyncio.Event()
         self._ending = False
         self._told: set[str] = set()
@@ -97,7 +113,8 @@ class Reloading:
         """
         old, new = self._settings, await asyncio.to_thread(self._read)
         changed = _changed(old, new)
-        now = [name for (section, key), name in changed if key in _LIVE.get(section, ())]
+        tls = _has_tls(self._running, new)
+        now = [name for place, name in changed if _is_live(place, tls=tls)]
         later = [name for _, name in changed if name not in now]
         await apply(new)
         self._settings = new

@@ -12,11 +12,12 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from pulpit.api import content as content_api
 from pulpit.api import distributors as distributors_api
@@ -28,6 +29,7 @@ from pulpit.api import schemas as schemas_api
 from pulpit.api import snapshot as snapshot_api
 from pulpit.api import status as status_api
 from pulpit.api import tasks as tasks_api
+from pulpit.api.forwarded import ForwardedHeaders
 from pulpit.api.protocol import BoundedHttp
 from pulpit.api.request_log import RequestLog
 from pulpit.api.server import web_application
@@ -40,6 +42,7 @@ from pulpit.app.housekeeping import Housekeeping
 from pulpit.app.logs import configure_logs, set_log_level
 from pulpit.app.notifications import Notifications
 from pulpit.app.reloading import HangUp, Reloading, with_live
+from pulpit.app.tls import Tls
 from pulpit.app.watching import Watching
 from pulpit.config import Settings
 from pulpit.content.limits import limits_of
@@ -77,8 +80,9 @@ class Ready:
     """What the operator is told once the server is up."""
 
     url: str
-    #: Where the AMQP door listens, if it is open.
+    #: Where the AMQP door listens, if it is open, and whether it speaks TLS.
     door: tuple[str, int] | None
+    door_tls: bool
     #: The first user, if this start has created it with a password that it made up.
     login: str
     password: str | None
@@ -106,10 +110,11 @@ def serve(
     with (
         data_folder(settings.storage.data) as folder,
         SqliteStorage(upgrade(folder)) as storage,
+        contextlib.closing(Tls(settings, log=log)) as tls,
         contextlib.closing(_listening_socket(settings)) as listener,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
-        server = _Server(_with_port(settings, listener), storage, log, reloading)
+        server = _Server(_with_port(settings, listener), storage, log, reloading, tls)
         runner.run(server.run(listener, ready))
 
 
@@ -160,10 +165,16 @@ class _Server:
     """All parts of the server, wired."""
 
     def __init__(
-        self, settings: Settings, storage: SqliteStorage, log: Any, reloading: Reloading
+        self,
+        settings: Settings,
+        storage: SqliteStorage,
+        log: Any,
+        reloading: Reloading,
+        tls: Tls,
     ) -> None:
         self._settings = settings
         self._reloading = reloading
+        self._tls = tls
         self._storage = storage
         self._log = log
         self._files = FolderFileStore(settings.storage.data)
@@ -223,7 +234,11 @@ class _Server:
         hang_up = HangUp(stop=self._stop.set, reload=self._reloading.ask)
         self._loop.add_signal_handler(signal.SIGHUP, hang_up)
         notifications = Notifications(
-            self._settings, storage=self._storage, users=self._users, log=self._log
+            self._settings,
+            storage=self._storage,
+            users=self._users,
+            tls=self._tls,
+            log=self._log,
         )
         housekeeping = Housekeeping(
             self._settings,
@@ -255,7 +270,10 @@ class _Server:
 
     async def _reload(self, new: Settings, notifications: Notifications) -> None:
         """Let those of the new settings take effect that can."""
-        await notifications.reload(with_live(self._settings, new))
+        live = with_live(self._settings, new)
+        certificate = await asyncio.to_thread(self._tls.read, live)
+        await notifications.reload(live)
+        self._tls.use(certificate)
         set_log_level(new)
 
     async def _ready(self, notifications: Notifications) -> Ready:
@@ -266,8 +284,9 @@ class _Server:
         )
         host = f"[{server.host}]" if ":" in server.host else server.host
         return Ready(
-            url=f"http://{host}:{server.port}",
+            url=f"{server.scheme}://{host}:{server.port}",
             door=notifications.door_address,
+            door_tls=notifications.door_tls,
             login=server.default_login,
             password=password,
         )
@@ -319,7 +338,11 @@ class _Server:
                 access_log=False,
                 lifespan="off",
                 ws="none",
-                http=BoundedHttp,
+                # a callable that makes a protocol is all that it needs
+                http=self._tls.before_http(BoundedHttp),  # type: ignore[arg-type]
+                # it believes everybody on this machine
+                proxy_headers=False,
+                headers=[("x-content-type-options", "nosniff")],
                 server_header=False,
                 date_header=True,
                 timeout_graceful_shutdown=int(_LAST_WORDS),
@@ -329,14 +352,16 @@ class _Server:
         try:
             yield
         finally:
+            self._tls.close()
             server.should_exit = True
             await serving
 
-    def _logged(self, application: Starlette) -> Starlette | RequestLog:
-        """Return what tells of each request, if it is asked for."""
-        if not self._settings.server.access_log:
-            return application
-        return RequestLog(application, log=self._log)
+    def _logged(self, application: Starlette) -> ASGIApp:
+        """Return what tells of each request, if it is asked for, as the proxies tell of it."""
+        server, app = self._settings.server, cast("ASGIApp", application)
+        if server.access_log:
+            app = RequestLog(app, log=self._log)
+        return ForwardedHeaders(app, trusted=server.trusted_proxies)
 
     def _application(self, notifications: Notifications) -> Starlette:
         """Return the web application with all routes."""
@@ -395,4 +420,5 @@ class _Server:
             source=self._settings.event_source,
             brokers=ways.get("broker", ()),
             door=notifications.door_address,
+            door_tls=notifications.door_tls,
         )

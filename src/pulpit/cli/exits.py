@@ -14,6 +14,7 @@ from pulpit.client import (
     TaskReport,
     Unauthenticated,
     Unreachable,
+    Untrusted,
 )
 from pulpit.domain.tasks import TaskState
 from pulpit.errors import PulpitError, StartError
@@ -33,7 +34,7 @@ class ExitCode(IntEnum):
     USAGE = 2, "The command line is wrong."
     TASK_CANCELED = 3, "A task that was followed was canceled."
     NOT_FOUND = 4, "There is no such repository or task."
-    UNREACHABLE = 5, "No server answers at the address."
+    UNREACHABLE = 5, "No server answers at the address, or its certificate is not trusted."
     UNAUTHORIZED = 6, "The server refused the login, or what this user asked for."
     REFUSED = 7, "The server refused the request: a value is not valid, or the id is taken."
     SERVER_FAILED = 8, "The server failed, or what answers is no Pulpit server."
@@ -60,7 +61,7 @@ def of_error(error: ClientError | PulpitError) -> ExitCode:
     match error:
         case NotFound():
             return ExitCode.NOT_FOUND
-        case Unreachable():
+        case Unreachable() | Untrusted():
             return ExitCode.UNREACHABLE
         case Unauthenticated() | Forbidden():
             return ExitCode.UNAUTHORIZED

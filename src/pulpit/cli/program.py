@@ -54,6 +54,14 @@ def start(
         str | None,
         typer.Option(metavar="URL", help="Address of the server; or set PULPIT_URL."),
     ] = None,
+    cafile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Authorities that vouch for an https server, else the system's; or set "
+            "PULPIT_CAFILE.",
+        ),
+    ] = None,
     user: Annotated[
         str | None, typer.Option(metavar="NAME", help="Login; or set PULPIT_USER.")
     ] = None,
@@ -67,7 +75,7 @@ def start(
 ) -> None:
     """Hold on to what concerns every command."""
     outside = context.find_object(Outside) or Outside()
-    context.obj = Session(outside, Flags(url=url, user=user, password=password))
+    context.obj = Session(outside, Flags(url=url, cafile=cafile, user=user, password=password))
 
 
 @app.command()

@@ -41,7 +41,8 @@ def serve(  # noqa: PLR0917 - typer makes flags of them
         if up.password:
             typer.echo(f"First user: {up.login}, password {up.password} (shown only now)")
         if up.door:
-            typer.echo("AMQP door: {}:{}".format(*up.door))
+            scheme = "amqps://" if up.door_tls else ""
+            typer.echo("AMQP door: {}{}:{}".format(scheme, *up.door))
         typer.echo(f"Pulpit is ready at {up.url}/")
 
     read = partial(load, config, overrides=told)

@@ -47,6 +47,7 @@ class Flags:
     """What the command line says before the command."""
 
     url: str | None = None
+    cafile: str | None = None
     user: str | None = None
     password: str | None = field(default=None, repr=False)
 
@@ -119,6 +120,11 @@ class Session:
         named = self.flags.url or self.outside.environ.get("PULPIT_URL")
         return (named or saved.default_url or DEFAULT_URL).rstrip("/")
 
+    @property
+    def cafile(self) -> str | None:
+        """The file of the authorities that vouch for the server; None for the system's."""
+        return self.flags.cafile or self.outside.environ.get("PULPIT_CAFILE") or None
+
     def login_for(self, url: str, saved: Credentials) -> Login | None:
         """Return who to be at that server; a saved password goes to its own server alone.
 
@@ -151,12 +157,23 @@ class Session:
         return self.client_of(url, login, timeout=timeout)
 
     def client_of(self, url: str, login: Login | None, *, timeout: float = 30.0) -> Client:
-        """Return a client of this server for this user."""
+        """Return a client of this server for this user.
+
+        Raises:
+            BadParameter: the address or the file of authorities can't be used.
+        """
         auth = (login.user, login.password) if login else None
         try:
-            return Client(url, auth=auth, timeout=timeout, transport=self.outside.transport)
+            return Client(
+                url,
+                auth=auth,
+                timeout=timeout,
+                cafile=self.cafile,
+                transport=self.outside.transport,
+            )
         except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--url") from None
+            hint = "--cafile" if self.cafile and self.cafile in str(error) else "--url"
+            raise typer.BadParameter(str(error), param_hint=hint) from None
 
 
 def session_of(context: typer.Context) -> Session:

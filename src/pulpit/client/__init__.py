@@ -24,6 +24,7 @@ from pulpit.client.errors import (
     Unauthenticated,
     Unintelligible,
     Unreachable,
+    Untrusted,
 )
 from pulpit.client.events import Event, EventFilter, Filters, Stale
 from pulpit.client.following import Resumed, Retry
@@ -57,4 +58,5 @@ __all__ = [
     "Unauthenticated",
     "Unintelligible",
     "Unreachable",
+    "Untrusted",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -27,10 +28,11 @@ class AsyncClient:
         url: the server's address.
         auth: login and password, or None to go without.
         timeout: seconds to connect, and to wait for an answer.
+        cafile: PEM file of the authorities that vouch for an https server; None for the system's.
         transport: what carries the requests; None for the network.
 
     Raises:
-        ValueError: the URL is no server's.
+        ValueError: the URL is no server's, or the file holds no authorities.
     """
 
     def __init__(
@@ -39,9 +41,12 @@ class AsyncClient:
         *,
         auth: tuple[str, str] | None = None,
         timeout: float = 30.0,
+        cafile: str | os.PathLike[str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._connection = AsyncConnection(url, auth=auth, timeout=timeout, transport=transport)
+        self._connection = AsyncConnection(
+            url, auth=auth, timeout=timeout, cafile=cafile, transport=transport
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -6,6 +6,8 @@ What is sent and how an answer is judged stands once, in functions; the two clas
 from __future__ import annotations
 
 import ipaddress
+import os
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -16,7 +18,13 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from pulpit.client.errors import ClientError, Unintelligible, Unreachable, api_error
+from pulpit.client.errors import (
+    ClientError,
+    Unintelligible,
+    Unreachable,
+    Untrusted,
+    api_error,
+)
 from pulpit.client.requests import Request
 
 __all__ = ["AsyncConnection", "Connection", "StreamRequest"]
@@ -26,6 +34,11 @@ STREAM_SILENCE_SECONDS = 60.0
 _FIRST_ERROR_STATUS = 400
 #: What a connection raises that was open before and that the server has closed meanwhile.
 _BROKEN = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+# verification results of OpenSSL (x509_vfy.h)
+_DATES = {9: "it is not valid yet", 10: "it has expired"}
+_NAMES = {62, 64}
+#: What OpenSSL says where no TLS is spoken.
+_NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"}
 
 T = TypeVar("T")
 
@@ -46,10 +59,11 @@ class Connection:
         url: the server's address, without a path of the API.
         auth: login and password, or None to go without.
         timeout: seconds to connect, and to wait for an answer.
+        cafile: PEM file of the authorities that vouch for an https server; None for the system's.
         transport: what carries the requests; None for the network.
 
     Raises:
-        ValueError: the URL is no server's.
+        ValueError: the URL is no server's, or the file holds no authorities.
     """
 
     def __init__(
@@ -58,10 +72,12 @@ class Connection:
         *,
         auth: tuple[str, str] | None = None,
         timeout: float = 30.0,
+        cafile: str | os.PathLike[str] | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = _checked_url(url)
-        self._http = httpx.Client(transport=transport, **_settings(self.url, auth, timeout))
+        settings = _settings(self.url, auth, timeout, cafile)
+        self._http = httpx.Client(transport=transport, **settings)
 
     def close(self) -> None:
         """Close the connection."""
@@ -72,6 +88,7 @@ class Connection:
 
         Raises:
             Unreachable: no answer.
+        Untrusted: the server's certificate is not to be trusted.
             ApiError: the server said no.
             Unintelligible: the answer is not what the request asks for.
         """
@@ -90,6 +107,7 @@ class Connection:
 
         Raises:
             Unreachable: no connection, or it broke.
+        Untrusted: the server's certificate is not to be trusted.
             ApiError: the server said no.
             Unintelligible: the answer is no event stream.
         """
@@ -110,10 +128,12 @@ class AsyncConnection:
         *,
         auth: tuple[str, str] | None = None,
         timeout: float = 30.0,
+        cafile: str | os.PathLike[str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = _checked_url(url)
-        self._http = httpx.AsyncClient(transport=transport, **_settings(self.url, auth, timeout))
+        settings = _settings(self.url, auth, timeout, cafile)
+        self._http = httpx.AsyncClient(transport=transport, **settings)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -167,14 +187,37 @@ def _is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def _settings(url: str, auth: tuple[str, str] | None, timeout: float) -> dict[str, Any]:
+def _settings(
+    url: str,
+    auth: tuple[str, str] | None,
+    timeout: float,
+    cafile: str | os.PathLike[str] | None,
+) -> dict[str, Any]:
     """Return how httpx speaks to the server."""
     return {
+        # its own choice would be a list of authorities that nobody on this machine has chosen
+        "verify": authorities(cafile) if url.startswith("https") else True,
         "base_url": url,
         "auth": auth,
         "timeout": timeout,
         "trust_env": not _is_loopback(url),
     }
+
+
+def authorities(cafile: str | os.PathLike[str] | None) -> ssl.SSLContext:
+    """Return the context that trusts those of a file, or else the system's.
+
+    Raises:
+        ValueError: the file can't be read, or holds none.
+    """
+    try:
+        return ssl.create_default_context(cafile=cafile)
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise ValueError(f"{cafile} can't be read: {error.strerror}") from None
+    except (ssl.SSLError, ValueError):
+        raise ValueError(
+            f"{cafile} holds no authorities' certificates as PEM (-----BEGIN CERTIFICATE-----)"
+        ) from None
 
 
 def _sent(request: Request[Any]) -> dict[str, Any]:
@@ -237,13 +280,40 @@ def _check_stream(url: str, response: httpx.Response) -> None:
 
 @contextmanager
 def _reaching(url: str) -> Iterator[None]:
-    """Turn what the network raises into Unreachable."""
+    """Turn what the network raises into Unreachable, or what is wrong with TLS."""
     try:
         yield
     except httpx.TimeoutException:
         raise Unreachable(url, "it did not answer in time") from None
     except httpx.TransportError as error:
-        raise Unreachable(url, _plain(error)) from None
+        raise _secure_error(url, error) or Unreachable(url, _plain(error)) from None
+
+
+def _secure_error(url: str, error: BaseException) -> ClientError | None:
+    """Return what is wrong with the server's TLS, if that is why *error* was raised."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return Untrusted(url, *_distrust(cause))
+    if cause is not None and cause.reason in _NO_TLS:
+        return Unintelligible(url, "it speaks no TLS: try http:// in its address")
+    return None
+
+
+def _distrust(error: ssl.SSLCertVerificationError) -> tuple[str, str]:
+    """Return why a certificate is not trusted, and what to do."""
+    if error.verify_code in _DATES:
+        return _DATES[error.verify_code], "renew it at the server, and look at both clocks"
+    if error.verify_code in _NAMES:
+        return (
+            "it is for another host name",
+            "name the server as its certificate does, or have one issued for this name",
+        )
+    return (
+        f"no authority that is trusted here vouches for it: {error.verify_message}",
+        "name the file of its authority with --cafile or PULPIT_CAFILE",
+    )
 
 
 def _plain(error: Exception) -> str:

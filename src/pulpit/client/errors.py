@@ -4,6 +4,7 @@ The tree::
 
     ClientError
     ├── Unreachable          no connection, or it broke and did not come back
+    ├── Untrusted            its certificate is not to be trusted
     ├── Unintelligible       something answered that is no Pulpit server
     └── ApiError             the server said no; carries status, code, message and data
         ├── Unauthenticated  401
@@ -30,6 +31,7 @@ __all__ = [
     "Unauthenticated",
     "Unintelligible",
     "Unreachable",
+    "Untrusted",
 ]
 
 
@@ -54,6 +56,20 @@ class Unreachable(ClientError):
             f"No server answers at {url} ({reason}): start one with `pulpit serve`, "
             "or name another with --url or PULPIT_URL."
         )
+        self.url, self.reason = url, reason
+
+
+class Untrusted(ClientError):
+    """The server's certificate is not to be trusted.
+
+    Args:
+        url: the address that was tried.
+        reason: what is wrong with the certificate.
+        remedy: what to do.
+    """
+
+    def __init__(self, url: str, reason: str, remedy: str) -> None:
+        super().__init__(f"The certificate of {url} is not trusted ({reason}): {remedy}.")
         self.url, self.reason = url, reason
 
 

@@ -22,6 +22,7 @@ from pulpit.config.values import (
     DATABASE_URL,
     HASHES,
     HOST,
+    NETWORKS,
     PATH,
     PORT,
     QUOTED,
@@ -29,6 +30,7 @@ from pulpit.config.values import (
     TEXT,
     WEB_URL,
     Address,
+    Network,
     choice,
     integer,
     number,
@@ -130,6 +132,23 @@ class Server:
 
     host: str = setting(_HOST, HOST, "Address to listen at for the API and published content.")
     port: int = setting(_PORT, PORT, "Port to listen at; 0 takes a free one.")
+    certificate: Path | None = setting(
+        None,
+        PATH,
+        "PEM file of the server's certificate, followed by those between it and its authority's; "
+        "with `private_key` it has the API speak https.",
+    )
+    private_key: Path | None = setting(
+        None,
+        PATH,
+        "PEM file of the certificate's private key, without a password, readable by the server's "
+        "user alone.",
+    )
+    trusted_proxies: tuple[Network, ...] = setting(
+        (),
+        NETWORKS,
+        "Proxies whose `Forwarded` and `X-Forwarded-*` headers are believed; nobody else's are.",
+    )
     server_name: str = setting(
         _HOST_NAME, HOST, "Name under which clients reach the server; it stands in events."
     )
@@ -159,6 +178,11 @@ class Server:
     working_directory: Path | None = setting(
         None, PATH, "Folder for the files of running tasks; without it, `work` in the data folder."
     )
+
+    @property
+    def scheme(self) -> str:
+        """How the API is spoken to: http or https."""
+        return "https" if self.certificate else "http"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,6 +292,11 @@ class Door:
         choice(Anonymous),
         "Whether consumers on this machine may log in as guest with password guest.",
     )
+    tls: bool = setting(
+        False,
+        BOOLEAN,
+        "Whether the door speaks TLS (amqps), with `certificate` and `private_key` of `[server]`.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,7 +326,7 @@ class Events:
         None,
         WEB_URL,
         "URL at which clients reach this server, through a proxy, say; it stands in events. "
-        "Without it, http:// with server_name and port.",
+        "Without it, http:// or https:// with server_name and port.",
     )
 
 
@@ -382,7 +411,8 @@ class Settings:
     @property
     def event_source(self) -> str:
         """The URL of this server in events."""
-        return self.events.source or f"http://{self.server.server_name}:{self.server.port}"
+        server = self.server
+        return self.events.source or f"{server.scheme}://{server.server_name}:{server.port}"
 
     def value(self, setting: Setting) -> object:
         """Return the value that a row of the table has here."""

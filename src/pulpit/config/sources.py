@@ -84,11 +84,29 @@ def load(
         notes=tuple(_notes(chosen)),
         origins=MappingProxyType({place: given.source for place, given in chosen.items()}),
     )
+    _refuse_what_disagrees(settings, chosen)
+    return settings
+
+
+def _refuse_what_disagrees(settings: Settings, chosen: Mapping[_Place, _Given]) -> None:
+    """Raise ConfigurationError for values that do not go together."""
+    server = settings.server
     if settings.tasks.engine is EngineKind.DISTRIBUTED and settings.database.url is None:
         raise chosen["tasks", "engine"].error(
             "the distributed engine needs a PostgreSQL database: set [database] url"
         )
-    return settings
+    if server.certificate and not server.private_key:
+        raise chosen["server", "certificate"].error(
+            "a certificate is of no use without its key: set private_key in [server], too"
+        )
+    if server.private_key and not server.certificate:
+        raise chosen["server", "private_key"].error(
+            "a key is of no use without its certificate: set certificate in [server], too"
+        )
+    if settings.door.tls and not server.certificate:
+        raise chosen["door", "tls"].error(
+            "TLS at the door needs certificate and private_key in [server]"
+        )
 
 
 def _everything_given(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ __all__ = [
     "FLOAT",
     "HASHES",
     "HOST",
+    "NETWORKS",
     "PATH",
     "PORT",
     "QUOTED",
@@ -25,11 +27,15 @@ __all__ = [
     "WEB_URL",
     "Address",
     "Kind",
+    "Network",
     "choice",
     "integer",
     "masked_url",
     "number",
 ]
+
+#: Addresses of IPv4 or IPv6 that belong together; a single one is a network of its own.
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
@@ -220,6 +226,27 @@ def _hashes(text: str) -> tuple[str, ...]:
     return names
 
 
+def _networks(text: str) -> tuple[Network, ...]:
+    """Read addresses and networks, separated by commas or spaces."""
+    found: dict[Network, None] = {}
+    for word in re.split(r"[\s,]+", text.strip(" ,\n")):
+        try:
+            found[ipaddress.ip_network(word)] = None
+        except ValueError:
+            raise ValueError(
+                f"{word!r} is not an address or a network, such as 192.0.2.7 or 192.0.2.0/24"
+            ) from None
+    return tuple(found)
+
+
+def _render_networks(networks: tuple[Network, ...]) -> str:
+    """Write networks; one of a single address as that address."""
+    return ", ".join(
+        str(network.network_address if network.num_addresses == 1 else network)
+        for network in networks
+    )
+
+
 def _web_url(text: str) -> str:
     """Read a URL of the web without user, query and fragment, below which paths may be added."""
     if not re.fullmatch(r"https?://[^/?#@\s]+(/[!-~]*)?", text) or re.search("[?#]", text):
@@ -287,6 +314,7 @@ ADDRESS = Kind(name="host:port", parse=_address)
 PATH = Kind(name="absolute path", parse=_path)
 SIZE = Kind(name="size in bytes, or with KiB, MiB, GiB, TiB", parse=_size, render=_render_size)
 HASHES = Kind(name="list of hash functions", parse=_hashes, render=", ".join)
+NETWORKS = Kind(name="list of addresses and networks", parse=_networks, render=_render_networks)
 WEB_URL = Kind(name="http:// or https:// URL", parse=_web_url)
 DATABASE_URL = Kind(name="postgresql:// URL", parse=_database_url, show=masked_url)
 BROKER_URLS = Kind(

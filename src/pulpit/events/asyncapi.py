@@ -48,6 +48,8 @@ class Servers:
     brokers: Sequence[str] = ()
     #: Host and port at which the AMQP door listens, if it is open.
     door: tuple[str, int] | None = None
+    #: Whether the door speaks TLS.
+    door_tls: bool = False
 
 
 def asyncapi(servers: Servers) -> dict[str, Any]:
@@ -110,7 +112,9 @@ def _amqp_servers(servers: Servers) -> dict[str, Any]:
     }
     if servers.door:
         about = "The server's own door, for its users; live, and without queues that last."
-        found["door"] = _amqp_server(f"amqp://{_reached(*servers.door, servers.source)}", about)
+        scheme = "amqps" if servers.door_tls else "amqp"
+        url = f"{scheme}://{_reached(*servers.door, servers.source)}"
+        found["door"] = _amqp_server(url, about)
     return found
 
 

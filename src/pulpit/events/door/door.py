@@ -68,15 +68,13 @@ class Door:
             PortTaken: another process listens there.
             StartError: the address can't be listened on for another reason.
         """
-        settings = self._settings
+        settings, tls = self._settings, self._settings.tls
         where = f"{settings.host}:{settings.port}"
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: Connection(self._around),
+                (lambda: tls(self._connection)) if tls else self._connection,
                 settings.host,
                 settings.port,
-                ssl=settings.tls,
-                ssl_handshake_timeout=settings.handshake_seconds if settings.tls else None,
                 backlog=1_024,
             )
         except OSError as error:
@@ -87,7 +85,7 @@ class Door:
                 ) from error
             raise StartError(f"The AMQP door can't listen on {where}: {error.strerror}") from error
         host, port = self.address
-        self._log.info("door.open", host=host, port=port, tls=settings.tls is not None)
+        self._log.info("door.open", host=host, port=port, tls=tls is not None)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -142,6 +140,9 @@ class Door:
             "refused": counts.refused,
             "behind": counts.behind,
         }
+
+    def _connection(self) -> Connection:
+        return Connection(self._around)
 
     def _on_arrival(self, connection: Connection) -> bool:
         if self._server is None or len(self._arrived) >= self._room:

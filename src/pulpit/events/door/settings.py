@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["DoorSettings"]
+__all__ = ["DoorSettings", "Tls"]
+
+#: Makes the protocol of a client that begins with a handshake, after which comes what is given.
+Tls = Callable[[Callable[[], asyncio.Protocol]], asyncio.Protocol]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +21,8 @@ class DoorSettings:
     port: int = 5672
     #: Lets guest/guest and the mechanism ANONYMOUS in from loopback peers.
     anonymous_loopback: bool = False
-    tls: ssl.SSLContext | None = None
+    #: Bounds the handshakes in number and time, and reads certificates; None: no TLS.
+    tls: Tls | None = None
 
     #: From the first byte to an open connection.
     handshake_seconds: float = 3
