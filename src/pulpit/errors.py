@@ -37,6 +37,7 @@ The tree::
         ├── CopyRefused              a database can't be copied to another one
         ├── DataFolderInUse
         ├── DataFolderUnusable
+        ├── EngineInUse
         ├── DatabaseUnusable         the PostgreSQL database; says what is wrong with its URL
         ├── SchemaDue                the database must be upgraded first
         ├── SchemaTooNew
@@ -64,6 +65,7 @@ __all__ = [
     "DatabaseUnusable",
     "DownloadFailed",
     "DuplicateResource",
+    "EngineInUse",
     "EventsGone",
     "Fenced",
     "InvalidValue",
@@ -458,6 +460,10 @@ class DataFolderUnusable(StartError):
 
 class CopyRefused(StartError):
     """The database can't be copied there; nothing was changed."""
+
+
+class EngineInUse(StartError):
+    """Another server has the embedded engine of this database: stop it."""
 
 
 class DatabaseUnusable(StartError):

@@ -12,7 +12,7 @@ from tests.acceptance.server import ReadyProcess
 
 __all__ = ["PulpitWorker"]
 
-_START_SECONDS = 40.0
+_START_SECONDS = 120.0
 _STOP_SECONDS = 20.0
 
 
@@ -84,8 +84,18 @@ class PulpitWorker:
 
     def start(self) -> None:
         """Start the worker and return when it says that it is ready."""
+        self.launch()
+        self.await_ready()
+
+    def await_ready(self) -> None:
+        """Return when the worker says that it is ready.
+
+        Raises:
+            RuntimeError: it ended, or was not ready in time; the message holds its log.
+        """
+        mark = f"Worker {self.name} is ready"
         try:
-            self.launch().wait_ready(f"Worker {self.name} is ready", seconds=_START_SECONDS)
+            self.process.wait_ready(mark, seconds=_START_SECONDS)
         except RuntimeError as error:
             raise RuntimeError(f"pulpit worker did not start: {error}\n{self.log()}") from None
 
@@ -93,6 +103,15 @@ class PulpitWorker:
         """Start the worker, which is refused; return its exit code and its log."""
         code = self.launch().process.wait(_START_SECONDS)
         return code, self.log()
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._running is not None and self._running.process.poll() is None
+
+    def kill(self) -> None:
+        """End the process at once, as a crash would."""
+        self.process.kill()
 
     def stop(self) -> int:
         """End the worker in good order and return its exit code."""

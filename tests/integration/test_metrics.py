@@ -95,6 +95,7 @@ class _House:
             storage=self.storage,
             folder=folder,
             engine=lambda: {"slots": 4, "busy": 1, "updates": 0},
+            leads=lambda: True,
             notifications=self.channels,
             streams=lambda: STREAMS,
             housekeeping_failures={"purge_tasks": 2},

@@ -21,6 +21,7 @@ def health(**parts: Any) -> Health:
         "engine_alive": lambda: True,
         "publisher": lambda: None,
         "schema_fits": lambda: True,
+        "has_workers": lambda: True,
         "room": lambda: 1000,
         "floor": 100,
     }

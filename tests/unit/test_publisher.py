@@ -105,6 +105,9 @@ class FakeLink:
         """Wait for confirms or wakers."""
         select.select([self._news, *wakers], [], [], timeout)
 
+    def drop(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Remember it."""
         self.closed = True

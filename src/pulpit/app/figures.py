@@ -26,6 +26,12 @@ __all__ = ["Channels", "Figures", "Parts"]
 _PATIENCE = 1.0
 #: Names of cursors, and the sinks as metrics call them.
 _SINKS = {CURSOR: "broker", "door": "door"}
+#: Metric to what the engine calls it.
+_ENGINE = {
+    "pulpit_worker_slots": "slots",
+    "pulpit_worker_slots_busy": "busy",
+    "pulpit_task_updates_pending": "updates",
+}
 #: Metric to what the door calls it.
 _DOOR = {
     "pulpit_door_consumers": "consumers",
@@ -50,8 +56,10 @@ class Parts:
 
     storage: SqlStorage
     folder: Path
-    #: Returns counts of the engine.
+    #: Returns counts of the engine; empty where it is not in this process.
     engine: Callable[[], Mapping[str, int]]
+    #: Tells whether this server leads.
+    leads: Callable[[], bool]
     notifications: Channels
     #: Returns counts of the HTTP stream.
     streams: Callable[[], Mapping[str, int]]
@@ -104,9 +112,8 @@ class Figures:
         engine = self._parts.engine()
         return {
             "pulpit_build_info": {(version("pulpit"), HEAD): 1},
-            "pulpit_worker_slots": _one(engine["slots"]),
-            "pulpit_worker_slots_busy": _one(engine["busy"]),
-            "pulpit_task_updates_pending": _one(engine["updates"]),
+            "pulpit_leader": _one(self._parts.leads()),
+            **{metric: _one(engine[key]) for metric, key in _ENGINE.items() if engine},
             "pulpit_housekeeping_failures_total": _by(self._parts.housekeeping_failures),
         }
 

@@ -60,6 +60,7 @@ class Health:
         engine_alive: tells whether tasks are looked after.
         publisher: returns how the publisher is doing, or None if there is none.
         schema_fits: asks the database whether this version may run on it; may block.
+        has_workers: tells whether anybody is there to run tasks; may block.
         room: returns the bytes that are free on the disk; may block.
         floor: bytes that must be free there.
         patience: seconds that a probe waits for database and disk.
@@ -72,6 +73,7 @@ class Health:
         engine_alive: Callable[[], bool],
         publisher: Callable[[], PublisherStatus | None],
         schema_fits: Callable[[], bool],
+        has_workers: Callable[[], bool],
         room: Callable[[], int],
         floor: int,
         patience: float = _PATIENCE,
@@ -79,7 +81,9 @@ class Health:
         self._phase, self._engine_alive, self._publisher = phase, engine_alive, publisher
         self._floor = floor
         self._silence = f"no answer within {patience:g} s"
-        self._schema = Bounded(schema_fits, seconds=patience, name="ready-database")
+        self._asked = Bounded(
+            lambda: (schema_fits(), has_workers()), seconds=patience, name="ready-database"
+        )
         self._disk = Bounded(room, seconds=patience, name="ready-disk")
 
     def live(self) -> tuple[bool, dict[str, Any]]:
@@ -103,9 +107,9 @@ class Health:
         return _Check.of("engine", "tasks are not looked after: restart the server" if gone else "")
 
     async def _database(self) -> Sequence[_Check]:
-        """Look at the database and its schema."""
+        """Look at the database, its schema, and the workers that it knows."""
         try:
-            fits = await self._schema.answer()
+            fits, worked = await self._asked.answer()
         except TimeoutError:
             return [_Check.of("database", self._silence)]
         except Exception as error:  # noqa: BLE001 - whatever it is, requests fail as well
@@ -113,7 +117,11 @@ class Health:
                 _Check.of("database", f"it can't be read ({type(error).__name__}): see the log")
             ]
         outdated = "" if fits else "it is of another version: restart the server"
-        return [_Check.of("database", ""), _Check.of("schema", outdated)]
+        checks = [_Check.of("database", ""), _Check.of("schema", outdated)]
+        if not worked:
+            reason = "none is known, so tasks wait: start `pulpit worker`"
+            checks.append(_Check(name="workers", status=_Status.DEGRADED, reason=reason))
+        return checks
 
     async def _room(self) -> _Check:
         """Look at the room on the disk."""

@@ -1,25 +1,30 @@
-"""What is done from time to time while the server runs: old data goes, the journal is counted."""
+"""What is done from time to time: by the leader old data goes and lost workers are reaped."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from typing import Any
 
+from pulpit.app.tenure import Term
 from pulpit.config import Settings
 from pulpit.domain.clock import utc_now
 from pulpit.events.amqp import CURSOR
 from pulpit.services.content import Content
 from pulpit.services.retention import Keep, Retention
+from pulpit.services.workers import Reaper
 from pulpit.storage.database import SqlStorage
 
 __all__ = ["Housekeeping"]
 
-#: Seconds between two runs of the journal's retention.
-_COMPACT_EVERY = 60.0
+#: Seconds between two runs of the journal's retention, and two counts of its rows.
+_COMPACT_EVERY = _COUNT_EVERY = 60.0
 #: Seconds between two looks for publications that nobody reads any longer.
 _CLEAN_EVERY = 300.0
+#: Seconds between two looks for workers that are lost.
+_REAP_EVERY = 1.0
 _SECONDS_A_DAY = 86_400
 
 
@@ -30,7 +35,8 @@ class Housekeeping:
         settings: of the server.
         storage: the database.
         content: what is published.
-        count_journal: called after each compaction of the journal.
+        reaper: of the workers; None where there are none.
+        count_journal: called by each server from time to time.
         failures: name of a job to how often it has failed; counted here.
         log: of the server.
     """
@@ -41,11 +47,12 @@ class Housekeeping:
         *,
         storage: SqlStorage,
         content: Content,
+        reaper: Reaper | None,
         count_journal: Callable[[], None],
         failures: dict[str, int],
         log: Any,
     ) -> None:
-        self._settings, self._content = settings, content
+        self._settings, self._content, self._reaper = settings, content, reaper
         self._count_journal, self._failures, self._log = count_journal, failures, log
         keep = settings.events
         self._retention = Retention(
@@ -64,39 +71,67 @@ class Housekeeping:
         )
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Run the jobs while the block runs."""
+    async def counting(self) -> AsyncIterator[None]:
+        """Do what each server does for itself while the block runs."""
+        async with _running(self._every(_COUNT_EVERY, self._count_journal, name="count_journal")):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def leading(self, term: Term) -> AsyncIterator[None]:
+        """Do what only the leader does while the block runs, and the term is not over."""
+        every = partial(self._every, may_run=lambda: term.holds)
         reaping = self._settings.data_reaping.reaper_interval * _SECONDS_A_DAY
         strays = self._content.remove_strays
-        work = [
-            self._every(_COMPACT_EVERY, self._compact, name="compact_journal"),
-            self._every(_CLEAN_EVERY, self._content.clean_up, name="clean_up_publications"),
+        jobs = [
+            every(_COMPACT_EVERY, self._retention.compact_journal, name="compact_journal"),
+            every(_CLEAN_EVERY, self._content.clean_up, name="clean_up_publications"),
             # it reads the names of all files, which a start has better things to do than
-            self._every(reaping, strays, name="remove_strays", at_once=False),
-            self._every(reaping, self._retention.purge_tasks, name="purge_tasks"),
+            every(reaping, strays, name="remove_strays", at_once=False),
+            every(reaping, self._retention.purge_tasks, name="purge_tasks"),
         ]
-        jobs = [asyncio.create_task(each) for each in work]
-        try:
+        if self._reaper:
+            jobs.append(every(_REAP_EVERY, partial(self._reap, self._reaper), name="reap_workers"))
+        async with _running(*jobs):
             yield
-        finally:
-            for job in jobs:
-                job.cancel()
-            await asyncio.wait(jobs)
 
-    def _compact(self) -> None:
-        self._retention.compact_journal()
-        self._count_journal()
+    def _reap(self, reaper: Reaper) -> None:
+        """Put right what lost workers have left, and tell of it."""
+        reaped = reaper.run_once()
+        for worker in reaped.workers:
+            self._log.warning("a worker is lost", worker=worker.name)
+        for task in reaped.tasks:
+            self._log.info("task canceled: its worker is gone", task_id=task.id)
+        if reaped.jobs:
+            self._log.info("tasks are handed out again", tasks=reaped.jobs)
 
     async def _every(
-        self, seconds: float, job: Callable[[], Any], *, name: str, at_once: bool = True
+        self,
+        seconds: float,
+        job: Callable[[], Any],
+        *,
+        name: str,
+        at_once: bool = True,
+        may_run: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._failures[name] = 0
+        self._failures.setdefault(name, 0)
         if not at_once:
             await asyncio.sleep(seconds)
-        while True:
+        while may_run():
             try:
                 await asyncio.to_thread(job)
             except Exception as error:  # noqa: BLE001 - the next run may be better
                 self._failures[name] += 1
                 self._log.error("housekeeping failed", operation=name, reason=str(error))
             await asyncio.sleep(seconds)
+
+
+@contextlib.asynccontextmanager
+async def _running(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run the jobs while the block runs."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

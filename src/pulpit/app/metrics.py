@@ -126,8 +126,8 @@ METRICS: Mapping[str, tuple[Definition, ...]] = {
         _histogram("task_wait_seconds", "Time from the hand-in of a task to its start", "type"),
         _histogram("task_duration_seconds", "Time from the start of a task to its end", "type"),
         _gauge("reservations", "Reservations that tasks hold, or wait for", "state"),
-        _gauge("worker_slots", "Tasks that may run at a time"),
-        _gauge("worker_slots_busy", "Processes of tasks there are now"),
+        _gauge("worker_slots", "Tasks that this process may run at a time"),
+        _gauge("worker_slots_busy", "Processes of tasks that it has now"),
         _gauge("task_updates_pending", "Updates of running tasks that wait for the database"),
     ),
     "The database's processes": (
@@ -138,6 +138,7 @@ METRICS: Mapping[str, tuple[Definition, ...]] = {
     ),
     "The server": (
         _gauge("build_info", "1, with the versions as labels", "version", "schema"),
+        _gauge("leader", "1 while this server publishes and cleans up for all, else 0"),
         _gauge("database_up", "1 if the database has answered this scrape, else 0"),
         _gauge("database_bytes", "Size of the database's files", "file"),
         _gauge("disk_free_bytes", "Room on the disk of the data folder"),

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
 from pulpit.app.plans import Plan, Way, calls_for, plan
+from pulpit.app.tenure import LEASE, Term
 from pulpit.app.tls import Tls
 from pulpit.config import Address, Anonymous, Settings, masked_url
 from pulpit.errors import AuthenticationFailed, StartError
 from pulpit.events.amqp import CURSOR, Publisher, PublisherSettings, PublisherStatus
+from pulpit.events.amqp.addresses import parse_addresses
 from pulpit.events.door import Door, DoorSettings
 from pulpit.events.live import DoorFeed
 from pulpit.events.message import message_of
+from pulpit.ports import CursorStore
 from pulpit.services.users import Users
 from pulpit.storage.database import SqlStorage
 
@@ -26,6 +30,8 @@ _LAST_WORDS = 5.0
 
 class Notifications:
     """The channels by AMQP, opened, changed and closed while the server runs.
+
+    The door is open at every server; to the broker one of them publishes, during its terms.
 
     Args:
         settings: of the server.
@@ -46,23 +52,43 @@ class Notifications:
         self._users = users
         #: What the settings call for, and what holds: a door may not have opened.
         self._wanted = self._plan = Plan()
-        self._broker: _Broker | None = None
+        #: How to publish, if that is called for; during which term; and who does.
+        self._publishing: PublisherSettings | None = None
+        self._term: Term | None = None
+        self._publisher: Publisher | None = None
+        #: Held by who changes these.
+        self._turn = asyncio.Lock()
         self._door: _OpenDoor | None = None
 
     async def start(self) -> None:
-        """Open what the settings call for.
+        """Open the door if the settings call for it, and be ready to publish if they do.
 
         Raises:
             ConfigurationError: the URL of the broker can't be used.
             StartError: the door can't listen where it is to.
         """
         chosen = await plan(self._settings)
-        broker = self._make_broker(self._settings, chosen)
+        self._publishing = _publisher_settings(self._settings, chosen)
         if chosen.door:
             self._door = await self._open_door(self._door_settings(self._settings, chosen.door))
-        await self._change_broker(broker)
         self._wanted = self._plan = chosen
-        self._log.info("task events by AMQP", **self._where())
+        self._tell()
+
+    @contextlib.asynccontextmanager
+    async def publishing(self, term: Term) -> AsyncIterator[None]:
+        """Publish to the broker, if that is called for, while the block runs.
+
+        At its end what was written last is still confirmed, unless the term is over.
+        """
+        async with self._turn:
+            self._term = term
+            await self._start_publisher()
+        try:
+            yield
+        finally:
+            async with self._turn:
+                await self._stop_publisher()
+                self._publisher = self._term = None
 
     async def reload(self, settings: Settings) -> None:
         """Let other settings take effect; what they do not concern stays as it is.
@@ -77,29 +103,34 @@ class Notifications:
         chosen = self._wanted
         if calls_for(settings) != calls_for(self._settings):
             chosen = await plan(settings, own_door=self.door_address)
-        broker = self._make_broker(settings, chosen)
-        before = self._where()
+        wanted = _publisher_settings(settings, chosen)
+        before = self.where()
         # who changes from the one channel to the other should find it open
         at = chosen.door
         await self._change_door(self._door_settings(settings, at) if at else None)
-        if not self._serves(broker):
-            await self._change_broker(broker)
+        async with self._turn:
+            await self._change_publisher(wanted)
         door = Address(*self._door.door.address) if self._door else None
         self._plan = dataclasses.replace(chosen, door=door)
         self._wanted, self._settings = chosen, settings
-        if self._where() != before:
-            self._log.info("task events by AMQP", **self._where())
+        if self.where() != before:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Tell in the log which way holds."""
+        self._log.info("task events by AMQP", **self.where())
 
     async def stop(self, seconds: float) -> None:
-        """Tell what was written last, then close them."""
+        """Tell what was written last at the door, then close it."""
         if self._door:
             await self._door.close(seconds)
-        if self._broker:
-            await asyncio.to_thread(self._broker.publisher.stop, seconds)
 
     def status(self) -> Mapping[str, Any]:
-        """Return which way holds, where, and how the broker takes it; for everybody to read."""
-        status = self._where()
+        """Return which way holds, where, and how the broker takes it; for everybody to read.
+
+        May block: a server that does not publish asks the database.
+        """
+        status = self.where()
         if publisher := self.publisher_status():
             status["publisher"] = {
                 "connected": publisher.connected,
@@ -107,6 +138,8 @@ class Notifications:
                 "reason": publisher.reason,
                 "lag": publisher.lag,
             }
+        elif self.is_standby:
+            status["publisher"] = {"standby": True, "lag": self._lag()}
         return status
 
     @property
@@ -115,9 +148,14 @@ class Notifications:
         return self._plan.way
 
     def publisher_status(self) -> PublisherStatus | None:
-        """Return how the publisher is doing; None where nothing is published to a broker."""
-        broker = self._broker
-        return broker.publisher.status() if broker else None
+        """Return how the publisher is doing; None where this server publishes to no broker."""
+        publisher, term = self._publisher, self._term
+        return publisher.status() if publisher and term and term.holds else None
+
+    @property
+    def is_standby(self) -> bool:
+        """Whether another server publishes, or none does for the moment."""
+        return self._publishing is not None and not (self._term and self._term.holds)
 
     def door_figures(self) -> Mapping[str, int] | None:
         """Return what is at the door and what happened there; None where it is closed."""
@@ -126,7 +164,7 @@ class Notifications:
 
     @property
     def connected(self) -> bool:
-        """Whether consumers are reached now."""
+        """Whether this server reaches consumers now."""
         if publisher := self.publisher_status():
             return publisher.connected
         return self._door is not None
@@ -146,7 +184,7 @@ class Notifications:
         door = self._door
         return {"door": door.feed.position} if door else {}
 
-    def _where(self) -> dict[str, Any]:
+    def where(self) -> dict[str, Any]:
         """Return which way holds, and where."""
         where: dict[str, Any] = {"way": self._plan.way.value}
         if self._plan.broker:
@@ -155,52 +193,57 @@ class Notifications:
             where["door"] = "{}:{}".format(*self.door_address)
         return where
 
-    def _make_broker(self, settings: Settings, chosen: Plan) -> _Broker | None:
-        """Return the publisher that a plan calls for, not started."""
-        if not chosen.broker:
-            return None
-        messaging = settings.messaging
-        publishing = PublisherSettings(
-            urls=";".join(chosen.broker),
-            cacert=messaging.cacert,
-            clientcert=messaging.certificate_to_show,
-        )
-        publisher = Publisher(
-            publishing,
-            source=self._storage.events,
-            cursors=self._storage.cursors,
-            event_source_uri=self._uri,
-            log=self._log,
-        )
-        return _Broker(publishing, publisher)
+    def _lag(self) -> int:
+        """Return how far the broker is behind, by the cursor that is kept."""
+        saved = self._storage.cursors.load(CURSOR)
+        return 0 if saved is None else max(self._storage.events.head() - saved, 0)
 
-    def _serves(self, wanted: _Broker | None) -> bool:
-        """Return whether the publisher may stay: it is as is wanted, and has a connection."""
-        if not self._broker or not wanted:
-            return self._broker is wanted
-        # one that waits to try again, or does so no more, gets a new start
-        connected = self._broker.publisher.status().connected
-        return connected and self._broker.settings == wanted.settings
-
-    async def _change_broker(self, wanted: _Broker | None) -> None:
-        """Publish as is wanted from now on."""
-        old = self._broker
-        if old:
-            await asyncio.to_thread(old.publisher.stop, _LAST_WORDS)
-        if wanted:
-            await asyncio.to_thread(wanted.publisher.start)
-        # until here the old one is asked how it does, and tells that it has no connection
-        self._broker = wanted
-        if wanted:
+    async def _change_publisher(self, wanted: PublisherSettings | None) -> None:
+        """Publish as is wanted from now on, if this server does."""
+        publisher, before = self._publisher, self._publishing
+        self._publishing = wanted
+        if self._term is None or (wanted is None and before is None):
             return
-        if old and (lag := old.publisher.status().lag):
+        # one that waits to try again, or does so no more, gets a new start
+        if publisher and wanted == before and publisher.status().connected:
+            return
+        await self._stop_publisher()
+        if publisher and not wanted and (lag := publisher.status().lag):
             self._log.warning(
                 "The publisher is turned off before the broker had confirmed all events: they "
                 "stay in the journal and are not sent",
                 lag=lag,
             )
-        # turned on again, it starts at the head: no history is replayed
-        await asyncio.to_thread(self._storage.cursors.drop, CURSOR)
+        await self._start_publisher()
+
+    async def _start_publisher(self) -> None:
+        """Publish from now on, in the present term, if that is wanted."""
+        term = self._term
+        assert term is not None
+        cursors: CursorStore = self._storage.cursors
+        if term.holder:
+            cursors = self._storage.cursors.fenced(LEASE, term.holder)
+        if self._publishing is None:
+            # turned on again, it starts at the head: no history is replayed
+            await asyncio.to_thread(cursors.drop, CURSOR)
+            self._publisher = None
+            return
+        publisher = Publisher(
+            self._publishing,
+            source=self._storage.events,
+            cursors=cursors,
+            event_source_uri=self._uri,
+            log=self._log,
+            may_publish=lambda: term.holds,
+        )
+        await asyncio.to_thread(publisher.start)
+        # until here the old one is asked how it does, and tells that it has no connection
+        self._publisher = publisher
+
+    async def _stop_publisher(self) -> None:
+        """Publish no longer."""
+        if self._publisher:
+            await asyncio.to_thread(self._publisher.stop, _LAST_WORDS)
 
     async def _change_door(self, wanted: DoorSettings | None) -> None:
         """Open the door as is wanted, or close it; one that can't open is told."""
@@ -257,13 +300,6 @@ class Notifications:
         return True
 
 
-class _Broker(NamedTuple):
-    """A publisher and what it was made from."""
-
-    settings: PublisherSettings
-    publisher: Publisher
-
-
 class _OpenDoor(NamedTuple):
     """A door, what it was made from, and what carries the events to it."""
 
@@ -276,3 +312,19 @@ class _OpenDoor(NamedTuple):
         await self.feed.drain(seconds)
         await self.feed.stop()
         await self.door.stop()
+
+
+def _publisher_settings(settings: Settings, chosen: Plan) -> PublisherSettings | None:
+    """Return how a plan is published, if it is.
+
+    Raises:
+        ConfigurationError: the URL of the broker can't be used.
+    """
+    if not chosen.broker:
+        return None
+    urls = ";".join(chosen.broker)
+    parse_addresses(urls)
+    messaging = settings.messaging
+    return PublisherSettings(
+        urls=urls, cacert=messaging.cacert, clientcert=messaging.certificate_to_show
+    )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from pulpit.config import Settings
+from pulpit.config import EngineKind, Settings
 from pulpit.storage.database import DATABASE, SqlStorage
 
-__all__ = ["open_storage", "task_storage"]
+__all__ = ["open_storage", "task_storage", "with_event_source"]
 
 #: Connections for each of reading and writing: of a task's process, which does one thing at a time
 #: and commits while it reads on.
 _OF_A_TASK = 2
+#: Setting that holds what events name as their source where the configuration does not.
+_SOURCE = "events.source"
 
 
 @contextlib.contextmanager
@@ -32,6 +35,7 @@ def open_storage(settings: Settings, *, log: Any = None) -> Iterator[SqlStorage]
         SchemaDue: the database must be upgraded first.
         SchemaTooNew: it was made by a newer version.
         DatabaseUnusable: it can't be reached.
+        EngineInUse: a server runs its tasks by itself, and the settings say that workers do.
     """
     if settings.database.url is None:
         # here, so that tasks' processes with PostgreSQL do without it
@@ -45,11 +49,14 @@ def open_storage(settings: Settings, *, log: Any = None) -> Iterator[SqlStorage]
             yield storage
         return
     # here, since its libraries take time that a start on SQLite lacks
+    from pulpit.storage.engine_lock import refuse_embedded  # noqa: PLC0415
     from pulpit.storage.postgresql import PostgresStorage  # noqa: PLC0415
     from pulpit.storage.postgresql_schema import check_schema  # noqa: PLC0415
     from pulpit.storage.shared_folder import join_folder  # noqa: PLC0415
 
     check_schema(settings.database.url)
+    if settings.tasks.engine is EngineKind.DISTRIBUTED:
+        refuse_embedded(settings.database.url)
     with PostgresStorage(settings.database.url, log=log) as shared:
         join_folder(settings.storage.data, shared.settle)
         yield shared
@@ -64,3 +71,16 @@ def task_storage(settings: Settings) -> SqlStorage:
     from pulpit.storage.postgresql import PostgresStorage  # noqa: PLC0415
 
     return PostgresStorage(settings.database.url, connections=_OF_A_TASK)
+
+
+def with_event_source(settings: Settings, storage: SqlStorage, *, log: Any) -> Settings:
+    """Return the settings with the source of events that all servers of the database name.
+
+    Where it is not set, those of a PostgreSQL database go by the address of the first of them.
+    """
+    if settings.database.url is None or settings.events.source is not None:
+        return settings
+    source = storage.settle(_SOURCE, settings.event_source)
+    log.warning("[events] source is not set: events name the first server there was", source=source)
+    events = dataclasses.replace(settings.events, source=source)
+    return dataclasses.replace(settings, events=events)

@@ -1,76 +1,48 @@
-"""The server: everything in one process, with the embedded engine."""
+"""The server: API, published content and events, and with the embedded engine the tasks."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import dataclasses
-import errno
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from importlib.metadata import version
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
-import uvicorn
-from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from pulpit.api import content as content_api
-from pulpit.api import distributors as distributors_api
-from pulpit.api import events as events_api
-from pulpit.api import importers as importers_api
-from pulpit.api import plugins as plugins_api
-from pulpit.api import repositories as repositories_api
-from pulpit.api import schemas as schemas_api
-from pulpit.api import snapshot as snapshot_api
-from pulpit.api import status as status_api
-from pulpit.api import tasks as tasks_api
-from pulpit.api.forwarded import ForwardedHeaders
-from pulpit.api.protocol import BoundedHttp
-from pulpit.api.request_log import RequestLog
-from pulpit.api.server import web_application
-from pulpit.api.web import Gate
-from pulpit.app.content import content_types
-from pulpit.app.entry import bodies
+from pulpit.app.engines import make_working
 from pulpit.app.files import raise_file_limit
 from pulpit.app.health import Phase
 from pulpit.app.housekeeping import Housekeeping
+from pulpit.app.leading import Leading
 from pulpit.app.logs import configure_logs, set_log_level
 from pulpit.app.notifications import Notifications
+from pulpit.app.opening import open_storage, with_event_source
 from pulpit.app.reloading import HangUp, Reloading, with_live
+from pulpit.app.routes import Served, application
+from pulpit.app.tenure import Term, make_tenure
 from pulpit.app.tls import Tls
 from pulpit.app.watching import Watching
+from pulpit.app.web import answering, listening_socket
 from pulpit.config import Settings
 from pulpit.content.limits import limits_of
 from pulpit.content.sources import SourceDownloads
-from pulpit.domain.clock import render_time, utc_now
-from pulpit.engine.embedded import EmbeddedEngine
-from pulpit.errors import PortTaken, StartError
-from pulpit.events.asyncapi import Servers
+from pulpit.domain.clock import utc_now
+from pulpit.errors import StartError
 from pulpit.events.fanout import Fanout
-from pulpit.ports import Transaction
 from pulpit.services.content import Content
-from pulpit.services.distributors import Distributors
-from pulpit.services.importers import Importers
-from pulpit.services.lifecycle import Lifecycle
 from pulpit.services.on_demand import OnDemand
-from pulpit.services.operations import COMPLETIONS
-from pulpit.services.repositories import Repositories
-from pulpit.services.snapshot import Snapshots
-from pulpit.services.tasks import Tasks
 from pulpit.services.users import Users
+from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
-from pulpit.storage.schema import data_folder, upgrade
-from pulpit.storage.sqlite import SqliteStorage
 
 __all__ = ["Ready", "serve"]
 
-#: The API that is spoken here.
-_PLATFORM_VERSION = "2.21.0"
 #: Seconds that channels get at shutdown to tell what was written last.
 _LAST_WORDS = 5.0
 
@@ -108,14 +80,13 @@ def serve(
     reloading = Reloading(settings, read=read, log=log)
     signal.signal(signal.SIGHUP, lambda *_: reloading.ask())
     with (
-        data_folder(settings.storage.data) as folder,
-        SqliteStorage(upgrade(folder)) as storage,
+        open_storage(settings, log=log) as storage,
         contextlib.closing(Tls(settings, log=log)) as tls,
-        contextlib.closing(_listening_socket(settings)) as listener,
+        contextlib.closing(listening_socket(settings)) as listener,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
-        server = _Server(_with_port(settings, listener), storage, log, reloading, tls)
-        runner.run(server.run(listener, ready))
+        bound = with_event_source(_with_port(settings, listener), storage, log=log)
+        runner.run(_Server(bound, storage, log, reloading, tls).run(listener, ready))
 
 
 def _with_port(settings: Settings, listener: socket.socket) -> Settings:
@@ -132,99 +103,62 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     return factory
 
 
-def _listening_socket(settings: Settings) -> socket.socket:
-    """Return the socket of the API, so that a port that is taken is told before anything runs."""
-    host, port = settings.server.host, settings.server.port
-    try:
-        return socket.create_server(
-            (host, port), family=_family(host, port), backlog=2048, reuse_port=False
-        )
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise PortTaken(
-                f"Another process listens on {host}:{port}: stop it, or choose another port "
-                "with --port.",
-            ) from error
-        raise StartError(f"The server can't listen on {host}:{port}: {error.strerror}") from error
-
-
-def _family(host: str, port: int) -> socket.AddressFamily:
-    """Return the address family of a host."""
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-
-
-class _Uvicorn(uvicorn.Server):
-    """Uvicorn without its signal handlers: the order of the shutdown is ours."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 class _Server:
     """All parts of the server, wired."""
 
     def __init__(
         self,
         settings: Settings,
-        storage: SqliteStorage,
+        storage: SqlStorage,
         log: Any,
         reloading: Reloading,
         tls: Tls,
     ) -> None:
-        self._settings = settings
-        self._reloading = reloading
-        self._tls = tls
-        self._storage = storage
-        self._log = log
-        self._files = FolderFileStore(settings.storage.data)
-        self._types = content_types()
-        self._worker = f"embedded@{settings.server.server_name}"
+        self._settings, self._storage, self._tls = settings, storage, tls
+        self._log, self._reloading = log, reloading
+        #: Names this process to others, in leases and in the names of files.
+        process = str(uuid4())
+        files = FolderFileStore(settings.storage.data, owner=process)
         self._users = Users(storage, clock=utc_now)
         self._watching = Watching(settings, storage)
-        self._engine = self._make_engine()
-        self._content = Content(
+        self._working = make_working(
+            settings,
             storage,
-            self._files,
-            clock=utc_now,
-            grace_hours=settings.storage.publication_grace,
+            files,
+            observe=self._watching.tasks.observe,
+            failed=self._fail,
+            log=log,
+        )
+        self._content = Content(
+            storage, files, clock=utc_now, grace_hours=settings.storage.publication_grace
         )
         self._downloads = SourceDownloads(limits_of(settings.feeds))
         self._on_demand = OnDemand(
             self._content,
             storage,
-            self._files,
+            files,
             self._downloads,
             clock=utc_now,
-            owner=str(uuid4()),
+            owner=process,
             concurrency=settings.feeds.concurrency,
         )
         self._fanout = Fanout(storage.events)
+        self._notifications = Notifications(
+            settings, storage=storage, users=self._users, tls=tls, log=log
+        )
+        self._housekeeping = Housekeeping(
+            settings,
+            storage=storage,
+            content=self._content,
+            reaper=self._working.reaper,
+            count_journal=self._watching.count_journal,
+            failures=self._watching.housekeeping_failures,
+            log=log,
+        )
+        self._leading = Leading(make_tenure(storage, log=log), self._duties, log=log)
         self._stop = asyncio.Event()
         self._failure: str | None = None
         self._loop: asyncio.AbstractEventLoop
-
-    def _make_engine(self) -> EmbeddedEngine:
-        settings = self._settings
-        lifecycle = Lifecycle(
-            self._storage,
-            clock=utc_now,
-            completions=COMPLETIONS,
-            offer=self._offer,
-            observe=self._watching.tasks.observe,
-        )
-        return EmbeddedEngine(
-            lifecycle,
-            worker_name=self._worker,
-            slots=settings.tasks.workers,
-            bodies=bodies(settings, self._files),
-            failed=self._fail,
-            log=self._log,
-        )
-
-    def _offer(self, transaction: Transaction) -> None:
-        """Let the engine look for tasks that may run after the transaction."""
-        self._engine.offer(transaction)
 
     async def run(self, listener: socket.socket, ready: Callable[[Ready], None]) -> None:
         """Start everything, run until told to stop, end everything in order."""
@@ -233,50 +167,54 @@ class _Server:
             self._loop.add_signal_handler(number, self._stop.set)
         hang_up = HangUp(stop=self._stop.set, reload=self._reloading.ask)
         self._loop.add_signal_handler(signal.SIGHUP, hang_up)
-        notifications = Notifications(
-            self._settings,
-            storage=self._storage,
-            users=self._users,
-            tls=self._tls,
-            log=self._log,
-        )
-        housekeeping = Housekeeping(
-            self._settings,
-            storage=self._storage,
-            content=self._content,
-            count_journal=self._watching.count_journal,
-            failures=self._watching.housekeeping_failures,
-            log=self._log,
-        )
         # what is opened last is closed first, so that every channel tells what the end writes
         async with (
-            self._told(notifications),
+            self._told(),
+            self._leading.running(),
             self._downloading(),
-            self._web(listener, notifications),
-            housekeeping.running(),
-            self._reloading.heeding(lambda new: self._reload(new, notifications)),
-            self._working(),
+            answering(self._application(), listener, tls=self._tls, last_words=_LAST_WORDS),
+            self._housekeeping.counting(),
+            self._reloading.heeding(self._reload),
+            self._at_work(),
         ):
             # what is there now stays: a full collection need not stop all threads for it
             gc.collect()
             gc.freeze()
             self._watching.phase = Phase.RUNNING
-            ready(await self._ready(notifications))
+            ready(await self._ready())
             await self._stop.wait()
             self._watching.phase = Phase.STOPPING
             self._log.info("stopping: tasks that run are canceled")
         if self._failure:
             raise StartError(self._failure)
 
-    async def _reload(self, new: Settings, notifications: Notifications) -> None:
+    def _application(self) -> ASGIApp:
+        """Return the web application."""
+        return application(
+            Served(
+                settings=self._settings,
+                storage=self._storage,
+                users=self._users,
+                working=self._working,
+                leading=self._leading,
+                content=self._content,
+                on_demand=self._on_demand,
+                fanout=self._fanout,
+                notifications=self._notifications,
+                watching=self._watching,
+                log=self._log,
+            )
+        )
+
+    async def _reload(self, new: Settings) -> None:
         """Let those of the new settings take effect that can."""
         live = with_live(self._settings, new)
         certificate = await asyncio.to_thread(self._tls.read, live)
-        await notifications.reload(live)
+        await self._notifications.reload(live)
         self._tls.use(certificate)
         set_log_level(new)
 
-    async def _ready(self, notifications: Notifications) -> Ready:
+    async def _ready(self) -> Ready:
         """Return what the operator is told; the first user is made when it surely is told."""
         server = self._settings.server
         password = await asyncio.to_thread(
@@ -285,20 +223,26 @@ class _Server:
         host = f"[{server.host}]" if ":" in server.host else server.host
         return Ready(
             url=f"{server.scheme}://{host}:{server.port}",
-            door=notifications.door_address,
-            door_tls=notifications.door_tls,
+            door=self._notifications.door_address,
+            door_tls=self._notifications.door_tls,
             login=server.default_login,
             password=password,
         )
 
     @contextlib.asynccontextmanager
-    async def _told(self, notifications: Notifications) -> AsyncIterator[None]:
-        """Keep the AMQP channels open while the block runs."""
-        await notifications.start()
+    async def _duties(self, term: Term) -> AsyncIterator[None]:
+        """Do while the block runs what only the leader does."""
+        async with self._notifications.publishing(term), self._housekeeping.leading(term):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _told(self) -> AsyncIterator[None]:
+        """Keep the door open while the block runs."""
+        await self._notifications.start()
         try:
             yield
         finally:
-            await notifications.stop(_LAST_WORDS)
+            await self._notifications.stop(_LAST_WORDS)
 
     @contextlib.asynccontextmanager
     async def _downloading(self) -> AsyncIterator[None]:
@@ -309,116 +253,19 @@ class _Server:
             await self._downloads.close()
 
     @contextlib.asynccontextmanager
-    async def _working(self) -> AsyncIterator[None]:
-        """Run tasks while the block runs; then cancel those that run, and let readers go."""
-        self._files.remove_temporary()
-        await asyncio.to_thread(self._engine.start)
-        try:
-            yield
-        finally:
-            await asyncio.to_thread(self._engine.stop)
-            self._fanout.close()
-            # answers that wait for a download would hold up the web server's end
-            await self._on_demand.close()
+    async def _at_work(self) -> AsyncIterator[None]:
+        """Run tasks while the block runs; then cancel those here, and let readers go."""
+        with contextlib.ExitStack() as stack:
+            await asyncio.to_thread(stack.enter_context, self._working.running())
+            try:
+                yield
+            finally:
+                await asyncio.to_thread(stack.close)
+                self._fanout.close()
+                # answers that wait for a download would hold up the web server's end
+                await self._on_demand.close()
 
     def _fail(self) -> None:
-        """Stop the server, since its engine can't go on; called from the engine's thread."""
+        """Stop the server, since its engine can't go on; called in some thread."""
         self._failure = "The engine failed, so the server has stopped: its log says why."
         self._loop.call_soon_threadsafe(self._stop.set)
-
-    @contextlib.asynccontextmanager
-    async def _web(
-        self, listener: socket.socket, notifications: Notifications
-    ) -> AsyncIterator[None]:
-        """Answer requests while the block runs."""
-        server = _Uvicorn(
-            uvicorn.Config(
-                self._logged(self._application(notifications)),
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                ws="none",
-                # a callable that makes a protocol is all that it needs
-                http=self._tls.before_http(BoundedHttp),  # type: ignore[arg-type]
-                # it believes everybody on this machine
-                proxy_headers=False,
-                headers=[("x-content-type-options", "nosniff")],
-                server_header=False,
-                date_header=True,
-                timeout_graceful_shutdown=int(_LAST_WORDS),
-            ),
-        )
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            yield
-        finally:
-            self._tls.close()
-            server.should_exit = True
-            await serving
-
-    def _logged(self, application: Starlette) -> ASGIApp:
-        """Return what tells of each request, if it is asked for, as the proxies tell of it."""
-        server, app = self._settings.server, cast("ASGIApp", application)
-        if server.access_log:
-            app = RequestLog(app, log=self._log)
-        return ForwardedHeaders(app, trusted=server.trusted_proxies)
-
-    def _application(self, notifications: Notifications) -> Starlette:
-        """Return the web application with all routes."""
-        storage, engine, types = self._storage, self._engine, self._types
-        gate = Gate(self._users, log=self._log)
-        tasks = Tasks(storage, clock=utc_now, engine=engine, observe=self._watching.tasks.observe)
-        repositories = Repositories(storage, clock=utc_now, tasks=tasks, types=types)
-        importers = Importers(storage, clock=utc_now, tasks=tasks, types=types)
-        distributors = Distributors(storage, clock=utc_now, tasks=tasks, types=types)
-        return web_application(
-            [
-                *status_api.routes(gate, lambda: self._status(notifications)),
-                *plugins_api.routes(gate, types),
-                *tasks_api.routes(gate, tasks),
-                *repositories_api.routes(gate, repositories, importers, distributors),
-                *importers_api.routes(gate, importers),
-                *distributors_api.routes(gate, distributors),
-                *events_api.routes(
-                    gate,
-                    storage.events,
-                    self._fanout,
-                    event_source_uri=self._settings.event_source,
-                ),
-                *snapshot_api.routes(gate, Snapshots(storage)),
-                *schemas_api.routes(gate, lambda: self._servers(notifications)),
-                *self._watching.routes(
-                    gate,
-                    engine=engine,
-                    notifications=notifications,
-                    streams=self._fanout.figures,
-                ),
-                *content_api.routes(self._content, self._on_demand, log=self._log),
-            ],
-        )
-
-    def _status(self, notifications: Notifications) -> Mapping[str, Any]:
-        """Return the document of ``GET /pulp/api/v2/status/``."""
-        # there is one worker, this process itself: while its engine lives, its heart beats now
-        worker = {"_id": self._worker, "_ns": "workers", "last_heartbeat": render_time(utc_now())}
-        return {
-            "versions": {
-                "platform_version": _PLATFORM_VERSION,
-                "pulpit_version": version("pulpit"),
-            },
-            "api_version": "2",
-            "database_connection": {"connected": self._storage.answers()},
-            "messaging_connection": {"connected": notifications.connected},
-            "known_workers": [worker] if self._engine.alive else [],
-            "events": notifications.status(),
-        }
-
-    def _servers(self, notifications: Notifications) -> Servers:
-        """Return where events can be had now."""
-        ways = notifications.status()
-        return Servers(
-            source=self._settings.event_source,
-            brokers=ways.get("broker", ()),
-            door=notifications.door_address,
-            door_tls=notifications.door_tls,
-        )

@@ -10,12 +10,12 @@ from starlette.routing import BaseRoute
 from pulpit.api import health as health_api
 from pulpit.api import metrics as metrics_api
 from pulpit.api.web import Gate
+from pulpit.app.engines import Working
 from pulpit.app.figures import Figures, Parts
 from pulpit.app.health import Health, Phase
 from pulpit.app.notifications import Notifications
 from pulpit.app.task_counts import TaskCounts
 from pulpit.config import MetricsReaders, Settings
-from pulpit.engine.embedded import EmbeddedEngine
 from pulpit.storage.database import SqlStorage
 from pulpit.storage.figures import schema_fits
 
@@ -48,7 +48,8 @@ class Watching:
         self,
         gate: Gate,
         *,
-        engine: EmbeddedEngine,
+        working: Working,
+        leads: Callable[[], bool],
         notifications: Notifications,
         streams: Callable[[], Mapping[str, int]],
     ) -> Sequence[BaseRoute]:
@@ -56,7 +57,8 @@ class Watching:
 
         Args:
             gate: lets users in.
-            engine: who runs tasks.
+            working: who runs tasks.
+            leads: tells whether this server leads.
             notifications: the AMQP channels.
             streams: returns counts of the HTTP stream.
         """
@@ -64,7 +66,8 @@ class Watching:
         parts = Parts(
             storage=self._storage,
             folder=folder,
-            engine=engine.figures,
+            engine=working.figures,
+            leads=leads,
             notifications=notifications,
             streams=streams,
             housekeeping_failures=self.housekeeping_failures,
@@ -72,9 +75,10 @@ class Watching:
         self._figures = Figures(parts, tasks=self.tasks)
         health = Health(
             phase=lambda: self.phase,
-            engine_alive=lambda: engine.alive,
+            engine_alive=lambda: working.alive,
             publisher=notifications.publisher_status,
             schema_fits=lambda: schema_fits(self._storage),
+            has_workers=lambda: working.living() != [],
             room=lambda: shutil.disk_usage(folder).free,
             floor=self._settings.storage.disk_floor,
         )

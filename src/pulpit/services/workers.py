@@ -49,6 +49,12 @@ class Workers:
         with self._storage.read() as transaction:
             return transaction.workers.list()
 
+    def living(self) -> Sequence[Worker]:
+        """Return those that were heard of within their timeout, sorted by name."""
+        with self._storage.read() as transaction:
+            silent = {worker.name for worker in transaction.workers.silent()}
+            return [worker for worker in transaction.workers.list() if worker.name not in silent]
+
     def register(self, worker: Worker) -> None:
         """Let the worker take tasks from now on; no process of a task runs for it.
 

@@ -1,4 +1,4 @@
-"""Locks of PostgreSQL that a transaction holds to its end, by number; one table for all."""
+"""Locks of PostgreSQL that are known by a number; one table for all."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class AdvisoryLock(IntEnum):
     REPLACING = 0x70756C70_00000003
     #: The turn of those who change the schema.
     SCHEMA = 0x70756C70_00000004
+    #: Held by the session of the one server that has the embedded engine.
+    ENGINE = 0x70756C70_00000005
 
 
 def lock(connection: Connection, key: AdvisoryLock) -> None:

@@ -16,10 +16,15 @@ from amqp import sasl
 from pulpit.events.amqp.addresses import Address
 from pulpit.events.amqp.reasons import LinkError, Reason
 
-__all__ = ["LinkOptions", "login_of", "new_connection"]
+__all__ = ["LinkOptions", "always", "login_of", "new_connection"]
 
 # the default of the library (1 s) ends a connection that the broker has merely blocked
 _SOCKET_OPTIONS = {socket.TCP_USER_TIMEOUT: 0}
+
+
+def always() -> bool:
+    """Say yes."""
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,8 @@ class LinkOptions:
     timeout: float = 5.0
     #: Seconds between heartbeats that we ask for.
     heartbeat: int = 30
+    #: Tells whether anything may be sent; see ``Link``.
+    may_send: Callable[[], bool] = always
 
 
 def new_connection(address: Address, options: LinkOptions, *, name: str) -> Any:

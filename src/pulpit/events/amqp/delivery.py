@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pulpit.domain.folding import Folded
-from pulpit.errors import DatabaseFailed, EventsGone
+from pulpit.errors import DatabaseFailed, EventsGone, Fenced
 from pulpit.events.amqp.backoff import Backoff
 from pulpit.events.amqp.feed import Feed
 from pulpit.events.amqp.frames import Confirm
@@ -149,7 +149,11 @@ class Delivery:
         return max(longest, 0.0)
 
     def save_cursor(self, *, now: bool = False) -> None:
-        """Save the cursor if it is time, or *now*; what fails is tried again later."""
+        """Save the cursor if it is time, or *now*; what fails is tried again later.
+
+        Raises:
+            Fenced: it is for another process to save by now.
+        """
         moment = self._clock()
         if not now and moment < self._saved_at + self._interval:
             return
@@ -159,6 +163,8 @@ class Delivery:
             return
         try:
             self._cursors.save(CURSOR, cursor)
+        except Fenced:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever the database says, events must go on
             self._moved = True
             self._note_unsaved(error)
@@ -169,6 +175,8 @@ class Delivery:
         """Keep that events up to *position* may be folded; return whether that worked."""
         try:
             self._cursors.save(FOLDED, position)
+        except Fenced:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever the database says, events must go on
             self._note_unsaved(error)
             return False

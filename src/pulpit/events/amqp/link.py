@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import select
+import socket
 import ssl
+import struct
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from pulpit.errors import Fenced
 from pulpit.events.amqp.addresses import Address
-from pulpit.events.amqp.connecting import LinkOptions, login_of, new_connection
+from pulpit.events.amqp.connecting import LinkOptions, always, login_of, new_connection
 from pulpit.events.amqp.frames import (
     CHANNEL,
     HEARTBEAT,
@@ -32,6 +36,8 @@ _SMALLEST_FRAME_MAX = 4096
 _READ, _READS = 1 << 16, 16
 #: No more is handed to the socket while this much waits for it.
 _BACKED_UP = 1 << 18
+#: The end of the connection is a reset.
+_RESET = struct.pack("ii", 1, 0)
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -44,15 +50,24 @@ class Link:
         connection: of the library, with its channel in confirm mode.
         address: of the broker.
         who: whom we are logged in as, in words.
+        may_send: asked before each write to the socket; once it says no, sending raises Fenced.
     """
 
-    def __init__(self, connection: Any, address: Address, *, who: str) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        address: Address,
+        *,
+        who: str,
+        may_send: Callable[[], bool] = always,
+    ) -> None:
         self._connection, self._address, self._who = connection, address, who
         self._socket = connection.sock
         self._socket.settimeout(0)
         self._reader = FrameReader(frame_max=connection.frame_max)
         self._encoder = PublishEncoder(exchange=EXCHANGE, frame_max=connection.frame_max)
         self._heartbeat = float(connection.heartbeat or 0)
+        self._may_send = may_send
         self._out: deque[memoryview] = deque()
         self._waiting = 0
         #: Whether the last look left something unread.
@@ -148,6 +163,16 @@ class Link:
             with suppress(OSError):
                 connection.collect()
 
+    def drop(self) -> None:
+        """End the connection at once: what has not left yet never will, not even by the system."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                self._socket.close()
+            with suppress(OSError):
+                connection.collect()
+
     def _lost(self, how: str) -> LinkError:
         """Return the error for a connection that is gone."""
         return LinkError(
@@ -169,9 +194,16 @@ class Link:
         return data
 
     def _flush(self) -> None:
-        """Hand to the socket what it takes now."""
+        """Hand to the socket what it takes now.
+
+        Raises:
+            LinkError: the connection is lost.
+            Fenced: it is for another process to send by now.
+        """
         try:
             while self._out:
+                if not self._may_send():
+                    raise Fenced
                 # a write that would block must be tried again with the same bytes (TLS)
                 taken = self._socket.send(self._out[0])
                 self._waiting -= taken
@@ -234,7 +266,7 @@ def _open(connection: Any, address: Address, options: LinkOptions) -> Link:
         refuse_own_door(connection, address)
         # what answers may be no broker at all and break the library in any way
         raise explain(error, address, who=who, opened=opened) from error
-    return Link(connection, address, who=who)
+    return Link(connection, address, who=who, may_send=options.may_send)
 
 
 def _prepare(channel: Any) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event as Flag
 from threading import Thread
 from typing import Any, Protocol
 
+from pulpit.errors import Fenced
 from pulpit.events.amqp.addresses import Address, parse_addresses
+from pulpit.events.amqp.connecting import LinkOptions, always
 from pulpit.events.amqp.delivery import Delivery
 from pulpit.events.amqp.frames import Confirm
-from pulpit.events.amqp.link import LinkOptions, open_link
+from pulpit.events.amqp.link import open_link
 from pulpit.events.amqp.reasons import LinkError, Reason, Troubles
 from pulpit.events.amqp.settings import PublisherSettings, PublisherStatus
 from pulpit.events.amqp.turns import Turns
@@ -58,6 +61,9 @@ class BrokerLink(Protocol):
     def close(self) -> None:
         """End the connection, in good order if it still stands."""
 
+    def drop(self) -> None:
+        """End the connection at once: what has not left yet never will."""
+
 
 class Publisher:
     """Publishes task events in the order of the journal, each status change at least once.
@@ -71,6 +77,8 @@ class Publisher:
         cursors: where the number is kept up to which everything is confirmed.
         event_source_uri: URI of this server, CloudEvents' ``source``.
         log: a structlog logger.
+        may_publish: tells whether this process still is the one to publish; once it is not, nothing
+            is sent or saved any more, and what is not confirmed is left to the next one.
         connect: opens a link to a broker, or raises LinkError.
 
     Raises:
@@ -85,16 +93,19 @@ class Publisher:
         cursors: CursorStore,
         event_source_uri: str,
         log: Any,
+        may_publish: Callable[[], bool] = always,
         connect: Callable[[Address, LinkOptions], BrokerLink] = open_link,
     ) -> None:
         self._settings, self._source, self._cursors = settings, source, cursors
         self._uri, self._log, self._connect = event_source_uri, log, connect
+        self._may_publish = may_publish
         self._addresses = parse_addresses(settings.urls)
         self._options = LinkOptions(
             cacert=settings.cacert,
             clientcert=settings.clientcert,
             timeout=settings.connect_timeout,
             heartbeat=settings.heartbeat,
+            may_send=may_publish,
         )
         self._turns = Turns(self._addresses, settings)
         self._troubles = Troubles(log)
@@ -187,9 +198,11 @@ class Publisher:
     def _run(self, delivery: Delivery) -> None:
         """Keep a connection and serve it, until told to stop."""
         try:
-            while not self._stopping.is_set():
+            while not self._stopping.is_set() and self._may_publish():
                 try:
                     self._connect_and_serve(delivery)
+                except Fenced:
+                    return
                 except LinkError as error:
                     self._tell(error)
                     if not error.own_door:
@@ -200,15 +213,20 @@ class Publisher:
                     self._tell(_defect(error), defect=True)
                     self._stopping.wait(self._turns.interrupted())
         finally:
-            self._save_cursor(delivery)
+            with suppress(Fenced):
+                self._save_cursor(delivery)
 
     def _tell(self, error: LinkError, *, defect: bool = False) -> None:
         """Tell the operator what is wrong with the present broker."""
         self._troubles.tell(error, url=str(self._turns.address), defect=defect)
 
     def _save_cursor(self, delivery: Delivery) -> None:
-        """Save the cursor at once, unless it may be another publisher's by now."""
-        if not self._abandoned.is_set():
+        """Save the cursor at once, unless it may be another publisher's by now.
+
+        Raises:
+            Fenced: it is.
+        """
+        if not self._abandoned.is_set() and self._may_publish():
             delivery.save_cursor(now=True)
 
     def _connect_and_serve(self, delivery: Delivery) -> None:
@@ -219,6 +237,9 @@ class Publisher:
             self._well()
         try:
             self._serve(link, delivery)
+        except Fenced:
+            link.drop()
+            raise
         except BaseException:
             # else one that takes a connection and ends it again would fill the log
             self._in_doubt = True
@@ -237,9 +258,16 @@ class Publisher:
         self._log.info("Events are published to the broker", url=str(self._turns.address))
 
     def _serve(self, link: BrokerLink, delivery: Delivery) -> None:
-        """Send what there is and settle what is confirmed, until told to stop."""
+        """Send what there is and settle what is confirmed, until told to stop.
+
+        Raises:
+            LinkError: the connection is lost.
+            Fenced: another process publishes by now.
+        """
         opened, confirmed, proven = time.monotonic(), delivery.confirmed, False
         while not self._abandoned.is_set():
+            if not self._may_publish():
+                raise Fenced
             if self._wake.hear():
                 delivery.events_came()
             delivery.settle(link.receive())

@@ -1,0 +1,144 @@
+"""The web application: the services, and the routes that lead to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, cast
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from pulpit.api import content as content_api
+from pulpit.api import distributors as distributors_api
+from pulpit.api import events as events_api
+from pulpit.api import importers as importers_api
+from pulpit.api import plugins as plugins_api
+from pulpit.api import repositories as repositories_api
+from pulpit.api import schemas as schemas_api
+from pulpit.api import snapshot as snapshot_api
+from pulpit.api import status as status_api
+from pulpit.api import tasks as tasks_api
+from pulpit.api.forwarded import ForwardedHeaders
+from pulpit.api.request_log import RequestLog
+from pulpit.api.server import web_application
+from pulpit.api.web import Gate
+from pulpit.app.content import content_types
+from pulpit.app.engines import Working
+from pulpit.app.leading import Leading
+from pulpit.app.notifications import Notifications
+from pulpit.app.watching import Watching
+from pulpit.config import Settings
+from pulpit.domain.clock import utc_now
+from pulpit.events.asyncapi import Servers
+from pulpit.events.fanout import Fanout
+from pulpit.services.content import Content
+from pulpit.services.distributors import Distributors
+from pulpit.services.importers import Importers
+from pulpit.services.on_demand import OnDemand
+from pulpit.services.repositories import Repositories
+from pulpit.services.snapshot import Snapshots
+from pulpit.services.tasks import Tasks
+from pulpit.services.users import Users
+from pulpit.storage.database import SqlStorage
+
+__all__ = ["Served", "application"]
+
+#: The API that is spoken here.
+_PLATFORM_VERSION = "2.21.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """The parts of the server that requests lead to."""
+
+    settings: Settings
+    storage: SqlStorage
+    users: Users
+    working: Working
+    leading: Leading
+    content: Content
+    on_demand: OnDemand
+    fanout: Fanout
+    notifications: Notifications
+    watching: Watching
+    log: Any
+
+
+def application(parts: Served) -> ASGIApp:
+    """Return the web application with all routes.
+
+    It tells of each request if that is asked for, as trusted proxies tell of it.
+    """
+    server, app = parts.settings.server, cast("ASGIApp", _routed(parts))
+    if server.access_log:
+        app = RequestLog(app, log=parts.log)
+    return ForwardedHeaders(app, trusted=server.trusted_proxies)
+
+
+def _routed(parts: Served) -> Starlette:
+    """Return what leads requests to the services."""
+    storage, types = parts.storage, content_types()
+    gate = Gate(parts.users, log=parts.log)
+    tasks = Tasks(
+        storage,
+        clock=utc_now,
+        engine=parts.working,
+        observe=parts.watching.tasks.observe,
+    )
+    repositories = Repositories(storage, clock=utc_now, tasks=tasks, types=types)
+    importers = Importers(storage, clock=utc_now, tasks=tasks, types=types)
+    distributors = Distributors(storage, clock=utc_now, tasks=tasks, types=types)
+    return web_application(
+        [
+            *status_api.routes(gate, lambda: _status(parts)),
+            *plugins_api.routes(gate, types),
+            *tasks_api.routes(gate, tasks),
+            *repositories_api.routes(gate, repositories, importers, distributors),
+            *importers_api.routes(gate, importers),
+            *distributors_api.routes(gate, distributors),
+            *events_api.routes(
+                gate,
+                storage.events,
+                parts.fanout,
+                event_source_uri=parts.settings.event_source,
+            ),
+            *snapshot_api.routes(gate, Snapshots(storage)),
+            *schemas_api.routes(gate, lambda: _servers(parts)),
+            *parts.watching.routes(
+                gate,
+                working=parts.working,
+                leads=lambda: parts.leading.leads,
+                notifications=parts.notifications,
+                streams=parts.fanout.figures,
+            ),
+            *content_api.routes(parts.content, parts.on_demand, log=parts.log),
+        ],
+    )
+
+
+def _status(parts: Served) -> Mapping[str, Any]:
+    """Return the document of ``GET /pulp/api/v2/status/``, also while the database is away."""
+    connected = parts.storage.answers()
+    return {
+        "versions": {
+            "platform_version": _PLATFORM_VERSION,
+            "pulpit_version": version("pulpit"),
+        },
+        "api_version": "2",
+        "database_connection": {"connected": connected},
+        "messaging_connection": {"connected": parts.notifications.connected},
+        "known_workers": parts.working.known() if connected else [],
+        "events": parts.notifications.status(),
+    }
+
+
+def _servers(parts: Served) -> Servers:
+    """Return where events can be had now."""
+    return Servers(
+        source=parts.settings.event_source,
+        brokers=parts.notifications.where().get("broker", ()),
+        door=parts.notifications.door_address,
+        door_tls=parts.notifications.door_tls,
+    )
