@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -143,12 +144,14 @@ class Site(ABC):
         """End a process in good order, if it runs."""
         if not program.running:
             return
+        # who has only begun to start knows no better than to die of the signal
+        allowed = {0} if program.was_ready else {0, -signal.SIGTERM}
         try:
             code = program.stop()
         except RuntimeError as error:
             self.late.append(str(error))
         else:
-            if code:
+            if code not in allowed:
                 self.late.append(f"{program.name} ended with exit code {code}")
 
 
