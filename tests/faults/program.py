@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -46,7 +47,7 @@ class Program:
         self._ready, self._folder, self._prefix = ready, folder, prefix
         self._environ = environ or {}
         self._running: ReadyProcess | None = None
-        self._frozen: list[int] = []
+        self._thawing: subprocess.Popen[bytes] | None = None
 
     @property
     def running(self) -> bool:
@@ -117,7 +118,7 @@ class Program:
     def kill(self) -> None:
         """End it at once, as a crash would."""
         self._started.kill()
-        self._frozen = []
+        self.thaw()
 
     def kill_child(self) -> bool:
         """Kill the process of a task; return whether there was one."""
@@ -130,13 +131,22 @@ class Program:
 
     def freeze(self, *, whole: bool) -> None:
         """Stop it in its tracks; *whole* is with all processes that come from it."""
-        self._frozen = [self.pid, *(family(self.pid) if whole else ())]
-        _send(signal.SIGSTOP, self._frozen)
+        pids = [self.pid, *(family(self.pid) if whole else ())]
+        # it waits for our word, or our end: nobody else would wake them if this run is killed
+        command = ["sh", "-c", 'cat; kill -CONT "$@"', "thaw", *map(str, pids)]
+        self._thawing = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        for pid in pids:
+            # it may have ended by itself a moment ago
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let what is frozen go on."""
-        _send(signal.SIGCONT, self._frozen)
-        self._frozen = []
+        if self._thawing is not None:
+            self._thawing.communicate()
+            self._thawing = None
 
     def _write(self, config: str) -> Path:
         """Write the configuration file and return where."""
@@ -147,10 +157,3 @@ class Program:
     def _log_path(self) -> Path:
         """Return where standard error goes."""
         return self._folder / f"{self.name}.log"
-
-
-def _send(number: signal.Signals, pids: Sequence[int]) -> None:
-    """Send the signal to each; one that is gone needs none."""
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
