@@ -168,6 +168,25 @@ def test_what_is_not_trusted_is_told(server: PulpitServer) -> None:
     assert done.returncode == 5
 
 
+def test_doctor(server: PulpitServer, files: Files) -> None:
+    """It looks at certificate, API and door by TLS, and finds all well."""
+    config = server.data.with_name(f"{server.data.name}.conf")
+    arguments = ["--config", str(config), "--data", str(server.data), "--port", str(server.port)]
+    door = ["--door", f"127.0.0.1:{server.door_port}"]
+    done = pulpit(
+        server,
+        "doctor",
+        "--json",
+        *arguments,
+        *door,
+        PULPIT_URL="",
+        PULPIT_SERVER_SERVER_NAME="localhost",
+    )
+    found = {each["check"]: each["outcome"] for each in json.loads(done.stdout)["findings"]}
+    expected = ["own_files", "own_name", "own_expiry", "own_chain", "api", "ready", "login", "door"]
+    assert {name: found[name] for name in expected} == dict.fromkeys(expected, "ok"), done.stdout
+
+
 def test_kombu_at_the_door(server: PulpitServer) -> None:
     """A consumer of kombu hears of a task by amqps."""
     url = server.door_url.replace("amqp://", "amqps://")

@@ -7,17 +7,20 @@ import base64
 import contextlib
 import ctypes
 import socket
+import ssl
 import struct
 import sys
 from collections.abc import AsyncIterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
+import trustme
 import uvicorn
 import uvloop
 
 from pulpit.api.events import EVENTS
 from pulpit.api.protocol import BoundedHttp
+from pulpit.app.handshakes import Handshakes
 from pulpit.domain.events import EventKind, NewEvent
 from pulpit.events.fanout import Fanout
 from tests.api_site import AUTH, Site
@@ -35,10 +38,25 @@ class _QuickHttp(BoundedHttp):
     silent_seconds: ClassVar[float] = 4.0
 
 
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def authority(request: pytest.FixtureRequest) -> trustme.CA | None:
+    """Return who vouches for the server, if it speaks TLS."""
+    return trustme.CA() if request.param else None
+
+
 @contextlib.asynccontextmanager
-async def _serving(site: Site) -> AsyncIterator[tuple[str, int]]:
+async def _serving(site: Site, authority: trustme.CA | None) -> AsyncIterator[tuple[str, int]]:
     """Serve the site and yield its address."""
-    config = uvicorn.Config(site.app, log_config=None, lifespan="off", http=_QuickHttp)
+    http: Any = _QuickHttp
+    if authority:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        handshakes = Handshakes(lambda: context, seconds=_PATIENCE, most=9, log=site.log)
+
+        def http(**given: Any) -> asyncio.Protocol:
+            return handshakes.before(lambda: _QuickHttp(**given))
+
+    config = uvicorn.Config(site.app, log_config=None, lifespan="off", http=http)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         running = asyncio.create_task(server.serve(sockets=[listener]))
@@ -48,12 +66,16 @@ async def _serving(site: Site) -> AsyncIterator[tuple[str, int]]:
         await asyncio.wait_for(running, _PATIENCE)
 
 
-def _attach(address: tuple[str, int]) -> socket.socket:
+def _attach(address: tuple[str, int], authority: trustme.CA | None) -> socket.socket:
     """Return a connection that has asked for all events, and takes few bytes."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
     connection.settimeout(_PATIENCE)
     connection.connect(address)
+    if authority:
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        connection = context.wrap_socket(connection, server_hostname="127.0.0.1")
     login = base64.b64encode(":".join(AUTH).encode()).decode()
     connection.sendall(
         f"GET {EVENTS}?since=0 HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
@@ -99,15 +121,17 @@ def _read_all(connection: socket.socket, last: int) -> None:
         rest = rest[-50:] + connection.recv(1 << 20)
 
 
-def test_a_dead_reader_is_noticed_and_a_stuck_one_kept(site: Site) -> None:
+def test_a_dead_reader_is_noticed_and_a_stuck_one_kept(
+    site: Site, authority: trustme.CA | None
+) -> None:
     """Both have taken nothing for as long; the one that lives reads on as if nothing was."""
     count = 3_000
     _write(site, count)
 
     async def run() -> None:
-        async with _serving(site) as address:
-            dead = await asyncio.to_thread(_attach, address)
-            stuck = await asyncio.to_thread(_attach, address)
+        async with _serving(site, authority) as address:
+            dead = await asyncio.to_thread(_attach, address, authority)
+            stuck = await asyncio.to_thread(_attach, address, authority)
             with dead, stuck:
                 _vanish(dead)
                 await _wait_for(site.fanout, dead=1)
@@ -118,12 +142,14 @@ def test_a_dead_reader_is_noticed_and_a_stuck_one_kept(site: Site) -> None:
     uvloop.run(run())
 
 
-def test_a_dead_reader_with_little_to_take_is_noticed(site: Site) -> None:
+def test_a_dead_reader_with_little_to_take_is_noticed(
+    site: Site, authority: trustme.CA | None
+) -> None:
     """A few bytes that nobody acknowledges are enough."""
 
     async def run() -> None:
-        async with _serving(site) as address:
-            with await asyncio.to_thread(_attach, address) as dead:
+        async with _serving(site, authority) as address:
+            with await asyncio.to_thread(_attach, address, authority) as dead:
                 await _wait_for(site.fanout, readers=1)
                 _vanish(dead)
                 await asyncio.to_thread(_write, site, 1)

@@ -419,3 +419,25 @@ def test_the_default_url_is_where_the_server_listens() -> None:
     """The client's default address is the server's own."""
     server = load().server
     assert f"http://{server.host}:{server.port}" == config.DEFAULT_URL
+
+
+def test_certificate_and_key_go_together(write: Write) -> None:
+    """One without the other is refused, and so is TLS at the door without them."""
+    both = "certificate: /etc/tls/a.pem\nprivate_key: /etc/tls/a.key\n"
+    settings = load(write(f"[server]\nserver_name: a\n{both}[door]\ntls: on\n"))
+    assert settings.door.tls
+    assert settings.event_source == "https://a:8080"
+    for line in both.splitlines():
+        assert "set " in refused(write(f"[server]\n{line}\n")).message
+    assert refused(write("[door]\ntls: on\n")).key == "tls"
+
+
+def test_trusted_proxies(write: Write) -> None:
+    """Addresses and networks of both kinds; names and half-written networks are refused."""
+    path = write("[server]\ntrusted_proxies: 127.0.0.1, ::1 192.0.2.0/24, fd00::/8, ::1\n")
+    (row,) = [row for row in config.all_settings() if row.key == "trusted_proxies"]
+    settings = load(path)
+    assert row.shown(settings.server.trusted_proxies) == "127.0.0.1, ::1, 192.0.2.0/24, fd00::/8"
+    for bad in ("proxy.example.com", "192.0.2.7/24", "*", "127.0.0.1:80", "unix:"):
+        assert "192.0.2.0/24" in refused(write(f"[server]\ntrusted_proxies: {bad}\n")).message
+    assert load().server.trusted_proxies == ()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 import structlog
 from structlog.testing import LogCapture
 
 from pulpit.app.plans import Plan, plan
-from pulpit.app.reloading import Reloading
+from pulpit.app.reloading import Reloading, with_live
 from pulpit.config import Address, Door, Messaging, Server, Settings, Tasks
 from pulpit.errors import ConfigurationError
 
@@ -47,12 +48,14 @@ async def accept(_new: Settings) -> None:
 
 
 async def reloaded(
-    source: Source, apply: Callable[[Settings], Awaitable[None]] = accept
+    source: Source,
+    apply: Callable[[Settings], Awaitable[None]] = accept,
+    settings: Settings | None = None,
 ) -> Sequence[Mapping[str, Any]]:
     """Ask for all that the source gives, one by one; return what was logged."""
     logged = Log()
     log = structlog.wrap_logger(None, processors=[logged])
-    reloading = Reloading(Settings(), read=source, log=log)
+    reloading = Reloading(settings or Settings(), read=source, log=log)
     async with reloading.heeding(apply):
         while source.given:
             logged.over.clear()
@@ -92,6 +95,25 @@ def test_what_takes_a_restart_is_named() -> None:
     first, second = asyncio.run(reloaded(Source(both)))
     assert first["changed"] == ["[door] address"]
     assert second["settings"] == ["[tasks] workers"]
+
+
+def test_a_certificate_is_changed_but_not_added() -> None:
+    """Another one takes effect at once; the first one, and TLS at the door with it, do not."""
+    none, one, other = (
+        Settings(
+            server=Server(certificate=path, private_key=path),
+            door=Door(tls=path is not None and path.name == "other"),
+        )
+        for path in (None, Path("/one"), Path("/other"))
+    )
+    (changed,) = asyncio.run(reloaded(Source(other), settings=one))
+    assert changed["changed"] == ["[server] certificate", "[server] private_key", "[door] tls"]
+    assert with_live(one, other) == other
+    first, second = asyncio.run(reloaded(Source(other), settings=none))
+    assert first["changed"] == []
+    assert second["settings"] == ["[server] certificate", "[server] private_key", "[door] tls"]
+    assert with_live(none, other) == none
+    assert with_live(one, none) == one
 
 
 def test_peculiar_values_are_told_once() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ __all__ = [
     "load_certificate",
     "own_certificate",
     "shake_hands",
+    "trusting",
     "valid_until",
 ]
 
@@ -84,28 +86,38 @@ def own_certificate(path: Path, context: ssl.SSLContext) -> dict[str, object]:
     Raises:
         Distrust: its dates or its purpose are wrong.
     """
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
-    # the certificate vouches for itself: all that is wanted are its names, dates and purpose
-    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    client.load_verify_locations(path)
     try:
-        shown, _ = shake_hands(client, context)
+        shown, _ = shake_hands(trusting(path), context)
     except ssl.SSLCertVerificationError as error:
         raise Distrust(_REASONS.get(error.verify_code, error.verify_message)) from None
     return dict(shown.getpeercert() or {})
 
 
+def trusting(path: Path) -> ssl.SSLContext:
+    """Return a client's context that trusts the certificates of a file, whatever the name."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    # a certificate vouches for itself: all that is judged are its dates and its purpose
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    client.load_verify_locations(path)
+    return client
+
+
 def shake_hands(
-    client: ssl.SSLContext, server: ssl.SSLContext
+    client: ssl.SSLContext, server: ssl.SSLContext, *, name: str | None = None
 ) -> tuple[ssl.SSLObject, ssl.SSLObject]:
     """Return client and server as they see each other after a handshake in memory.
+
+    Args:
+        client: what the one does.
+        server: what the other does.
+        name: of the server, as the client knows it.
 
     Raises:
         ssl.SSLError: one does not want the other.
     """
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    asking = client.wrap_bio(to_client, to_server)
+    asking = client.wrap_bio(to_client, to_server, server_hostname=name)
     answering = server.wrap_bio(to_server, to_client, server_side=True)
     waiting = [asking, answering]
     while waiting:
@@ -116,7 +128,7 @@ def shake_hands(
     return asking, answering
 
 
-def valid_until(shown: dict[str, object]) -> datetime:
+def valid_until(shown: Mapping[str, object]) -> datetime:
     """Return until when a certificate that was taken apart is valid."""
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC)
 

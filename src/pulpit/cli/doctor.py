@@ -77,9 +77,11 @@ def _api(session: Session, settings: Settings) -> Api:
     """Return where the API is to be looked for: where the user says, else where it listens."""
     from pulpit.app.doctor import Api  # noqa: PLC0415
 
-    url = session.flags.url or session.outside.environ.get("PULPIT_URL")
-    if url is None and settings.server.port:
-        url = f"http://{Address(settings.server.host, settings.server.port).reached}"
+    server = settings.server
+    named = session.flags.url or session.outside.environ.get("PULPIT_URL") or None
+    url = named
+    if url is None and server.port:
+        url = f"{server.scheme}://{Address(server.host, server.port).reached}"
     login, problem = None, ""
     if url:
         url = url.rstrip("/")
@@ -93,6 +95,8 @@ def _api(session: Session, settings: Settings) -> Api:
         url=url,
         login=login,
         login_problem=problem,
+        cafile=session.cafile,
+        certificate=None if named else server.certificate,
         transport=session.outside.transport,
         now=session.outside.now,
     )

@@ -27,7 +27,7 @@ from pulpit.client.errors import (
 )
 from pulpit.client.requests import Request
 
-__all__ = ["AsyncConnection", "Connection", "StreamRequest"]
+__all__ = ["AsyncConnection", "Connection", "StreamRequest", "authorities", "secure_error"]
 
 #: Heartbeats come far more often; a stream that is silent for so long is dead.
 STREAM_SILENCE_SECONDS = 60.0
@@ -286,10 +286,10 @@ def _reaching(url: str) -> Iterator[None]:
     except httpx.TimeoutException:
         raise Unreachable(url, "it did not answer in time") from None
     except httpx.TransportError as error:
-        raise _secure_error(url, error) or Unreachable(url, _plain(error)) from None
+        raise secure_error(url, error) or Unreachable(url, _plain(error)) from None
 
 
-def _secure_error(url: str, error: BaseException) -> ClientError | None:
+def secure_error(url: str, error: BaseException) -> Untrusted | Unintelligible | None:
     """Return what is wrong with the server's TLS, if that is why *error* was raised."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLError):

@@ -8,16 +8,17 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pulpit.app.certificates import shake_hands, valid_until
 from pulpit.app.doctor.findings import Note, Problem
 from pulpit.domain.clock import utc_now
 from pulpit.events.amqp.addresses import Address
 from pulpit.events.amqp.link import LinkOptions
 
-__all__ = ["Chain", "check_authorities", "check_client_certificate"]
+__all__ = ["Chain", "check_authorities", "check_client_certificate", "left"]
 
 #: Certificates that run out within so many days are worth a word.
 _SOON = 30
@@ -62,7 +63,7 @@ def check_client_certificate(path: Path) -> str:
         context.load_cert_chain(path, password="")
     except (OSError, ValueError) as error:
         raise _key_problem(path, text, error) from error
-    return f"{path}: {_left(_own_expiry(path, context), 'our certificate', _CLIENTCERT)}"
+    return f"{path}: {left(_own_expiry(path, context), 'our certificate', _CLIENTCERT)}"
 
 
 @dataclass(slots=True)
@@ -110,8 +111,9 @@ class Chain:
 
     def check_expiry(self) -> str:
         """Look how long the certificate is valid."""
-        until = datetime.fromtimestamp(ssl.cert_time_to_seconds(self._shown["notAfter"]), UTC)
-        return _left(until, "the broker's certificate", "the broker's configuration")
+        return left(
+            valid_until(self._shown), "the broker's certificate", "the broker's configuration"
+        )
 
     def _context(self, *, names: bool) -> ssl.SSLContext:
         """Return how to greet the broker."""
@@ -228,7 +230,7 @@ def _own_expiry(path: Path, server: ssl.SSLContext) -> datetime:
     server.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     server.load_verify_locations(path)
     try:
-        shown = _show(client, server)
+        shown = dict(shake_hands(client, server)[1].getpeercert() or {})
     except ssl.SSLCertVerificationError as error:
         words = {
             _EXPIRED: "has expired",
@@ -239,24 +241,10 @@ def _own_expiry(path: Path, server: ssl.SSLContext) -> datetime:
             f"our certificate in {path} {words.get(error.verify_code, error.verify_message)}",
             f"renew it; the setting is {_CLIENTCERT}",
         ) from error
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC)
+    return valid_until(shown)
 
 
-def _show(client: ssl.SSLContext, server: ssl.SSLContext) -> dict[str, Any]:
-    """Return the client's certificate as the server sees it."""
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    asking = client.wrap_bio(to_client, to_server)
-    answering = server.wrap_bio(to_server, to_client, server_side=True)
-    waiting = [asking, answering]
-    while waiting:
-        for side in tuple(waiting):
-            with suppress(ssl.SSLWantReadError):
-                side.do_handshake()
-                waiting.remove(side)
-    return dict(answering.getpeercert() or {})
-
-
-def _left(until: datetime, whose: str, where: str) -> str:
+def left(until: datetime, whose: str, where: str) -> str:
     """Return how long a certificate is valid still."""
     days = int((until - utc_now()).total_seconds() // _SECONDS_A_DAY)
     words = f"valid until {until:%Y-%m-%d} ({days} days)"

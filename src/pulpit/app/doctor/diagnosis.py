@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pulpit.app.doctor.broker import Broker
 from pulpit.app.doctor.findings import Check, Finding, Note, Outcome, Problem, Skip, examine
 from pulpit.app.doctor.house import House
+from pulpit.app.doctor.server_certificate import OwnCertificate
 from pulpit.app.doctor.web import Api, Web
 from pulpit.app.plans import LOCAL, Plan, Way, local_plan, settled
 from pulpit.config import Address, Settings
@@ -35,12 +36,15 @@ def diagnose(read: Callable[[], Settings], *, api: Callable[[Settings], Api]) ->
     chosen = _plan(settings[0])
     house = House(settings[0], publishes=bool(chosen.broker))
     yield from examine("This machine", house.checks())
-    for finding in examine("API", Web(api(settings[0]), lambda: house.server).checks()):
+    found = api(settings[0])
+    certificate = OwnCertificate(settings=settings[0], cafile=found.cafile)
+    yield from examine("Certificate", certificate.checks())
+    for finding in examine("API", Web(found, lambda: house.server).checks()):
         if finding.check == "api" and finding.outcome is Outcome.OK and house.server is None:
             # with a shared database the data folder does not tell
             house.server = 0
         yield finding
-    yield from examine("AMQP", _amqp(chosen, house))
+    yield from examine("AMQP", _amqp(chosen, house, tls=settings[0].door.tls))
     for url in chosen.broker:
         yield from _broker(url, settings[0])
 
@@ -71,8 +75,14 @@ def _plan(settings: Settings) -> Plan:
     return local_plan(broker=product is not None and not product.startswith(DOOR_PRODUCT))
 
 
-def _amqp(chosen: Plan, house: House) -> Sequence[Check]:
-    """Return the checks of what is open here."""
+def _amqp(chosen: Plan, house: House, *, tls: bool) -> Sequence[Check]:
+    """Return the checks of what is open here.
+
+    Args:
+        chosen: where events go.
+        house: whose server opens the door.
+        tls: whether the door speaks TLS.
+    """
 
     def way() -> str:
         if chosen.way is Way.OFF:
@@ -82,15 +92,17 @@ def _amqp(chosen: Plan, house: House) -> Sequence[Check]:
 
     checks = [Check(name="way", title="Events", answer=way)]
     if address := chosen.door:
-        checks.append(
-            Check(name="door", title="Door", answer=lambda: _check_door(address, house.server))
-        )
+
+        def door() -> str:
+            return _check_door(address, house.server, tls=tls)
+
+        checks.append(Check(name="door", title="Door", answer=door))
     return checks
 
 
-def _check_door(address: Address, server: int | None) -> str:
+def _check_door(address: Address, server: int | None, *, tls: bool) -> str:
     """Look who listens where the door is to be."""
-    product = greeting(*address.reached, seconds=_SECONDS)
+    product = greeting(*address.reached, seconds=_SECONDS, tls=tls)
     if product is None:
         if server is None:
             return f"{address} is free"

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import httpx
 
+from pulpit.app.certificates import trusting
 from pulpit.app.doctor.findings import Check, Note, Problem, Skip
+from pulpit.client.connection import authorities, secure_error
 
 __all__ = ["Api", "Web"]
 
@@ -30,6 +33,11 @@ class Api:
     login: tuple[str, str] | None = field(default=None, repr=False)
     #: Why no login can be read; empty if one can.
     login_problem: str = ""
+    #: File of the authorities that clients trust; None for the system's.
+    cafile: str | None = None
+    #: The server's own certificate, which is trusted under any name: its address may be that of
+    #: this machine. None where the user has named the address.
+    certificate: Path | None = None
     #: Carries the requests; None for the network.
     transport: httpx.BaseTransport | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -63,6 +71,12 @@ class Web:
         try:
             answer = self._get("/live")
         except httpx.HTTPError as error:
+            if trouble := secure_error(self.api.url, error):
+                raise Problem(
+                    f"what answers at {self.api.url} is not to be trusted: {trouble.reason}",
+                    "a running server shows a new certificate once it gets SIGHUP; for another "
+                    "address, name the file of its authority with --cafile",
+                ) from error
             if self.server() is None:
                 raise Skip(f"no server runs, and nothing answers at {self.api.url}") from error
             raise Problem(
@@ -128,5 +142,8 @@ class Web:
     def _get(self, path: str, *, auth: tuple[str, str] | None = None) -> httpx.Response:
         """Ask the server."""
         options: dict[str, Any] = {"base_url": self.api.url or "", "timeout": _SECONDS}
+        if (self.api.url or "").startswith("https"):
+            own = self.api.certificate
+            options["verify"] = trusting(own) if own else authorities(self.api.cafile)
         with httpx.Client(transport=self.api.transport, trust_env=False, **options) as client:
             return client.get(path, auth=auth) if auth else client.get(path)

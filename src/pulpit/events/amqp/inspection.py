@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,14 +38,21 @@ class Writing(Enum):
     UNKNOWN = "unknown"
 
 
-def greeting(host: str, port: int, *, seconds: float) -> str | None:
+def greeting(host: str, port: int, *, seconds: float, tls: bool = False) -> str | None:
     """Return the product that greets AMQP clients there; empty if none is told.
 
     Returns None where nothing listens.
+
+    Args:
+        host: where to ask.
+        port: where to ask.
+        seconds: to wait for a connection, and for the greeting.
+        tls: whether to ask by TLS, of whomever it may be.
     """
     try:
-        with socket.create_connection((host, port), timeout=seconds) as plug:
+        with socket.create_connection((host, port), timeout=seconds) as connected:
             try:
+                plug = _anybody().wrap_socket(connected) if tls else connected
                 plug.sendall(_PROTOCOL_HEADER)
                 data = plug.recv(4096)
             except OSError:
@@ -56,6 +64,13 @@ def greeting(host: str, port: int, *, seconds: float) -> str | None:
         return ""
     size = int.from_bytes(found["size"], "big")
     return data[found.end() : found.end() + size].decode(errors="replace")
+
+
+def _anybody() -> ssl.SSLContext:
+    """Return a context that takes any certificate: nothing is told to whoever shows it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 class Inspection:
