@@ -6,6 +6,7 @@ import contextlib
 import select
 import socket
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ import trustme
 
 from tests.services.front import Front
 
-__all__ = ["Files", "TlsFront", "issue"]
+__all__ = ["Files", "HttpProxy", "TlsFront", "issue"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,7 @@ class TlsFront(Front):
         secure = self._context.wrap_socket(client, server_side=True)
         with secure, self._service() as plain:
             self._open += secure, plain
+            self._begin(secure, plain)
             while True:
                 ready = [secure] if secure.pending() else select.select([secure, plain], [], [])[0]
                 for source in ready:
@@ -94,3 +96,40 @@ class TlsFront(Front):
                     if not data:
                         return
                     (plain if source is secure else secure).sendall(data)
+
+    def _begin(self, secure: ssl.SSLSocket, plain: socket.socket) -> None:
+        """Do what comes before bytes are passed on as they are."""
+
+
+class HttpProxy(TlsFront):
+    """Ends TLS in front of an HTTP server, and tells it who has asked; one request a connection.
+
+    Args:
+        context: the proxy's certificate.
+        port: of 127.0.0.1, where the server is.
+        added: headers to add; ``{client}`` stands for the address of who has asked. One that the
+            client has sent too is continued, as proxies do it.
+    """
+
+    def __init__(self, context: ssl.SSLContext, port: int, added: Mapping[str, str]) -> None:
+        super().__init__(context, port)
+        self._added = added
+
+    def _begin(self, secure: ssl.SSLSocket, plain: socket.socket) -> None:
+        received = b""
+        while b"\r\n\r\n" not in received:
+            data = secure.recv(1 << 16)
+            if not data:
+                return
+            received += data
+        head, _, rest = received.partition(b"\r\n\r\n")
+        request, *lines = head.decode("latin-1").split("\r\n")
+        headers = [line for line in lines if not line.lower().startswith("connection:")]
+        for name, text in self._added.items():
+            value = text.format(client=secure.getpeername()[0])
+            sent = [line for line in headers if line.lower().startswith(f"{name.lower()}:")]
+            headers = [line for line in headers if line not in sent]
+            before = [line.partition(":")[2].strip() for line in sent]
+            headers.append(f"{name}: {', '.join([*before, value])}")
+        told = "\r\n".join([request, *headers, "Connection: close"])
+        plain.sendall(told.encode("latin-1") + b"\r\n\r\n" + rest)

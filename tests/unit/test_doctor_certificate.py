@@ -105,7 +105,11 @@ def test_a_key_with_a_password(tmp_path: Path) -> None:
     """It is told how to write it without one, and nobody is asked at the terminal."""
     files = issue(tmp_path, "pulp.example.com")
     pem = files.key.read_text().splitlines()
-    pem[1:1] = ["Proc-Type: 4,ENCRYPTED", "DEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF", ""]
+    pem[1:1] = [
+        "Proc-Type: 4,ENCRYPTED",
+        "DEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF",
+        "",
+    ]
     files.key.write_text("\n".join(pem) + "\n")
     found = look(files)
     assert "password" in found["own_files"].detail

@@ -51,7 +51,8 @@ def json_response(
     status: int = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return the document as JSON; a 204 has no body."""
+    """Return the document as JSON, which no browser takes for a page; a 204 has no body."""
+    headers = {"X-Content-Type-Options": "nosniff", **(headers or {})}
     if status == HTTPStatus.NO_CONTENT:
         return Response(status_code=status, headers=headers)
     return Response(

@@ -76,7 +76,6 @@ async def answering(
             http=tls.before_http(BoundedHttp),  # type: ignore[arg-type]
             # it believes everybody on this machine
             proxy_headers=False,
-            headers=[("x-content-type-options", "nosniff")],
             server_header=False,
             date_header=True,
             timeout_graceful_shutdown=int(last_words),
