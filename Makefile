@@ -89,6 +89,7 @@ bench: setup ## Measure against floors and peers, as tables (QUICK=1)
 	$(BIN)/python -m bench.sync $(if $(QUICK),--quick)
 	$(BIN)/python -m bench.door $(if $(QUICK),--quick)
 	$(BIN)/python -m bench.stream $(if $(QUICK),--quick)
+	$(BIN)/python -m bench.engine $(if $(QUICK),--quick)
 	$(BIN)/python -m bench.outage $(if $(QUICK),--quick)
 
 .PHONY: peers

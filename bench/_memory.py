@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-__all__ = ["Memory", "resident", "shared_once"]
+__all__ = ["Memory", "resident", "shared_once", "tree"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MEGABYTE = 1024 * 1024
@@ -52,7 +52,7 @@ class Memory:
 
     def _look(self) -> None:
         """Keep the sum over all processes if it is the highest so far."""
-        self.peak = max(self.peak, sum(map(self._measure, _tree(self._pid))))
+        self.peak = max(self.peak, sum(map(self._measure, tree(self._pid))))
 
 
 def resident(pid: int) -> int:
@@ -72,7 +72,7 @@ def shared_once(pid: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
-def _tree(pid: int) -> list[int]:
+def tree(pid: int) -> list[int]:
     """Return *pid* and the numbers of all that descend from it."""
     found = [pid]
     for parent in found:

@@ -78,13 +78,17 @@ def installed() -> bool:
 
 
 @contextmanager
-def lent_postgresql() -> Iterator[PostgresServer]:
-    """Start a server, and stop it in the end; skip the test if there is none on a laptop."""
+def lent_postgresql(*, settings: Mapping[str, str] | None = None) -> Iterator[PostgresServer]:
+    """Start a server, and stop it in the end; skip the test if there is none on a laptop.
+
+    Args:
+        settings: more of the server's.
+    """
     if not installed():
         missing("postgresql")
     # not in pytest's folder, which the server's user may not enter
     folder = Path(tempfile.mkdtemp(prefix="pulpit-postgresql-"))
-    server = PostgresServer(folder)
+    server = PostgresServer(folder, settings=settings)
     try:
         server.start()
         yield server
