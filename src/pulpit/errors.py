@@ -463,7 +463,7 @@ class CopyRefused(StartError):
 
 
 class EngineInUse(StartError):
-    """Another server has the embedded engine of this database: stop it."""
+    """Another engine runs the tasks of this database: stop it, or set the same one."""
 
 
 class DatabaseUnusable(StartError):

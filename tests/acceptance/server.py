@@ -246,6 +246,11 @@ class PulpitServer:
         except RuntimeError as error:
             raise RuntimeError(f"pulpit serve did not start: {error}\n{self.log()}") from None
 
+    def refused(self) -> tuple[int, str]:
+        """Start the server, which is refused; return its exit code and its log."""
+        self.launch()
+        return self._started.process.wait(_START_SECONDS), self.log()
+
     def stop(self) -> int:
         """End the server in good order and return its exit code.
 

@@ -21,7 +21,7 @@ from pulpit.services.workers import Reaper, Workers
 from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
 
-__all__ = ["Distributed", "Embedded", "Working", "make_working"]
+__all__ = ["Distributed", "Embedded", "Working", "engine_lock", "make_working"]
 
 
 class Working(Protocol):
@@ -37,6 +37,13 @@ class Working(Protocol):
 
     def offer(self, transaction: Transaction) -> None: ...
     def cancel(self, transaction: Transaction, task_id: str) -> None: ...
+    def admitted(self) -> contextlib.AbstractContextManager[None]:
+        """Take part in running tasks, or in handing them in, while the block runs.
+
+        Raises:
+            EngineInUse: another engine runs the tasks of the database.
+        """
+
     def running(self) -> contextlib.AbstractContextManager[None]:
         """Run tasks while the block runs, if that is for this process; then cancel those here."""
 
@@ -51,6 +58,26 @@ class Working(Protocol):
 
         May block.
         """
+
+
+def engine_lock(
+    url: str, *, alone: bool, failed: Callable[[], None], log: Any
+) -> contextlib.AbstractContextManager[Any]:
+    """Return what holds the right to take part in running the tasks of a PostgreSQL database.
+
+    Args:
+        url: of the database.
+        alone: whether this process has the embedded engine.
+        failed: called in some thread when the other engine has taken over.
+        log: of this process.
+    """
+    from pulpit.storage.engine_lock import EngineLock  # noqa: PLC0415 - not with SQLite
+
+    def lost() -> None:
+        log.error("another engine has taken over the tasks of the database; this process stops")
+        failed()
+
+    return EngineLock(url, alone=alone, lost=lost)
 
 
 def make_working(
@@ -73,7 +100,7 @@ def make_working(
         log: of the server.
     """
     if settings.tasks.engine is EngineKind.DISTRIBUTED:
-        return Distributed(settings, storage, observe=observe, log=log)
+        return Distributed(settings, storage, observe=observe, failed=failed, log=log)
     return Embedded(settings, storage, files, observe=observe, failed=failed, log=log)
 
 
@@ -118,28 +145,13 @@ class Embedded:
         self._engine.cancel(transaction, task_id)
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        with self._alone():
-            self._engine.start()
-            try:
-                yield
-            finally:
-                self._engine.stop()
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Make sure that nobody else runs tasks while the block runs.
-
-        Raises:
-            EngineInUse: somebody does.
-        """
+    def admitted(self) -> Iterator[None]:
         if self._url is None:
             # whoever has the data folder is alone
             yield
             return
-        from pulpit.storage.engine_lock import EngineLock  # noqa: PLC0415 - not with SQLite
-
-        with EngineLock(self._url, lost=self._lost):
+        with engine_lock(self._url, alone=True, failed=self._failed, log=self._log):
+            # one that was cut off has no session, and still has processes
             if workers := self._workers.living():
                 names = ", ".join(worker.name for worker in workers)
                 raise EngineInUse(
@@ -148,10 +160,13 @@ class Embedded:
                 )
             yield
 
-    def _lost(self) -> None:
-        """Stop, since another server runs tasks by now."""
-        self._log.error("another server has taken over the engine; this one stops")
-        self._failed()
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        self._engine.start()
+        try:
+            yield
+        finally:
+            self._engine.stop()
 
     def figures(self) -> Mapping[str, int]:
         return self._engine.figures()
@@ -172,9 +187,15 @@ class Distributed:
     alive = True
 
     def __init__(
-        self, settings: Settings, storage: SqlStorage, *, observe: Observe, log: Any
+        self,
+        settings: Settings,
+        storage: SqlStorage,
+        *,
+        observe: Observe,
+        failed: Callable[[], None],
+        log: Any,
     ) -> None:
-        self._engine, self._log = DistributedEngine(), log
+        self._engine, self._failed, self._log = DistributedEngine(), failed, log
         self._url = settings.database.url
         self._workers = Workers(storage, clock=utc_now, offer=self._engine.offer, observe=observe)
         self.reaper = Reaper(storage, self._workers, timeout=settings.tasks.worker_timeout)
@@ -184,6 +205,10 @@ class Distributed:
 
     def cancel(self, transaction: Transaction, task_id: str) -> None:
         self._engine.cancel(transaction, task_id)
+
+    def admitted(self) -> contextlib.AbstractContextManager[None]:
+        assert self._url is not None, "the settings want a database for this engine"
+        return engine_lock(self._url, alone=False, failed=self._failed, log=self._log)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

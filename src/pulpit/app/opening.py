@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from pulpit.config import EngineKind, Settings
+from pulpit.config import Settings
 from pulpit.storage.database import DATABASE, SqlStorage
 
 __all__ = ["open_storage", "task_storage", "with_event_source"]
@@ -35,7 +35,6 @@ def open_storage(settings: Settings, *, log: Any = None) -> Iterator[SqlStorage]
         SchemaDue: the database must be upgraded first.
         SchemaTooNew: it was made by a newer version.
         DatabaseUnusable: it can't be reached.
-        EngineInUse: a server runs its tasks by itself, and the settings say that workers do.
     """
     if settings.database.url is None:
         # here, so that tasks' processes with PostgreSQL do without it
@@ -49,14 +48,11 @@ def open_storage(settings: Settings, *, log: Any = None) -> Iterator[SqlStorage]
             yield storage
         return
     # here, since its libraries take time that a start on SQLite lacks
-    from pulpit.storage.engine_lock import refuse_embedded  # noqa: PLC0415
     from pulpit.storage.postgresql import PostgresStorage  # noqa: PLC0415
     from pulpit.storage.postgresql_schema import check_schema  # noqa: PLC0415
     from pulpit.storage.shared_folder import join_folder  # noqa: PLC0415
 
     check_schema(settings.database.url)
-    if settings.tasks.engine is EngineKind.DISTRIBUTED:
-        refuse_embedded(settings.database.url)
     with PostgresStorage(settings.database.url, log=log) as shared:
         join_folder(settings.storage.data, shared.settle)
         yield shared

@@ -169,6 +169,7 @@ class _Server:
         self._loop.add_signal_handler(signal.SIGHUP, hang_up)
         # what is opened last is closed first, so that every channel tells what the end writes
         async with (
+            self._admitted(),
             self._told(),
             self._leading.running(),
             self._downloading(),
@@ -234,6 +235,16 @@ class _Server:
         """Do while the block runs what only the leader does."""
         async with self._notifications.publishing(term), self._housekeeping.leading(term):
             yield
+
+    @contextlib.asynccontextmanager
+    async def _admitted(self) -> AsyncIterator[None]:
+        """Make sure, before anything else is done, that no other engine runs the tasks."""
+        with contextlib.ExitStack() as stack:
+            await asyncio.to_thread(stack.enter_context, self._working.admitted())
+            try:
+                yield
+            finally:
+                await asyncio.to_thread(stack.close)
 
     @contextlib.asynccontextmanager
     async def _told(self) -> AsyncIterator[None]:

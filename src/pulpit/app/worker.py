@@ -9,6 +9,7 @@ from enum import Enum, auto
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from pulpit.app.engines import engine_lock
 from pulpit.app.entry import bodies
 from pulpit.app.files import raise_file_limit
 from pulpit.app.logs import configure_logs, set_log_level
@@ -81,12 +82,18 @@ def run_worker(
     log = configure_logs(settings)
     calls = _Calls()
     _heed_signals(calls)
-    with open_storage(settings, log=log) as storage:
+
+    def fail() -> None:
+        calls.put(_Call.FAILED)
+
+    assert settings.database.url is not None
+    with (
+        open_storage(settings, log=log) as storage,
+        engine_lock(settings.database.url, alone=False, failed=fail, log=log),
+    ):
         assert isinstance(storage, PostgresStorage)
         workers = Workers(storage, clock=utc_now, offer=DistributedEngine().offer)
-        engine = _engine(
-            settings, name, storage, workers, failed=lambda: calls.put(_Call.FAILED), log=log
-        )
+        engine = _engine(settings, name, storage, workers, failed=fail, log=log)
         if not _start(engine, workers, name, calls, log):
             return
         storage.notifications.subscribe(CANCEL_CHANNEL, engine.cancel)
