@@ -109,3 +109,27 @@ def test_events_come_through(server: PulpitServer, files: Files) -> None:
             lines = stream.iter_lines()
             assert next(line for line in lines if line.startswith("id:")) == "id: 2"
             assert any(task in line for line in lines)
+
+
+def test_a_unix_socket(tmp_path: Path, files: Files) -> None:
+    """Who comes by it needs no TLS, is believed, and finds it again after a kill."""
+    path = tmp_path / "pulpit.sock"
+    config = f"access_log: yes\nlog_type: json\nsocket: {path}\n{files.settings}"
+    server = PulpitServer(tmp_path / "data", config, door=False, cafile=files.authority)
+    transport = httpx.HTTPTransport(uds=str(path))
+    with httpx.Client(transport=transport, base_url="http://pulpit") as client:
+        with server:
+            assert path.stat().st_mode & 0o777 == 0o660
+            client.get("/one", headers={"X-Forwarded-For": CLIENT})
+            assert logged(server, "/one")["peer"] == CLIENT
+            client.get("/two")
+            assert logged(server, "/two")["peer"] == ""
+            with server.client() as secure:
+                assert secure.status()
+            with pytest.raises(RuntimeError, match="Another process listens"):
+                PulpitServer(tmp_path / "other", f"socket: {path}\n", door=False).start()
+            server.kill()
+            assert path.exists()
+            server.start()
+            assert client.get("/pulp/api/v2/status/").json()["database_connection"]["connected"]
+        assert not path.exists()

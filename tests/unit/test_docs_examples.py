@@ -24,6 +24,7 @@ _FILES = [
 #: Variables that are not settings: where the client finds the server, and its user.
 _OF_THE_CLIENT = {
     "PULPIT_URL",
+    "PULPIT_CAFILE",
     "PULPIT_USER",
     "PULPIT_PASSWORD",
     "PULPIT_FEED_PASSWORD",

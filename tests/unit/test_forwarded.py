@@ -222,6 +222,7 @@ def scope_seen(
     client: tuple[str, int] | None,
     *headers: tuple[bytes, bytes],
     trusted: Sequence[Network] = TRUSTED,
+    server: tuple[str, int | None] | None = ("10.0.0.1", 8080),
 ) -> Scope:
     """Return the scope that the application gets."""
     seen: list[Scope] = []
@@ -235,7 +236,13 @@ def scope_seen(
     async def send(_message: object) -> None:
         raise NotImplementedError
 
-    scope = {"type": "http", "client": client, "scheme": "http", "headers": list(headers)}
+    scope = {
+        "type": "http",
+        "client": client,
+        "server": server,
+        "scheme": "http",
+        "headers": list(headers),
+    }
     asyncio.run(ForwardedHeaders(app, trusted=trusted)(scope, receive, send))
     return seen[0]
 
@@ -268,3 +275,11 @@ def test_nobody_else_is_believed(peer: tuple[str, int] | None) -> None:
 def test_without_trusted_proxies_nobody_is_believed() -> None:
     """Not even who is on this machine."""
     assert scope_seen(("127.0.0.1", 1), *HEADERS, trusted=())["scheme"] == "http"
+
+
+def test_a_socket_of_this_machine_is_believed() -> None:
+    """Its permissions say who may come by it."""
+    scope = scope_seen(None, *HEADERS, trusted=(), server=("/run/pulpit.sock", None))
+    assert scope["client"] == ("192.0.2.1", 0)
+    for server in (("pulpit.example.com", None), ("127.0.0.1", 80), None):
+        assert scope_seen(None, *HEADERS, trusted=(), server=server)["client"] is None

@@ -59,10 +59,17 @@ class ForwardedHeaders:
         self._app, self._trusted = app, trusted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        peer = scope.get("client")
-        if peer and self._trusted and is_trusted(peer[0], self._trusted):
+        if self._believes(scope):
             scope = _as_sent(scope, origin(scope["headers"], trusted=self._trusted))
         await self._app(scope, receive, send)
+
+    def _believes(self, scope: Scope) -> bool:
+        """Return whether a request has come from a trusted proxy."""
+        peer, server = scope.get("client"), scope.get("server")
+        if server and server[1] is None and server[0].startswith("/"):
+            # by a Unix-domain socket, which its permissions guard
+            return True
+        return bool(peer and self._trusted and is_trusted(peer[0], self._trusted))
 
 
 def is_trusted(address: str, trusted: Sequence[Network]) -> bool:

@@ -36,7 +36,7 @@ class Handshakes:
 
     def before(self, protocol: Callable[[], asyncio.BaseProtocol]) -> asyncio.Protocol:
         """Return what a server lets begin; *protocol* makes what goes on after the handshake."""
-        return _Arrival(lambda plug: self._begin(plug, protocol))
+        return _Arrival(protocol, self._begin)
 
     def close(self) -> None:
         """Break off the handshakes that go on, and let nobody begin one."""
@@ -80,13 +80,24 @@ class Handshakes:
 class _Arrival(asyncio.Protocol):
     """A connection that was accepted: its socket goes elsewhere before anything is read of it."""
 
-    def __init__(self, take: Callable[[socket.socket], None]) -> None:
-        self._take = take
+    def __init__(
+        self,
+        protocol: Callable[[], asyncio.BaseProtocol],
+        begin: Callable[[socket.socket, Callable[[], asyncio.BaseProtocol]], None],
+    ) -> None:
+        self._protocol, self._begin = protocol, begin
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hand the socket over: an event loop does TLS from the first byte on only as its own."""
-        accepted = transport.get_extra_info("socket")
-        plug = socket.socket(fileno=os.dup(accepted.fileno()))
         # what a server lets begin is a stream
-        cast("asyncio.Transport", transport).abort()
-        self._take(plug)
+        stream = cast("asyncio.Transport", transport)
+        accepted = stream.get_extra_info("socket")
+        if accepted.family == socket.AF_UNIX:
+            # nobody listens in on this machine's own
+            plain = self._protocol()
+            stream.set_protocol(plain)
+            plain.connection_made(stream)
+            return
+        plug = socket.socket(fileno=os.dup(accepted.fileno()))
+        stream.abort()
+        self._begin(plug, self._protocol)

@@ -8,7 +8,7 @@ import dataclasses
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -28,7 +28,7 @@ from pulpit.app.routes import Served, application
 from pulpit.app.tenure import Term, make_tenure
 from pulpit.app.tls import Tls
 from pulpit.app.watching import Watching
-from pulpit.app.web import answering, listening_socket
+from pulpit.app.web import answering, listening_socket, local_socket
 from pulpit.config import Settings
 from pulpit.content.limits import limits_of
 from pulpit.content.sources import SourceDownloads
@@ -83,10 +83,12 @@ def serve(
         open_storage(settings, log=log) as storage,
         contextlib.closing(Tls(settings, log=log)) as tls,
         contextlib.closing(listening_socket(settings)) as listener,
+        local_socket(settings.server.socket) as local,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
         bound = with_event_source(_with_port(settings, listener), storage, log=log)
-        runner.run(_Server(bound, storage, log, reloading, tls).run(listener, ready))
+        server = _Server(bound, storage, log, reloading, tls)
+        runner.run(server.run((listener, *local), ready))
 
 
 def _with_port(settings: Settings, listener: socket.socket) -> Settings:
@@ -160,7 +162,7 @@ class _Server:
         self._failure: str | None = None
         self._loop: asyncio.AbstractEventLoop
 
-    async def run(self, listener: socket.socket, ready: Callable[[Ready], None]) -> None:
+    async def run(self, listeners: Sequence[socket.socket], ready: Callable[[Ready], None]) -> None:
         """Start everything, run until told to stop, end everything in order."""
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -173,7 +175,7 @@ class _Server:
             self._told(),
             self._leading.running(),
             self._downloading(),
-            answering(self._application(), listener, tls=self._tls, last_words=_LAST_WORDS),
+            answering(self._application(), listeners, tls=self._tls, last_words=_LAST_WORDS),
             self._housekeeping.counting(),
             self._reloading.heeding(self._reload),
             self._at_work(),

@@ -132,6 +132,12 @@ class Server:
 
     host: str = setting(_HOST, HOST, "Address to listen at for the API and published content.")
     port: int = setting(_PORT, PORT, "Port to listen at; 0 takes a free one.")
+    socket: Path | None = setting(
+        None,
+        PATH,
+        "Unix-domain socket to listen at for the API, too, without TLS: for a proxy on this "
+        "machine, whose user must be in the server's group, and is believed.",
+    )
     certificate: Path | None = setting(
         None,
         PATH,
