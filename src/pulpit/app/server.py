@@ -121,6 +121,9 @@ class _Server:
         #: Names this process to others, in leases and in the names of files.
         process = str(uuid4())
         files = FolderFileStore(settings.storage.data, owner=process)
+        if settings.database.url is None:
+            # nobody else is at the data folder: these are of a former server
+            files.remove_temporary()
         self._users = Users(storage, clock=utc_now)
         self._watching = Watching(settings, storage)
         self._working = make_working(
