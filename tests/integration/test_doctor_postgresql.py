@@ -162,9 +162,9 @@ def test_folder_of_a_postgresql_database_without_its_url(tmp_path: Path) -> None
 def test_leader(look: Look, postgresql_url: str) -> None:
     """Who holds the lease leads, until it ends."""
     with PostgresStorage(postgresql_url) as storage:
-        assert storage.leases.take("leader", "server@a", seconds=60)
-        assert look()["leader"].detail == "server@a"
-        storage.leases.release("leader", "server@a")
+        assert storage.leases.take("leader", "server-7@a/first", seconds=60)
+        assert look()["leader"].detail == "server-7@a"
+        storage.leases.release("leader", "server-7@a/first")
     assert look()["leader"].outcome is Outcome.NOTE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -195,6 +196,8 @@ def test_a_server_leads_again_once_its_database_is_back() -> None:
         troubled.away = False
         after = until(lambda: server.term)
         assert after.holder != before.holder
+        # people ask who leads
+        assert after.holder.startswith(f"server-{os.getpid()}@")
 
 
 def test_a_server_whose_database_is_away_in_the_end_stops_all_the_same() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -201,7 +203,7 @@ class Elected:
 
     def _take(self) -> Term | None:
         """Return a new term if nobody leads."""
-        term = Term(str(uuid4()), until=_now() + self._pace.lease - self._pace.margin)
+        term = Term(_new_holder(), until=_now() + self._pace.lease - self._pace.margin)
         if not self._leases.take(LEASE, term.holder, seconds=self._pace.lease):
             return None
         self._log.info("this server leads now")
@@ -222,3 +224,8 @@ class Elected:
             self._log.warning(
                 "the lease of the leader can't be asked for; trying again", reason=str(error)
             )
+
+
+def _new_holder() -> str:
+    """Return what names a term, and to people the server that has it."""
+    return f"server-{os.getpid()}@{socket.gethostname()}/{uuid4()}"

@@ -282,7 +282,8 @@ def _check_leader(connection: Connection) -> str:
     row = connection.execute(text(query), {"name": _LEADER}).first()
     if row is None or not row[1]:
         raise Note("no server leads", "start one with `pulpit serve`: one publishes for all")
-    return str(row[0])
+    # behind the server's name is that of its term
+    return str(row[0]).partition("/")[0]
 
 
 def _check_journal(connection: Connection) -> str:
