@@ -120,6 +120,7 @@ class Embedded:
         log: Any,
     ) -> None:
         self._url, self._failed, self._log = settings.database.url, failed, log
+        self._files = files
         self._workers = Workers(storage, clock=utc_now, offer=self.offer)
         self._name = f"embedded@{settings.server.server_name}"
         lifecycle = Lifecycle(
@@ -162,6 +163,8 @@ class Embedded:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
+        # nobody writes now: they are what was killed has left
+        self._files.remove_temporary()
         self._engine.start()
         try:
             yield

@@ -56,10 +56,7 @@ class Leading:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._heed, term)
 
-        first = await asyncio.to_thread(self._tenure.start, changed)
-        if not self._news.is_set():
-            # what has changed meanwhile is newer
-            self._term = first
+        self._term = await asyncio.to_thread(self._tenure.start, changed)
         try:
             if self._term:
                 # what can't be done at all is told before the server is ready

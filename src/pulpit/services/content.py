@@ -145,6 +145,4 @@ class Content:
             stray = set(folders) - set(transaction.publications.folders())
         for name in stray:
             self._files.remove_publication(name)
-        # an age at which nobody still writes it, in whatever process
-        old = self._clock() - _STRAY_AGE
-        return len(stray) + self._files.remove_temporary(before=old)
+        return len(stray) + self._files.remove_temporary(before=before)
