@@ -9,8 +9,9 @@ packages=(
   createrepo-c      # a second feed, and the floor of the benchmarks
   dnf               # installs from what was published
   dnf-plugins-core  # reposync
+  iproute2          # private networks, for machines that are cut off
   iproute2          # machines that are cut off from the network
-  postgresql        # the database of several servers
+  postgresql        # the database of several servers: a private instance for each run
   python3-librepo   # what dnf downloads with
   rabbitmq-server   # a private instance for each run
   rpm               # rpmbuild makes the sample packages
@@ -42,6 +43,14 @@ done
 if [ "$(id -u)" -ne 0 ]; then
   echo "Missing, so that their $user are left out: apt-get install ${missing[*]}"
   exit 0
+fi
+
+# Debian would make and start a database system of its own: tests start private ones
+no_cluster=/etc/postgresql-common/createcluster.d/pulpit-$$.conf
+if [[ " ${missing[*]} " = *" postgresql "* ]]; then
+  trap 'rm -f "$no_cluster"' EXIT
+  mkdir -p "${no_cluster%/*}"
+  echo "create_main_cluster = false" > "$no_cluster"
 fi
 
 echo "Installing ${missing[*]}"
