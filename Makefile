@@ -12,7 +12,6 @@ SITE ?=
 PYTEST_ARGS ?=
 
 PEERS := .cache/peers
-# all tests, in several processes; for those of PYTEST_ARGS, one is quicker
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -61,7 +60,12 @@ check-lock: setup
 .PHONY: test
 test: setup node ## Run all tests; as root on Debian, install what they need first
 	@scripts/system_packages.sh
-	$(BIN)/python -m pytest $(or $(PYTEST_ARGS),$(PARALLEL))
+ifdef PYTEST_ARGS
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+else
+	$(BIN)/python -m pytest $(PARALLEL) -m "not alone"
+	$(BIN)/python -m pytest -m alone
+endif
 
 .PHONY: node
 node:

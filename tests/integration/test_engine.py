@@ -81,6 +81,7 @@ def test_body_that_fails_ends_its_task_in_error(
     assert task.id in bench.cleaned
 
 
+@pytest.mark.alone
 def test_cancel_ends_a_busy_task_within_a_second(bench: Bench, tmp_path: Path) -> None:
     """The state changes at once, the process ends, and its resource is free again."""
     mark = tmp_path / "mark"
