@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from pulpit.client import Client
 from tests.services import free_ports
@@ -142,6 +144,7 @@ class PulpitServer:
         cafile: the authority of the certificate that *config* names; None for one without TLS.
         name: of its configuration and its log beside the data folder; else that of the folder,
             which several servers may share.
+        password: of the first user.
     """
 
     user = "admin"
@@ -158,7 +161,9 @@ class PulpitServer:
         stdin: int = subprocess.DEVNULL,
         cafile: Path | None = None,
         name: str | None = None,
+        password: str = password,
     ) -> None:
+        self.password = password
         self.data, self._stdin, self._cafile = data, stdin, cafile
         self._name = name or data.name
         self.port, self.door_port = free_ports(2)
@@ -186,6 +191,11 @@ class PulpitServer:
     def pid(self) -> int:
         """The id of the server's process."""
         return self._started.process.pid
+
+    @property
+    def runner(self) -> int:
+        """The id of the process that starts those of tasks."""
+        return self.pid
 
     @property
     def running(self) -> bool:
@@ -221,6 +231,12 @@ class PulpitServer:
         """Return what it wrote to its log, all starts together."""
         path = self._log_path()
         return path.read_text(errors="replace") if path.exists() else ""
+
+    def rows(self, statement: str) -> list[dict[str, Any]]:
+        """Return what a query finds in the database, which the server need not be up for."""
+        with contextlib.closing(sqlite3.connect(self.data / "pulpit.db")) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(statement)]
 
     def start(self) -> None:
         """Start the server and return when it says that it is ready.

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from pulpit.client import Client, Event
 from pulpit.domain.tasks import TaskState
 from tests.acceptance.house import House
 from tests.acceptance.server import PulpitServer
+from tests.acceptance.setups import Kind, Setup
 from tests.door_wire import PROTOCOL_HEADER, Wire
 from tests.services.consumer import Consumer
 from tests.services.http import Answer, FeedServer
@@ -66,13 +65,8 @@ _BASIC = _Secret(where="basic_auth_password", text="basic-auth-0pen-sesame")
 _PROXY = _Secret(where="proxy_password", text="proxy-pass-abracadabra")
 _KEY = _Secret(where="ssl_client_key", text="MIIEvQIBADANBgkqhkiG9w0BAQEFAASC-private")
 _TOKEN = _Secret(where="query_auth_token", text="query-token-d34db33f-cafe")
-_SECRETS = (_DEFAULT, _BROKER, _FEED_URL, _BASIC, _PROXY, _KEY, _TOKEN)
-
-
-class _Server(PulpitServer):
-    """A server whose first user has a password worth finding."""
-
-    password = _DEFAULT.text
+_DATABASE = _Secret(where="[database] url", text="data/base:pass@word-of-rows")
+_SECRETS = (_DEFAULT, _DATABASE, _BROKER, _FEED_URL, _BASIC, _PROXY, _KEY, _TOKEN)
 
 
 @pytest.fixture
@@ -121,7 +115,7 @@ _STRANGERS: Mapping[str, Mapping[str, Any]] = {
 def test_no_channel_tells_strangers_anything(tmp_path: Path, feed: FeedServer) -> None:
     """Each way to read events answers users, and 401 or a closed connection to everybody else."""
     with (
-        _Server(tmp_path / "data") as server,
+        PulpitServer(tmp_path / "data", password=_DEFAULT.text) as server,
         server.client() as client,
         httpx.Client(base_url=server.url, trust_env=False) as http,
     ):
@@ -203,12 +197,6 @@ def _update(http: httpx.Client) -> None:
     assert http.get(importer).status_code == 200
 
 
-def _journal(data: Path) -> bytes:
-    """Return all that stands in the journal."""
-    with contextlib.closing(sqlite3.connect(data / "pulpit.db")) as connection:
-        return repr(connection.execute("SELECT * FROM journal").fetchall()).encode()
-
-
 def _told(http: httpx.Client) -> dict[str, bytes]:
     """Return what every channel over HTTP has to say."""
     pages = ("pages", "pages of CloudEvents", "snapshot", "metrics", "tasks")
@@ -233,8 +221,11 @@ def _streamed(client: Client, last: str) -> bytes:
     return "\n".join(told).encode()
 
 
-def test_no_secret_stands_anywhere(tmp_path: Path, feed: FeedServer, broker: RabbitMQ) -> None:
-    """Passwords of users, feeds, proxies and brokers are in no event, header, log or answer."""
+@pytest.mark.parametrize("own_setup", [Kind.SQLITE, Kind.DISTRIBUTED], indirect=True)
+def test_no_secret_stands_anywhere(
+    own_setup: Setup, tmp_path: Path, feed: FeedServer, broker: RabbitMQ
+) -> None:
+    """No password, whomever it is for, is in any event, header, log or answer."""
     password = quote(_BROKER.text, safe="")
     urls = f"amqp://pulpit:wrong{password}@127.0.0.1:9;amqp://pulpit:{password}@{broker.host}"
     config = (
@@ -243,7 +234,12 @@ def test_no_secret_stands_anywhere(tmp_path: Path, feed: FeedServer, broker: Rab
     )
     with (
         Consumer(broker.host, broker.port) as consumer,
-        _Server(tmp_path / "data", config) as server,
+        own_setup.server(
+            tmp_path / "data",
+            config,
+            url=own_setup.with_password(_DATABASE.text),
+            password=_DEFAULT.text,
+        ) as server,
         server.client() as client,
         httpx.Client(
             base_url=server.url, auth=(server.user, server.password), trust_env=False
@@ -255,7 +251,7 @@ def test_no_secret_stands_anywhere(tmp_path: Path, feed: FeedServer, broker: Rab
         told = {**_told(http), "stream": _streamed(client, last)}
         messages = consumer.collect(lambda got: any(m.message_id == last for m in got))
         told["RabbitMQ"] = repr([(m.body, m.properties) for m in messages]).encode()
-        told["journal"] = _journal(server.data)
+        told["journal"] = repr(server.rows("SELECT * FROM journal")).encode()
         server.stop()
         told["log"] = server.log().encode() + "".join(server.output).encode()
     for channel, text in told.items():

@@ -20,6 +20,7 @@ from pulpit.cli.exits import ExitCode
 from pulpit.client import AsyncClient, Event, Resumed, Retry, Snapshot
 from tests.acceptance.house import House
 from tests.acceptance.server import PulpitServer, ReadyProcess
+from tests.acceptance.setups import Setup
 from tests.services.http import Answer, FeedServer
 
 FEED = Path(__file__).resolve().parents[2] / "examples" / "feed" / "repo"
@@ -28,10 +29,10 @@ _SECONDS = 60.0
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def house(own_setup: Setup, tmp_path: Path) -> Iterator[House]:
     """Yield a server that runs two tasks at a time, with a client and a feed."""
     with (
-        PulpitServer(tmp_path / "data", "[tasks]\nworkers: 2\n", door=False) as server,
+        own_setup.server(tmp_path / "data", "[tasks]\nworkers: 2\n", door=False) as server,
         FeedServer(FEED) as feed,
         server.client() as client,
     ):

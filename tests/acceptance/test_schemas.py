@@ -8,18 +8,18 @@ from typing import Any
 import httpx
 
 from tests.acceptance.house import House
-from tests.acceptance.server import PulpitServer
+from tests.acceptance.setups import Setup
 from tests.schemas import assert_told, validator_of
 from tests.services.http import FeedServer
 
 _FEED = Path(__file__).resolve().parents[2] / "examples" / "feed" / "repo"
 
 
-def test_events_are_as_the_server_itself_says(tmp_path: Path) -> None:
+def test_events_are_as_the_server_itself_says(own_setup: Setup, tmp_path: Path) -> None:
     """The dataschema of each event of a sync and a publish is there, and holds for its body."""
     with (
         FeedServer(_FEED) as feed,
-        PulpitServer(tmp_path / "data", "[server]\nserver_name: 127.0.0.1\n") as server,
+        own_setup.server(tmp_path / "data", "[server]\nserver_name: 127.0.0.1\n") as server,
         server.client() as client,
         httpx.Client(trust_env=False) as http,
     ):
