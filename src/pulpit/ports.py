@@ -652,8 +652,17 @@ class TaskLifecycle(Protocol):
         Their reservations are freed: call it only once their processes are gone.
         """
 
-    def claim(self, worker_name: str, limit: int) -> Sequence[Task]:
-        """Set up to *limit* tasks that may run to running, and return them."""
+    def claim(
+        self, worker_name: str, limit: int, *, begun: Collection[str] | None = None
+    ) -> Sequence[Task]:
+        """Set up to *limit* tasks that may run to running, and return them.
+
+        Args:
+            worker_name: what they are told to run on.
+            limit: how many at the most.
+            begun: to be given after an error, which may have come of a lost answer: the tasks that
+                the worker knows to run on it. If others do, these are returned instead.
+        """
 
     def begin(self, worker: Worker, task_ids: Collection[str]) -> Sequence[Task]:
         """Set those of the tasks that may run to running; return them.

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from pulpit.domain.events import EventKind
 from pulpit.domain.tasks import TaskState, task_report
-from tests.integration.engines import Bench, Kind, MakeBench, make_bench
+from pulpit.errors import DatabaseFailed
+from pulpit.storage.database import SqlTransaction
+from pulpit.storage.schema import upgrade
+from pulpit.storage.sqlite import SqliteStorage
+from tests.integration.engines import Bench, EmbeddedBench, Kind, MakeBench, make_bench
 from tests.services import until
 
 
@@ -193,3 +199,30 @@ def test_many_tasks_all_end(bench: Bench) -> None:
     for task in tasks:
         revisions = [event.revision for event in bench.events(task)]
         assert revisions == list(range(1, len(revisions) + 1))
+
+
+class Unheard(SqliteStorage):
+    """A database whose answer to the engine's first commit is lost."""
+
+    is_lost = False
+
+    @contextmanager
+    def write(self) -> Iterator[SqlTransaction]:
+        with super().write() as transaction:
+            yield transaction
+        if threading.current_thread().name == "engine" and not self.is_lost:
+            self.is_lost = True
+            raise DatabaseFailed
+
+
+def test_what_was_claimed_unheard_is_run(tmp_path: Path) -> None:
+    """The task runs for the database by then, so nobody else would ever begin or end it."""
+    bench = EmbeddedBench(Unheard(upgrade(tmp_path)), slots=2)
+    bench.engine.start()
+    try:
+        task, behind = bench.submit("count", "zoo", times=1), bench.submit("count", "zoo", times=1)
+        assert bench.wait(task, TaskState.FINISHED).attempt == 1
+        bench.wait(behind, TaskState.FINISHED)
+    finally:
+        bench.engine.stop()
+        bench.close()

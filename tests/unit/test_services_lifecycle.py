@@ -157,6 +157,21 @@ def test_a_task_is_begun_once(fate: Commit) -> None:
     assert house.states(task) == [TaskState.WAITING, TaskState.RUNNING]
 
 
+@pytest.mark.parametrize("fate", [Commit.UNDONE, Commit.UNHEARD])
+def test_a_task_is_claimed_once(fate: Commit) -> None:
+    """The same holds for the embedded engine, which says what it knows to run."""
+    house = _House()
+    known, task = house.submit("farm"), house.submit("zoo")
+    assert [one.id for one in house.lifecycle.claim("here", 1)] == [known.id]
+    house.storage.next = fate
+    with pytest.raises(DatabaseFailed):
+        house.lifecycle.claim("here", 1)
+    (claimed,) = house.lifecycle.claim("here", 1, begun=[known.id])
+    assert (claimed.id, claimed.attempt) == (task.id, 1)
+    assert house.lifecycle.claim("here", 1, begun=[known.id, task.id]) == []
+    assert house.states(task) == [TaskState.WAITING, TaskState.RUNNING]
+
+
 @pytest.mark.parametrize("end", ["cancel", "give_up"])
 def test_whoever_is_late_changes_nothing(end: str) -> None:
     """An update that was lost and comes after somebody ended the task is dropped."""

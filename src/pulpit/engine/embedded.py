@@ -75,12 +75,20 @@ class _Waiting:
 
     def __init__(self, lifecycle: TaskLifecycle, worker_name: str) -> None:
         self._lifecycle, self._worker_name = lifecycle, worker_name
+        #: The tasks that were taken and have not ended.
+        self._begun: set[str] = set()
+        #: Whether more may have been, but the answer was lost.
+        self._is_unsure = False
 
     def take(self, free: int) -> Sequence[Task]:
-        return self._lifecycle.claim(self._worker_name, free)
+        begun, self._is_unsure = self._begun if self._is_unsure else None, True
+        taken = self._lifecycle.claim(self._worker_name, free, begun=begun)
+        self._is_unsure = False
+        self._begun.update(task.id for task in taken)
+        return taken
 
     def ended(self, task_ids: Collection[str]) -> None:
-        pass
+        self._begun.difference_update(task_ids)
 
     def close(self) -> None:
         self._lifecycle.recover([self._worker_name])

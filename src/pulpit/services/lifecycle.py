@@ -106,8 +106,12 @@ class Lifecycle:
             self._offer(transaction)
         return lost
 
-    def claim(self, worker_name: str, limit: int) -> Sequence[Task]:
+    def claim(
+        self, worker_name: str, limit: int, *, begun: Collection[str] | None = None
+    ) -> Sequence[Task]:
         now = self._clock()
+        if begun is not None and (unheard := self._unheard(worker_name, begun)):
+            return unheard
         with self._storage.read() as transaction:
             if not transaction.tasks.grantable(1):
                 return []
@@ -118,6 +122,16 @@ class Lifecycle:
             return [
                 changes.tell(task.started(worker_name=worker_name, now=now), EventKind.STATUS)
                 for task in transaction.tasks.grantable(limit)
+            ]
+
+    def _unheard(self, worker_name: str, begun: Collection[str]) -> Sequence[Task]:
+        """Return the tasks that run on the worker, which does not know of it."""
+        # in its turn: the commit whose answer was lost may still be under way
+        with self._storage.write() as transaction:
+            return [
+                task
+                for task in transaction.tasks.in_states([TaskState.RUNNING])
+                if task.worker_name == worker_name and task.id not in begun
             ]
 
     def begin(self, worker: Worker, task_ids: Collection[str]) -> Sequence[Task]:
