@@ -507,6 +507,12 @@ class WorkerStore(Protocol):
     def silent(self) -> Sequence[Worker]:
         """Return those that were not heard of for longer than their timeout, sorted by name."""
 
+    def remove_silent(self, names: Collection[str] | None = None) -> Sequence[Worker]:
+        """Forget those of these names (None: of any) that are silent; return them, sorted by name.
+
+        A worker whose heartbeat comes first stays, and one that is gone beats no more.
+        """
+
     def remove(self, name: str, incarnation: str) -> bool:
         """Forget the worker; False if it is not known."""
 
@@ -650,6 +656,13 @@ class TaskLifecycle(Protocol):
         """Cancel tasks that run on these workers (None: on any); return them.
 
         Their reservations are freed: call it only once their processes are gone.
+        """
+
+    def leave(self, worker: Worker) -> Sequence[Task]:
+        """Cancel tasks that run on a worker of which no process is left; return them.
+
+        Raises:
+            Fenced: the worker was given up, and another one may have its name by now.
         """
 
     def claim(

@@ -124,6 +124,21 @@ def test_silence_is_measured_by_the_database(database: Database) -> None:
         assert [worker.timeout for worker in transaction.workers.list()] == [PASSED, HOUR, PASSED]
 
 
+def test_the_silent_are_removed_and_returned(database: Database) -> None:
+    """Of the names that are asked for, or of all; who is heard of stays."""
+    lost = [_worker(name, timeout=PASSED) for name in ("w2", "w1")]
+    with database.write() as transaction:
+        for worker in (*lost, _worker("w3")):
+            transaction.workers.add(worker)
+        assert transaction.workers.remove_silent(["w3", "w4"]) == []
+        (first,) = transaction.workers.remove_silent(["w2", "w3"])
+        assert (first.name, first.incarnation) == ("w2", lost[0].incarnation)
+        transaction.workers.add(lost[0])
+        assert [worker.name for worker in transaction.workers.remove_silent()] == ["w1", "w2"]
+        assert [worker.name for worker in transaction.workers.list()] == ["w3"]
+        assert not transaction.workers.beat("w1", lost[1].incarnation)
+
+
 def test_the_fence_holds_off_strangers(database: Database) -> None:
     """Who is not known, or is another process of the name, begins nothing."""
     worker = _worker()

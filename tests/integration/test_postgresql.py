@@ -14,8 +14,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from pulpit.domain.clock import utc_now
 from pulpit.domain.tasks import TaskState
+from pulpit.domain.workers import new_worker
+from pulpit.engine.distributed import DistributedEngine
 from pulpit.errors import DatabaseUnavailable, Fenced
+from pulpit.services.workers import Workers
 from pulpit.storage.postgresql import PostgresStorage
 from pulpit.storage.postgresql_connections import postgresql_engine
 from pulpit.storage.postgresql_schema import upgrade_postgresql
@@ -401,6 +405,23 @@ def test_a_release_waits_for_the_batch_in_flight(another: Open, run: Run) -> Non
     assert granted() == [waiting.id]
     with pytest.raises(Fenced), one.write_beside() as batch:
         batch.tasks.fence("a", 1)
+
+
+def test_a_worker_that_is_heard_of_at_the_last_moment_is_kept(another: Open, run: Run) -> None:
+    """Its lease runs on from a heartbeat that was under way when it was to be given up."""
+    one, other = another(), another()
+    worker = new_worker("w1", slots=1, timeout=30.0, now=NOW)
+    with one.write() as transaction:
+        transaction.workers.add(worker)
+        an_hour = text("UPDATE workers SET heartbeat = heartbeat - 3600 * 1000000::bigint")
+        transaction.connection.execute(an_hour)
+    with one.write_beside() as heartbeat:
+        assert heartbeat.workers.beat(worker.name, worker.incarnation)
+        reaping = run(Workers(other, clock=utc_now, offer=DistributedEngine().offer).give_up)
+        _waiting(one)
+    assert reaping.result(PATIENCE) == ([], [])
+    with one.write_beside() as heartbeat:
+        assert heartbeat.workers.beat(worker.name, worker.incarnation)
 
 
 def test_a_fence_that_waits_sees_the_end(another: Open, run: Run) -> None:

@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from pulpit.domain.clock import utc_now
 from pulpit.domain.events import EventKind
 from pulpit.domain.tasks import Task, TaskState
+from pulpit.domain.workers import new_worker
 from pulpit.engine.distributed import DistributedEngine
+from pulpit.services.lifecycle import Lifecycle
 from pulpit.services.workers import Reaper
 from pulpit.storage.postgresql import PostgresStorage
-from tests.integration.engines import Bench, workers_of
+from tests.integration.engines import Bench, WorkerBench, workers_of
 from tests.integration.worker_process import started
 from tests.services import until
 from tests.services.postgresql import PostgresServer
@@ -280,3 +283,33 @@ def test_a_worker_that_stops_cancels_what_runs_and_leaves_what_waits(
         assert office.names() == []
         with started(postgresql_url, tmp_path, "w1", slots=1, timeout=30.0):
             office.wait(behind, TaskState.FINISHED)
+
+
+def test_a_worker_that_was_given_up_leaves_the_next_one_of_its_name_alone(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    """Its end cancels nothing that runs there, and frees no repository."""
+    bench, mark = WorkerBench(postgresql_url, slots=1), tmp_path / "mark"
+    bench.engine.start()
+    try:
+        bench.submit("spin", "repository:zoo", mark=str(mark))
+        until(mark.exists)
+        (given_up,) = bench.workers.known()
+        with bench.storage.write() as transaction:
+            transaction.workers.remove(given_up.name, given_up.incarnation)
+        bench.reaper.run_once()
+        following = new_worker(given_up.name, slots=1, timeout=30.0, now=utc_now())
+        bench.workers.register(following)
+        task = bench.submit("spin", "repository:farm", mark=str(mark))
+        behind = bench.submit("count", "repository:farm", times=1)
+        lifecycle = Lifecycle(
+            bench.storage, clock=utc_now, completions={}, offer=DistributedEngine().offer
+        )
+        assert [one.id for one in lifecycle.begin(following, [task.id, behind.id])] == [task.id]
+        bench.engine.stop()
+        assert bench.tasks.get(task.id).state is TaskState.RUNNING
+        assert lifecycle.begin(following, [behind.id]) == []
+        assert [worker.incarnation for worker in bench.workers.known()] == [following.incarnation]
+    finally:
+        bench.engine.stop()
+        bench.close()

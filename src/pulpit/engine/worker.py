@@ -169,25 +169,33 @@ class WorkerEngine:
             wanted = list(self._handed)[:free] if self._known else []
             self._is_beginning = bool(wanted)
         begun: Sequence[Task] = ()
+        settled: Collection[str] = ()
         try:
             begun = self._lifecycle.begin(self._worker, wanted) if wanted else ()
+            settled = wanted
         except Fenced:
-            wanted = []
             self._lose()
         finally:
-            with self._turn:
-                self._is_beginning = False
-                self._begun.update(task.id for task in begun)
-        self._settle(wanted)
+            self._settle(settled, begun)
+        self._go_on()
         # somebody canceled the others, or they run elsewhere
-        self._let_go(set(wanted) - {task.id for task in begun})
+        self._let_go(set(settled) - {task.id for task in begun})
         return begun
 
-    def _settle(self, task_ids: Collection[str]) -> None:
-        """Take note that it is known what became of tasks that were handed on."""
+    def _settle(self, task_ids: Collection[str], begun: Sequence[Task]) -> None:
+        """Take note that it is known what became of tasks that were handed on.
+
+        At once, as what counts twice meanwhile takes the room of a job that nobody announces again.
+        """
         with self._turn:
+            self._is_beginning = False
+            self._begun.update(task.id for task in begun)
             for task_id in task_ids:
                 self._handed.pop(task_id, None)
+
+    def _go_on(self) -> None:
+        """Have more tasks begun if there are some."""
+        with self._turn:
             is_more = bool(self._handed) and self._known
         if is_more:
             self._supervisor.wake()
@@ -195,12 +203,15 @@ class WorkerEngine:
     def ended(self, task_ids: Collection[str]) -> None:
         with self._turn:
             self._begun.difference_update(task_ids)
-        self._settle(())
+        self._go_on()
         self._let_go(task_ids)
 
     def close(self) -> None:
         try:
-            self._lifecycle.recover([self._worker.name])
+            self._lifecycle.leave(self._worker)
+        except Fenced:
+            # what ran here was canceled, and the name may be another's
+            return
         except Exception as error:  # noqa: BLE001 - the reaper does it once it misses this worker
             self._log.warning("tasks of the worker can't be canceled now", reason=str(error))
 

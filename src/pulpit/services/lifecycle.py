@@ -86,24 +86,35 @@ class Lifecycle:
         self._unsure = _Unsure()
 
     def recover(self, worker_names: Collection[str] | None = None) -> Sequence[Task]:
-        now = self._clock()
         with self._storage.write() as transaction:
-            lost = [
-                task
-                for task in transaction.tasks.in_states([TaskState.RUNNING])
-                if worker_names is None or task.worker_name in worker_names
-            ]
-            # canceled ones may still hold what nobody will see them give back
-            freed = [
-                task.id
-                for task in transaction.tasks.holding(set(TaskState) - {TaskState.WAITING})
-                if worker_names is None or task.worker_name in worker_names
-            ]
-            transaction.tasks.release(freed)
-            with changes_in(transaction, now=now, observe=self._observe) as changes:
-                for task in lost:
-                    changes.tell(task.canceled(now=now), EventKind.STATUS)
-            self._offer(transaction)
+            return self._recover(transaction, worker_names)
+
+    def leave(self, worker: Worker) -> Sequence[Task]:
+        with self._storage.write() as transaction:
+            transaction.workers.fence(worker.name, worker.incarnation)
+            return self._recover(transaction, [worker.name])
+
+    def _recover(
+        self, transaction: Transaction, worker_names: Collection[str] | None
+    ) -> Sequence[Task]:
+        """Cancel what runs on these workers (None: on any), and free what they hold."""
+        now = self._clock()
+        lost = [
+            task
+            for task in transaction.tasks.in_states([TaskState.RUNNING])
+            if worker_names is None or task.worker_name in worker_names
+        ]
+        # canceled ones may still hold what nobody will see them give back
+        freed = [
+            task.id
+            for task in transaction.tasks.holding(set(TaskState) - {TaskState.WAITING})
+            if worker_names is None or task.worker_name in worker_names
+        ]
+        transaction.tasks.release(freed)
+        with changes_in(transaction, now=now, observe=self._observe) as changes:
+            for task in lost:
+                changes.tell(task.canceled(now=now), EventKind.STATUS)
+        self._offer(transaction)
         return lost
 
     def claim(

@@ -97,13 +97,7 @@ class Workers:
             self._storage.write() as transaction,
             changes_in(transaction, now=now, observe=self._observe) as changes,
         ):
-            lost = [
-                worker
-                for worker in transaction.workers.silent()
-                if names is None or worker.name in names
-            ]
-            for worker in lost:
-                transaction.workers.remove(worker.name, worker.incarnation)
+            lost = transaction.workers.remove_silent(names)
             known = {worker.name for worker in transaction.workers.list()}
             canceled = [
                 changes.tell(task.canceled(now=now), EventKind.STATUS)

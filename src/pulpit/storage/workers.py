@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -63,9 +63,20 @@ class SqlWorkerStore:
         return self._all(select(workers))
 
     def silent(self) -> Sequence[Worker]:
+        return self._all(select(workers).where(self._is_silent()))
+
+    def _is_silent(self) -> ColumnElement[bool]:
+        """Return the condition for those that were not heard of for too long."""
         allowed = workers.c.timeout * 1_000_000
-        age = now_of(self._connection) - type_coerce(workers.c.heartbeat, BigInteger)
-        return self._all(select(workers).where(age > allowed))
+        return now_of(self._connection) - type_coerce(workers.c.heartbeat, BigInteger) > allowed
+
+    def remove_silent(self, names: Collection[str] | None = None) -> Sequence[Worker]:
+        # one statement: a heartbeat that was under way is looked at once it is committed
+        statement = delete(workers).where(self._is_silent()).returning(*workers.c)
+        if names is not None:
+            statement = statement.where(workers.c.name.in_(names))
+        rows = self._connection.execute(statement).mappings()
+        return sorted((Worker(**row) for row in rows), key=lambda worker: worker.name)
 
     def remove(self, name: str, incarnation: str) -> bool:
         statement = delete(workers).where(*_is(name, incarnation))

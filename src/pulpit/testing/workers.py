@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from pulpit.domain.workers import Worker
@@ -48,6 +48,12 @@ class MemoryWorkerStore:
             for worker in self.list()
             if now - worker.heartbeat > timedelta(seconds=worker.timeout)
         ]
+
+    def remove_silent(self, names: Collection[str] | None = None) -> Sequence[Worker]:
+        lost = [worker for worker in self.silent() if names is None or worker.name in names]
+        for worker in lost:
+            del self._state.workers[worker.name]
+        return lost
 
     def remove(self, name: str, incarnation: str) -> bool:
         if self._find(name, incarnation) is None:
