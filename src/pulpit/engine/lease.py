@@ -6,6 +6,9 @@ import ctypes
 import os
 import signal
 import time
+
+# what unpickling a lease imports: here, so that the fork server has it for all processes of tasks
+from multiprocessing import popen_forkserver, sharedctypes  # noqa: F401
 from multiprocessing.context import BaseContext
 
 __all__ = ["Lease", "now"]

@@ -149,15 +149,17 @@ class Lifecycle:
         now = self._clock()
         with self._storage.write() as transaction:
             transaction.workers.fence(worker.name, worker.incarnation)
-            begun = [
-                task
-                for task in transaction.tasks.find(task_ids).values()
-                if task.state is TaskState.RUNNING and task.worker_name == worker.name
-            ]
             with changes_in(transaction, now=now, observe=self._observe) as changes:
-                begun += [
+                begun = [
                     changes.tell(task.started(worker_name=worker.name, now=now), EventKind.STATUS)
                     for task in transaction.tasks.grantable(len(task_ids), among=task_ids)
+                ]
+                # those that an earlier call has begun, whose answer was lost
+                others = set(task_ids) - {task.id for task in begun}
+                begun += [
+                    task
+                    for task in transaction.tasks.find(others).values()
+                    if task.state is TaskState.RUNNING and task.worker_name == worker.name
                 ]
         return begun
 

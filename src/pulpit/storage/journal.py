@@ -49,6 +49,8 @@ _NEXT = (
     .order_by(journal.c.sequence)
     .limit(bindparam("most"))
 )
+_APPEND = insert(journal)
+_LAST = select(func.max(journal.c.sequence))
 #: Looking a member up is cheaper than calling its class.
 _KINDS = {kind.value: kind for kind in EventKind}
 _STATES: dict[str | None, TaskState | None] = {state.value: state for state in TaskState}
@@ -81,7 +83,7 @@ class SqlJournalStore:
             }
             for event in events
         ]
-        self._connection.execute(insert(journal), rows)
+        self._connection.execute(_APPEND, rows)
         # writers take turns, so the rows just written are the newest ones, without a gap
         last = self._last()
         self._written(last, events)
@@ -89,7 +91,7 @@ class SqlJournalStore:
 
     def _last(self) -> int:
         """Return the number of the row that was written last."""
-        return int(self._connection.execute(select(func.max(journal.c.sequence))).scalar_one())
+        return int(self._connection.execute(_LAST).scalar_one())
 
     def head(self) -> int:
         return newest(self._connection)

@@ -26,6 +26,10 @@ __all__ = [
 #: Where each commit that wrote events tells the newest number.
 JOURNAL_CHANNEL = "pulpit_journal"
 
+_NEWEST = func.max(journal.c.sequence)
+#: The newest number; all who listen are told it.
+_LAST = select(_NEWEST, func.pg_notify(JOURNAL_CHANNEL, cast(_NEWEST, Text)))
+
 
 class PostgresTaskStore(SqlTaskStore):
     """Implements ``pulpit.ports.TaskStore``."""
@@ -44,9 +48,7 @@ class PostgresJournalStore(SqlJournalStore):
 
     def _last(self) -> int:
         # the same statement tells all who listen, once the transaction is committed
-        newest = func.max(journal.c.sequence)
-        told = func.pg_notify(JOURNAL_CHANNEL, cast(newest, Text))
-        return int(self._connection.execute(select(newest, told)).scalar_one())
+        return int(self._connection.execute(_LAST).scalar_one())
 
 
 class PostgresContentStore(SqlContentStore):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pulpit.domain.criteria import Criteria
@@ -35,6 +35,9 @@ _FIELDS = {
     "last_unit_removed": FieldColumn(column=repositories.c.last_unit_removed, kind=ColumnKind.TIME),
 }
 
+#: Building a statement takes longer than running it; this one runs for every task.
+_GET = select(repositories).where(repositories.c.id == bindparam("of_id"))
+
 
 class SqlRepositoryStore:
     """Implements ``pulpit.ports.RepositoryStore``."""
@@ -42,8 +45,11 @@ class SqlRepositoryStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def _repositories(self, statement: Any) -> list[Repository]:
-        return [Repository(**row) for row in self._connection.execute(statement).mappings()]
+    def _repositories(
+        self, statement: Any, values: Mapping[str, Any] | None = None
+    ) -> list[Repository]:
+        rows = self._connection.execute(statement, values or {}).mappings()
+        return [Repository(**row) for row in rows]
 
     def add(self, repository: Repository) -> None:
         try:
@@ -53,7 +59,7 @@ class SqlRepositoryStore:
             raise DuplicateResource(repository.id) from error
 
     def get(self, repo_id: str) -> Repository:
-        found = self._repositories(select(repositories).where(repositories.c.id == repo_id))
+        found = self._repositories(_GET, {"of_id": repo_id})
         if not found:
             raise MissingResource(repo_id=repo_id)
         return found[0]

@@ -38,6 +38,43 @@ _UPDATE = (
     .values({name: bindparam(name, type_=tasks.c[name].type) for name in _CHANGING})
 )
 
+# Building a statement takes longer than running it; these run for every task.
+_ADD = insert(tasks).returning(tasks.c.number)
+_ADD_TAGS, _ADD_RESERVATIONS = insert(task_tags), insert(reservations)
+_FIND = select(tasks).where(tasks.c.id.in_(bindparam("ids", expanding=True)))
+_RELEASE = (
+    delete(reservations)
+    .where(
+        reservations.c.task_number.in_(
+            select(tasks.c.number).where(tasks.c.id.in_(bindparam("ids", expanding=True)))
+        )
+    )
+    .returning(reservations.c.resource)
+)
+
+
+def _grantable() -> Select[Any]:
+    """Return the statement for at most ``most`` tasks that may run."""
+    mine, earlier = reservations.alias("mine"), reservations.alias("earlier")
+    blocked = (
+        select(mine.c.task_number)
+        .join(
+            earlier,
+            (earlier.c.resource == mine.c.resource) & (earlier.c.task_number < mine.c.task_number),
+        )
+        .where(mine.c.task_number == tasks.c.number)
+    )
+    return (
+        select(tasks)
+        .where(tasks.c.state == TaskState.WAITING.value, ~blocked.exists())
+        .order_by(tasks.c.priority.desc(), tasks.c.number)
+        .limit(bindparam("most"))
+    )
+
+
+_GRANTABLE = _grantable()
+_GRANTABLE_AMONG = _GRANTABLE.where(tasks.c.id.in_(bindparam("ids", expanding=True)))
+
 _TAGS = Members(column=task_tags.c.tag, belongs=task_tags.c.task_number == tasks.c.number)
 _FIELDS = {
     "_id": FieldColumn(column=tasks.c.oid),
@@ -121,20 +158,20 @@ class SqlTaskStore:
         self.added: set[int] = set()
         self.released: set[str] = set()
 
-    def _all(self, statement: Select[Any]) -> list[Task]:
-        return [_task(row) for row in self._connection.execute(statement)]
+    def _all(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> list[Task]:
+        return [_task(row) for row in self._connection.execute(statement, values or {})]
 
     def add(self, task: Task) -> Task:
-        added = self._connection.execute(insert(tasks).returning(tasks.c.number), _values(task))
+        added = self._connection.execute(_ADD, _values(task))
         number = added.scalar_one()
         if task.tags:
             self._connection.execute(
-                insert(task_tags),
+                _ADD_TAGS,
                 [{"tag": tag, "task_number": number} for tag in set(task.tags)],
             )
         if task.resources:
             self._connection.execute(
-                insert(reservations),
+                _ADD_RESERVATIONS,
                 [{"resource": name, "task_number": number} for name in set(task.resources)],
             )
         self.added.add(number)
@@ -150,7 +187,7 @@ class SqlTaskStore:
         return {
             task.id: task
             for batch in batched(task_ids)
-            for task in self._all(select(tasks).where(tasks.c.id.in_(batch)))
+            for task in self._all(_FIND, {"ids": batch})
         }
 
     def update(self, changed: Sequence[Task]) -> None:
@@ -165,32 +202,13 @@ class SqlTaskStore:
             raise Fenced
 
     def grantable(self, limit: int, *, among: Collection[str] | None = None) -> Sequence[Task]:
-        mine, earlier = reservations.alias("mine"), reservations.alias("earlier")
-        blocked = (
-            select(mine.c.task_number)
-            .join(
-                earlier,
-                (earlier.c.resource == mine.c.resource)
-                & (earlier.c.task_number < mine.c.task_number),
-            )
-            .where(mine.c.task_number == tasks.c.number)
-        )
-        statement = (
-            select(tasks)
-            .where(tasks.c.state == TaskState.WAITING.value, ~blocked.exists())
-            .order_by(tasks.c.priority.desc(), tasks.c.number)
-            .limit(limit)
-        )
-        return self._all(statement if among is None else statement.where(tasks.c.id.in_(among)))
+        if among is None:
+            return self._all(_GRANTABLE, {"most": limit})
+        return self._all(_GRANTABLE_AMONG, {"most": limit, "ids": list(among)})
 
     def release(self, task_ids: Collection[str]) -> None:
         for batch in batched(task_ids):
-            numbers = select(tasks.c.number).where(tasks.c.id.in_(batch))
-            released = self._connection.execute(
-                delete(reservations)
-                .where(reservations.c.task_number.in_(numbers))
-                .returning(reservations.c.resource),
-            )
+            released = self._connection.execute(_RELEASE, {"ids": batch})
             self.released.update(released.scalars())
 
     def holding(self, states: Collection[TaskState] | None = None) -> Sequence[Task]:
