@@ -15,10 +15,12 @@ from pulpit.domain.events import EventKind
 from pulpit.domain.tasks import TaskState, task_report
 from pulpit.errors import DatabaseFailed
 from pulpit.storage.database import SqlTransaction
+from pulpit.storage.postgresql import PostgresStorage
 from pulpit.storage.schema import upgrade
 from pulpit.storage.sqlite import SqliteStorage
 from tests.integration.engines import Bench, EmbeddedBench, Kind, MakeBench, make_bench
 from tests.services import until
+from tests.services.postgresql import PostgresServer
 
 
 @pytest.fixture(params=list(Kind))
@@ -226,3 +228,26 @@ def test_what_was_claimed_unheard_is_run(tmp_path: Path) -> None:
     finally:
         bench.engine.stop()
         bench.close()
+
+
+def test_the_engine_stops_while_the_database_is_away(
+    postgresql: PostgresServer, postgresql_url: str, tmp_path: Path
+) -> None:
+    """In good order: its processes are gone, and the next start cancels their tasks."""
+    mark = tmp_path / "mark"
+    bench = EmbeddedBench(PostgresStorage(postgresql_url), slots=1)
+    bench.engine.start()
+    task = bench.submit("spin", mark=str(mark))
+    until(lambda: mark.exists() and mark.read_text())
+    postgresql.stop()
+    # it fails the test if the engine fails
+    bench.engine.stop()
+    assert not Path(f"/proc/{mark.read_text()}").exists()
+    bench.close()
+    postgresql.start()
+
+    again = EmbeddedBench(PostgresStorage(postgresql_url), slots=1)
+    again.engine.start()
+    assert again.tasks.get(task.id).state is TaskState.CANCELED
+    again.engine.stop()
+    again.close()

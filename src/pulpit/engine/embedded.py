@@ -37,7 +37,7 @@ class EmbeddedEngine:
         self._log = log
         self._supervisor = Supervisor(
             lifecycle,
-            _Waiting(lifecycle, worker_name),
+            _Waiting(lifecycle, worker_name, log),
             slots=slots,
             bodies=bodies,
             failed=failed,
@@ -73,8 +73,8 @@ class EmbeddedEngine:
 class _Waiting:
     """The tasks that wait; implements ``pulpit.engine.supervisor.TaskSource``."""
 
-    def __init__(self, lifecycle: TaskLifecycle, worker_name: str) -> None:
-        self._lifecycle, self._worker_name = lifecycle, worker_name
+    def __init__(self, lifecycle: TaskLifecycle, worker_name: str, log: Log) -> None:
+        self._lifecycle, self._worker_name, self._log = lifecycle, worker_name, log
         #: The tasks that were taken and have not ended.
         self._begun: set[str] = set()
         #: Whether more may have been, but the answer was lost.
@@ -91,4 +91,7 @@ class _Waiting:
         self._begun.difference_update(task_ids)
 
     def close(self) -> None:
-        self._lifecycle.recover([self._worker_name])
+        try:
+            self._lifecycle.recover([self._worker_name])
+        except Exception as error:  # noqa: BLE001 - the next start does it
+            self._log.warning("tasks can't be canceled before the next start", reason=str(error))
