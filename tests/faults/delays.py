@@ -29,6 +29,8 @@ class Look:
     where: str | None = None
     #: Tasks that run, and the names of the workers where they do.
     running: Mapping[str, str] = field(default_factory=dict)
+    #: Those of them that take long and that others wait for.
+    awaited: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,16 @@ class Watch:
     def newest(self) -> Look | None:
         """What was seen last."""
         return self.looks[-1] if self.looks else None
+
+    def tasks_of(self, worker: str) -> frozenset[str]:
+        """Return the tasks that ran on a worker when it was looked last."""
+        if self.newest is None:
+            return frozenset()
+        return frozenset(task for task, name in self.newest.running.items() if name == worker)
+
+    def awaited_of(self, worker: str) -> frozenset[str]:
+        """Return those of them that others wait for."""
+        return self.tasks_of(worker) & self.newest.awaited if self.newest else frozenset()
 
     def led(self) -> Look | None:
         """Return what was seen last if somebody is the leader."""

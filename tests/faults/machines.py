@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
 
 from tests.faults.broker import Broker
-from tests.faults.delays import Look, Watch, delays
+from tests.faults.delays import Watch, delays
 from tests.faults.deployment import Deployment
+from tests.faults.looking import EVIDENCE, Lookout, watch_leader
 from tests.faults.losses import WORKER_TIMEOUT, Losses
 from tests.faults.program import Program
 from tests.faults.records import Truth
@@ -41,6 +41,8 @@ _OF_LEADER = frozenset({Kind.KILL_LEADER, Kind.FREEZE_LEADER, Kind.CUT_LEADER})
 _OF_SERVERS = frozenset({Kind.KILL_SERVER, Kind.STOP_SERVER, Kind.CUT_SERVER})
 #: Seconds to wait for somebody to be the leader.
 _LEADER = 8.0
+#: Seconds to wait for a worker to have tasks.
+_BUSY = 3.0
 
 _TASKS = """\
 [database]
@@ -50,35 +52,6 @@ engine: distributed
 workers: 2
 worker_timeout: {timeout}
 """
-_WATCH_LEADER = """
-CREATE TABLE faults.holders (holder text PRIMARY KEY, process text NOT NULL);
-CREATE FUNCTION faults.note_holder() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO faults.holders VALUES (NEW.holder, current_setting('application_name'))
-    ON CONFLICT DO NOTHING;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER faults_holder AFTER INSERT OR UPDATE ON leases
-    FOR EACH ROW EXECUTE FUNCTION faults.note_holder();
-"""
-_LEADER_NOW = """
-SELECT holder, process FROM leases JOIN faults.holders USING (holder)
-WHERE name = 'leader' AND until > extract(epoch FROM clock_timestamp()) * 1000000
-"""
-#: What is kept of the database of a round that failed.
-_EVIDENCE: Mapping[str, LiteralString] = {
-    "tasks": "SELECT number, id, operation, state, worker_name, attempt, revision, start_time, "
-    "finish_time, job_id FROM tasks ORDER BY number",
-    "journal": "SELECT sequence, time, kind, task_id, revision, state FROM journal ORDER BY 1",
-    "reservations": "SELECT * FROM reservations",
-    "workers": "SELECT * FROM workers",
-    "leases": "SELECT * FROM leases",
-    "cursors": "SELECT * FROM cursors",
-    "jobs": "SELECT id, status, args, attempts, worker_id FROM procrastinate_jobs ORDER BY id",
-    "writes": "SELECT who, place, pg_xact_commit_timestamp(xmin) FROM faults.writes ORDER BY 3",
-    "releases": "SELECT task, pg_xact_commit_timestamp(xmin) FROM faults.releases ORDER BY 2",
-}
-_RUNNING_NOW = "SELECT id, worker_name FROM tasks WHERE state = 'running'"
 
 
 def database_of(folder: Path, network: Network | None) -> PostgresServer:
@@ -113,14 +86,14 @@ class Machines(Site):
         self._url = database.create_pulpit()
         with psycopg.connect(self._url) as connection:
             watch_writes(connection)
-            connection.execute(_WATCH_LEADER)
+            watch_leader(connection)
         self._deployed = Deployment(folder, network, self._config)
         self.apis = self._deployed.apis
         #: Who was hit by a fault that is not mended yet.
         self._hit: dict[Fault, Program] = {}
         self._losses = Losses()
-        self._connection: psycopg.Connection[Any] | None = None
-        self._watch = Watch(self._look)
+        self._lookout = Lookout(self._url)
+        self._watch = Watch(self._lookout.look)
 
     # ------------------------------------------------------------------ start and end
 
@@ -135,8 +108,7 @@ class Machines(Site):
 
     def close(self) -> None:
         self._watch.stop()
-        if self._connection:
-            self._connection.close()
+        self._lookout.close()
         for program in self._deployed.programs:
             if program.running:
                 program.kill()
@@ -145,7 +117,7 @@ class Machines(Site):
     def keep_evidence(self) -> None:
         super().keep_evidence()
         (self.folder / "postgresql.log").write_text(self._database.log_tail(2_000))
-        for name, statement in _EVIDENCE.items():
+        for name, statement in EVIDENCE.items():
             lines = [json.dumps(row, default=str) for row in self.query(statement)]
             (self.folder / f"table-{name}").write_text("\n".join(lines))
         (self.folder / "looks").write_text("\n".join(str(look) for look in self._watch.looks))
@@ -177,19 +149,6 @@ class Machines(Site):
             writes, releases = read_writes(connection)
         found = delays(self._losses.all(), self._watch.looks)
         return dataclasses.replace(super().truth(), writes=writes, releases=releases, delays=found)
-
-    def _look(self) -> Look | None:
-        """Return who does what; None while the database is away."""
-        try:
-            if self._connection is None:
-                self._connection = psycopg.connect(self._url, autocommit=True)
-            held = self._connection.execute(_LEADER_NOW).fetchone()
-            leader, where = held or (None, None)
-            running = dict(self._connection.execute(_RUNNING_NOW).fetchall())
-        except psycopg.OperationalError:
-            self._connection = None
-            return None
-        return Look(at=time.monotonic(), leader=leader, where=where, running=running)
 
     # ------------------------------------------------------------------ faults
 
@@ -253,15 +212,36 @@ class Machines(Site):
             return self._leader(fault)
         if fault.kind in _OF_SERVERS:
             return self.apis[fault.node % len(self.apis)].program
-        program = self._deployed.workers[fault.node % len(self._deployed.workers)]
+        program = self._worker(fault)
         if fault.kind is Kind.KILL_WORKER or (
             fault.kind is not Kind.STOP_WORKER and fault.seconds > WORKER_TIMEOUT
         ):
-            name, newest = self._deployed.worker_name(program), self._watch.newest
-            running = newest.running if newest else {}
-            tasks = frozenset(task for task, worker in running.items() if worker == name)
-            self._losses.note(fault, "worker", name, tasks)
+            name = self._deployed.worker_name(program)
+            self._losses.note(fault, "worker", name, self._watch.tasks_of(name))
         return program
+
+    def _worker(self, fault: Fault) -> Program:
+        """Return a worker that runs what takes long and others wait for, or anything.
+
+        Who does nothing loses nothing, and only who waits can be let in too early.
+        """
+        found = self._having(self._watch.awaited_of) or self._having(self._watch.tasks_of)
+        workers = found or self._deployed.workers
+        return workers[fault.node % len(workers)]
+
+    def _having(self, tasks_of: Callable[[str], frozenset[str]]) -> list[Program]:
+        """Return the workers that have such tasks; none if there is none in time."""
+        deployed = self._deployed
+
+        def busy() -> list[Program]:
+            """Return those that have some now."""
+            workers = [worker for worker in deployed.workers if worker.running]
+            return [worker for worker in workers if tasks_of(deployed.worker_name(worker))]
+
+        try:
+            return until(busy, seconds=_BUSY)
+        except AssertionError:
+            return []
 
     def _leader(self, fault: Fault) -> Program | None:
         """Return who holds the leader's lease, if anybody does in time."""

@@ -8,7 +8,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -64,7 +64,7 @@ class Outcome:
 def play(schedule: Schedule, site: Site, feed: FeedServer) -> Outcome:
     """Play a round; the folder of its site stays only with the evidence of a failure."""
     site.folder.mkdir(parents=True, exist_ok=True)
-    with _Round(schedule, site, feed) as round_:
+    with closing(site), _Round(schedule, site, feed) as round_:
         outcome = round_.play()
     if outcome.good:
         shutil.rmtree(site.folder)
@@ -81,7 +81,8 @@ class _Round:
         self._stack = ExitStack()
         # each is for one thread
         self._clients, hands = self._connect(), self._connect()
-        self._work = Workload(hands, feed, random.Random(schedule.seed))
+        source, hold = random.Random(schedule.seed), schedule.place.hold_seconds
+        self._work = Workload(hands, feed, source, hold=hold)
         self._name = f"round-{schedule.seed}-{os.getpid()}"
         self._queue = QueueConsumer(
             Channel(name="queue", refolds=site.takeover),
@@ -124,7 +125,6 @@ class _Round:
 
     def __enter__(self) -> Self:
         self._queue.bind()
-        self._stack.callback(self._site.close)
         self._stack.callback(self._queue.delete)
         return self
 

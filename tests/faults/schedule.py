@@ -28,6 +28,14 @@ class Place(StrEnum):
         """Seconds for which tasks are handed in; faults begin within them."""
         return 6.0 if self is Place.LAPTOP else 12.0
 
+    @property
+    def hold_seconds(self) -> float:
+        """Seconds for which slow downloads stand still.
+
+        Where workers are lost, there are to be bodies that would outlive them.
+        """
+        return 0.7 if self is Place.LAPTOP else 8.0
+
 
 class Kind(StrEnum):
     """What goes wrong."""
@@ -100,8 +108,8 @@ _LASTING = {
     Kind.FREEZE_LEADER: (5.5, 7.0),
     Kind.CUT_LEADER: (5.5, 12.0),
     Kind.CUT_SERVER: (2.0, 12.0),
-    Kind.FREEZE_WORKER: (5.0, 8.0),
-    Kind.FREEZE_MACHINE: (5.0, 8.0),
+    Kind.FREEZE_WORKER: (7.5, 10.0),
+    Kind.FREEZE_MACHINE: (7.5, 10.0),
     Kind.CUT_WORKER: (2.0, 12.0),
 }
 _SHORT = (0.1, 2.0)

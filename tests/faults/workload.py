@@ -24,8 +24,10 @@ _MANY = 500
 _BACKLOG = 12
 #: Seconds between two tasks, at most.
 _PAUSE = 0.1
-#: Seconds for which slow downloads stand still.
-_HOLD = 0.7
+#: Seconds for which slow downloads go on between two times of standing still.
+_FLOW = 0.07
+#: Seconds of standing still from which on some wait for others from the beginning, and how many.
+_LONG, _QUEUES = 1.0, 3
 
 
 @contextmanager
@@ -55,8 +57,11 @@ class Workload:
         source: of what is handed in, and when.
     """
 
-    def __init__(self, clients: Sequence[Client], feed: FeedServer, source: random.Random) -> None:
+    def __init__(
+        self, clients: Sequence[Client], feed: FeedServer, source: random.Random, *, hold: float
+    ) -> None:
         self._clients, self._feed, self._source = deque(clients), feed, source
+        self._hold = hold
         self.accepted: set[str] = set()
         self.canceled: set[str] = set()
         #: What the server said no to, which it never should.
@@ -82,8 +87,18 @@ class Workload:
                 # a machine that is busy with starting all may not answer in time
                 with suppress(Unreachable):
                     self._create(kind)
+        if self._hold > _LONG:
+            self._queue_up()
         self._thread.start()
         self._valve.start()
+
+    def _queue_up(self) -> None:
+        """Hand in syncs that take long, and have others wait for each."""
+        for _ in range(_QUEUES):
+            with suppress(Unreachable):
+                repo_id = self._create("slow")
+                for _ in range(2):
+                    self._keep(self._client.sync(repo_id))
 
     def stop(self) -> None:
         """Hand in no more, and let slow downloads go on."""
@@ -95,9 +110,9 @@ class Workload:
 
     def _turn_valve(self) -> None:
         """Let slow downloads through now and then."""
-        while not self._stopping.wait(_HOLD):
+        while not self._stopping.wait(self._hold):
             self._open.set()
-            self._stopping.wait(_HOLD / 10)
+            self._stopping.wait(_FLOW)
             self._open.clear()
 
     def _run(self) -> None:
@@ -124,7 +139,7 @@ class Workload:
 
     def _sync(self) -> None:
         """Sync a repository, often a new one."""
-        kind = self._source.choices(["good", "slow", "many", "none"], weights=[5, 2, 2, 3])[0]
+        kind = self._source.choices(["good", "slow", "many", "none"], weights=[5, 4, 2, 3])[0]
         known = self._repositories[kind]
         again = self._source.random() < 0.6
         self._keep(self._client.sync(self._source.choice(known) if again else self._create(kind)))
