@@ -580,7 +580,11 @@ class Storage(Protocol):
 
 
 class FileStore(Protocol):
-    """Files by their content, written once and never changed."""
+    """Files by their content, written once and never changed; shared by all who use a database.
+
+    Object storage would join here: ``temporary`` stays a local file, ``keep`` uploads it under its
+    digest, and ``path`` becomes a way to read from it, for those who send or link the file.
+    """
 
     def path(self, digest: str) -> Path:
         """Return where the file of that SHA-256 is, whether it is there or not."""
@@ -604,7 +608,10 @@ class FileStore(Protocol):
         """Yield the digests of files kept before the time, so that strays can be found."""
 
     def remove_temporary(self, *, before: datetime | None = None) -> int:
-        """Delete temporary files last written before the time (None: all); return how many."""
+        """Delete temporary files last written before the time (None: all); return how many.
+
+        Others may be writing theirs: without a time, only for who is sure to be alone.
+        """
 
     def publication_folder(self, name: str) -> Path:
         """Return the folder for a publication's generated files; not created."""

@@ -112,12 +112,13 @@ def test_full_disk_is_refused(small_disk: Path) -> None:
 
 
 def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    """A schema that this version does not know is left alone."""
+    """A schema that this version does not know, and that does not let it in, is left alone."""
     with PulpitServer(tmp_path / "data", door=False) as server:
         pass
     database = server.data / "pulpit.db"
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE settings SET value = '9999' WHERE name = 'schema.oldest_code'")
     connection.close()
     line = refusal(run_serve("--data", str(server.data), "--port", "0"))
     assert "newer version" in line

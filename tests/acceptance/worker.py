@@ -93,7 +93,7 @@ class PulpitWorker:
         Raises:
             RuntimeError: it ended, or was not ready in time; the message holds its log.
         """
-        mark = f"Worker {self.name} is ready"
+        mark = f"Worker {self.name} is ready for 2 tasks at a time"
         try:
             self.process.wait_ready(mark, seconds=_START_SECONDS)
         except RuntimeError as error:

@@ -16,7 +16,9 @@ from pulpit.app.doctor.findings import Finding, Outcome, examine
 from pulpit.app.doctor.house import House
 from pulpit.app.doctor.shared import SharedDatabase
 from pulpit.events.amqp import CURSOR
+from pulpit.storage.engine_lock import EngineLock
 from pulpit.storage.postgresql import PostgresStorage
+from pulpit.storage.shared_folder import MARKER, join_folder
 from tests.contract.databases import append, new_event
 from tests.services.postgresql import PostgresServer
 
@@ -116,12 +118,53 @@ def test_workers(look: Look, postgresql_url: str) -> None:
     assert "w1@a" not in found.detail
 
 
+def test_engines_that_do_not_go_together(look: Look, postgresql_url: str) -> None:
+    """What a start would refuse is told: an embedded engine beside workers, or the other way."""
+    distributed = {"PULPIT_TASKS_ENGINE": "distributed"}
+    with EngineLock(postgresql_url, alone=True, lost=lambda: None):
+        assert look()["workers"].outcome is Outcome.SKIPPED
+        found = look(**distributed)["workers"]
+        assert found.outcome is Outcome.FAILED
+        assert "embedded" in found.detail
+    with EngineLock(postgresql_url, alone=False, lost=lambda: None):
+        assert look()["workers"].outcome is Outcome.FAILED
+        assert "start one" in look(**distributed)["workers"].fix
+    _execute(postgresql_url, "INSERT INTO workers VALUES ('w1@a', 'x', 4, 30, 0, 0)")
+    found = look()["workers"]
+    assert found.outcome is Outcome.FAILED
+    assert "w1@a" in found.detail
+    assert "engine: distributed" in found.fix
+
+
+def test_another_data_folder_must_be_mended(
+    look: Look, postgresql_url: str, tmp_path: Path
+) -> None:
+    """The one that servers and workers use is told from one that was not mounted."""
+    assert look()["shared_folder"].outcome is Outcome.SKIPPED
+    with PostgresStorage(postgresql_url) as storage:
+        join_folder(tmp_path, storage.settle)
+    assert look()["shared_folder"].outcome is Outcome.OK
+    (tmp_path / MARKER).unlink()
+    found = look()["shared_folder"]
+    assert found.outcome is Outcome.FAILED
+    assert "mount the shared one" in found.fix
+
+
+def test_folder_of_a_postgresql_database_without_its_url(tmp_path: Path) -> None:
+    """A server would not start there on SQLite."""
+    (tmp_path / MARKER).write_text("a name\n")
+    made = House(config.load(None, environ={"PULPIT_STORAGE_DATA": str(tmp_path)}))
+    found = {each.check: each for each in examine("This machine", made.checks())}["data_folder"]
+    assert found.outcome is Outcome.FAILED
+    assert "[database] url" in found.fix
+
+
 def test_leader(look: Look, postgresql_url: str) -> None:
     """Who holds the lease leads, until it ends."""
     with PostgresStorage(postgresql_url) as storage:
-        assert storage.leases.take("leader", "server@a", seconds=60)
-        assert look()["leader"].detail == "server@a"
-        storage.leases.release("leader", "server@a")
+        assert storage.leases.take("leader", "server-7@a/first", seconds=60)
+        assert look()["leader"].detail == "server-7@a"
+        storage.leases.release("leader", "server-7@a/first")
     assert look()["leader"].outcome is Outcome.NOTE
 
 

@@ -241,7 +241,10 @@ def test_a_full_worker_leaves_jobs_to_others_after_a_restart_of_the_database(
 def test_an_outage_longer_than_the_lease_ends_what_runs(
     office: Office, postgresql: PostgresServer, postgresql_url: str, tmp_path: Path
 ) -> None:
-    """A worker that can't renew its lease ends its processes, and goes on when it can."""
+    """A worker that can't renew its lease ends its processes, and goes on when it can.
+
+    The log tells of the outage, and not of each attempt.
+    """
     with started(postgresql_url, tmp_path, "w1", slots=2, timeout=TIMEOUT) as (worker,):
         task, child = office.spin(tmp_path, "repository:zoo")
         postgresql.stop()
@@ -253,6 +256,11 @@ def test_an_outage_longer_than_the_lease_ends_what_runs(
             if ended.error is not None:
                 assert "cut off from the database" in ended.error["description"]
             office.wait(office.submit("count", "repository:zoo", times=1), TaskState.FINISHED)
+        log = (tmp_path / "w1.log").read_text()
+        assert log.count("heartbeat can't be written") == 1
+        assert log.count("heartbeat can be written again") == 1
+        # as it is shut down, away, and started
+        assert 1 <= log.count("jobs can't be fetched") <= 3
 
 
 def test_a_worker_stops_while_the_database_is_away(

@@ -9,12 +9,16 @@ import signal
 import sys
 import threading
 
+import structlog
+
 
 def _main(url: str, name: str, slots: str, timeout: str) -> int:
     """Run a worker; return the exit code."""
     from pulpit.storage.postgresql import PostgresStorage  # noqa: PLC0415
     from tests.integration.engines import make_worker  # noqa: PLC0415
 
+    # what it prints says that it is ready
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     stop = threading.Event()
     failed: list[bool] = []
 

@@ -389,6 +389,13 @@ def test_secrets_are_never_shown(write: Write) -> None:
         assert "hunter2" not in refused(write(bad)).message
 
 
+def test_a_space_in_a_password_is_told_apart_from_no_url(write: Write) -> None:
+    """The message says how to write it."""
+    told = refused(write("[database]\nurl: postgresql://u:choose one@h/d\n")).message
+    assert "%20" in told
+    assert "choose" not in told
+
+
 def test_describe_tells_value_and_origin(write: Write) -> None:
     """Every setting is described with its value now and the place it comes from."""
     path = write("[tasks]\nmax_memory: 1024 MiB\n")

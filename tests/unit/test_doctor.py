@@ -294,6 +294,14 @@ class TestWeb:
         alone = self.look(refuse, server=None)
         assert {finding.outcome for finding in alone.values()} == {Outcome.SKIPPED}
 
+    def test_own_certificate_that_can_not_be_used(self, tmp_path: Path) -> None:
+        """That is told where it belongs, and not a second time in the words of a library."""
+        (tmp_path / "cert.pem").write_text("none")
+        api = Api(url="https://localhost:1", certificate=tmp_path / "cert.pem")
+        found = by_name(examine("API", Web(api, lambda: 1).checks()))
+        assert {each.outcome for each in found.values()} == {Outcome.SKIPPED}
+        assert "certificate" in found["api"].detail
+
     def test_something_else_answers(self) -> None:
         """Another program at the port is no server of ours."""
         found = self.look(lambda _: httpx.Response(200, text="<html>"))
@@ -318,6 +326,18 @@ class TestWeb:
             found = self.look(answer)
             assert found["ready"].outcome is outcome
             assert found["ready"].detail == "disk: no room"
+
+    @pytest.mark.parametrize(("name", "fix"), [("broker", "broker below"), ("workers", "above")])
+    def test_advice_leads_to_what_is_not_well(self, name: str, fix: str) -> None:
+        """Workers are told of in another place than the broker."""
+        checks = [{"name": name, "status": "degraded", "reason": "why"}]
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            if request.url.path == "/ready":
+                return httpx.Response(200, json={"status": "degraded", "checks": checks})
+            return self.well(request)
+
+        assert fix in self.look(answer)["ready"].fix
 
     @pytest.mark.parametrize(
         ("seconds", "outcome"),

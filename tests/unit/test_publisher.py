@@ -16,13 +16,15 @@ import structlog
 from structlog.testing import LogCapture
 
 from pulpit.domain.events import Event
-from pulpit.errors import ConfigurationError
+from pulpit.errors import ConfigurationError, Fenced
 from pulpit.events.amqp import Publisher, PublisherSettings, Reason
 from pulpit.events.amqp.addresses import Address
+from pulpit.events.amqp.connecting import always
 from pulpit.events.amqp.frames import Confirm
 from pulpit.events.amqp.link import Link, LinkError, LinkOptions
 from pulpit.events.amqp.wake import Wake
 from pulpit.events.message import Message
+from tests.services import until
 from tests.services.journal import MemoryCursors, MemoryJournal, make_event
 
 
@@ -76,7 +78,7 @@ class FakeLink:
         self._tag = 0
         self._confirms: list[Confirm] = []
         self._news = Wake()
-        self.closed = False
+        self.closed = self.dropped = False
 
     @property
     def blocked(self) -> bool:
@@ -106,6 +108,8 @@ class FakeLink:
         select.select([self._news, *wakers], [], [], timeout)
 
     def drop(self) -> None:
+        """Remember it."""
+        self.dropped = True
         self.close()
 
     def close(self) -> None:
@@ -132,6 +136,7 @@ def _running(
 ) -> Iterator[tuple[Publisher, LogCapture]]:
     """Yield a started publisher; stop it in the end."""
     logged = LogCapture()
+    may_publish = settings.pop("may_publish", always)
     quick = {"retry_first": 0.001, "retry_longest": 0.002, "retry_refused": 0.01}
     publisher = Publisher(
         PublisherSettings(**({"urls": "amqp://me:secret@a"} | quick | settings)),
@@ -139,6 +144,7 @@ def _running(
         cursors=cursors,
         event_source_uri="urn:x",
         log=structlog.wrap_logger(None, processors=[logged]),
+        may_publish=may_publish,
         connect=broker.connect,
     )
     publisher.start()
@@ -411,3 +417,42 @@ def test_a_thread_that_hangs_in_a_connection_is_left_to_itself() -> None:
     assert not thread.is_alive()
     assert cursors.load("amqp-publisher") == 3
     assert broker.received == []
+
+
+def test_who_may_publish_no_longer_sends_and_saves_nothing() -> None:
+    """Another process publishes by now: what is unconfirmed is left to it, with the connection."""
+    broker, journal, cursors = FakeBroker(), _journal(3), MemoryCursors(amqp_publisher=0)
+    may = Flag()
+    may.set()
+    with _running(broker, journal, cursors, may_publish=may.is_set) as (publisher, logged):
+        broker.await_received(3)
+        until(lambda: publisher.status().lag == 0)
+        saved = list(cursors.history)
+        may.clear()
+        journal.append(*[make_event(number) for number in range(4, 10)])
+        until(lambda: broker.links and broker.links[0].dropped)
+    assert len(broker.received) == 3
+    assert cursors.history == saved
+    assert [entry["log_level"] for entry in logged.entries] == ["info"]
+
+
+def test_a_cursor_that_another_process_has_ends_it() -> None:
+    """The database knows better who publishes; nothing more is sent."""
+
+    class Fencing(MemoryCursors):
+        """Refuses every save but the first."""
+
+        def save(self, name: str, sequence: int) -> None:
+            if self.history:
+                raise Fenced
+            super().save(name, sequence)
+
+    broker, cursors = FakeBroker(), Fencing()
+    journal = _journal(1)
+    with _running(broker, journal, cursors):
+        broker.await_tries(1)
+        journal.append(make_event(2))
+        until(lambda: broker.links and broker.links[0].dropped)
+        journal.append(make_event(3))
+    assert [message.message_id for message in broker.received] == _ids(2)
+    assert cursors.history == [1]

@@ -56,7 +56,10 @@ class Leading:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._heed, term)
 
-        self._term = await asyncio.to_thread(self._tenure.start, changed)
+        first = await asyncio.to_thread(self._tenure.start, changed)
+        if not self._news.is_set():
+            # what has changed meanwhile is newer
+            self._term = first
         try:
             if self._term:
                 # what can't be done at all is told before the server is ready

@@ -202,7 +202,7 @@ class Notifications:
         """Publish as is wanted from now on, if this server does."""
         publisher, before = self._publisher, self._publishing
         self._publishing = wanted
-        if self._term is None or (wanted is None and before is None):
+        if not (self._term and self._term.holds) or (wanted is None and before is None):
             return
         # one that waits to try again, or does so no more, gets a new start
         if publisher and wanted == before and publisher.status().connected:
@@ -235,6 +235,8 @@ class Notifications:
             event_source_uri=self._uri,
             log=self._log,
             may_publish=lambda: term.holds,
+            # the database knows better, and nobody else would publish during this term
+            fenced=term.end,
         )
         await asyncio.to_thread(publisher.start)
         # until here the old one is asked how it does, and tells that it has no connection

@@ -29,7 +29,7 @@ from pulpit.app.tenure import Term, make_tenure
 from pulpit.app.tls import Tls
 from pulpit.app.watching import Watching
 from pulpit.app.web import answering, listening_socket, local_socket
-from pulpit.config import Settings
+from pulpit.config import EngineKind, Settings
 from pulpit.content.limits import limits_of
 from pulpit.content.sources import SourceDownloads
 from pulpit.domain.clock import utc_now
@@ -121,6 +121,9 @@ class _Server:
         #: Names this process to others, in leases and in the names of files.
         process = str(uuid4())
         files = FolderFileStore(settings.storage.data, owner=process)
+        if settings.database.url is None:
+            # nobody else is at the data folder: these are of a former server
+            files.remove_temporary()
         self._users = Users(storage, clock=utc_now)
         self._watching = Watching(settings, storage)
         self._working = make_working(
@@ -187,7 +190,10 @@ class _Server:
             ready(await self._ready())
             await self._stop.wait()
             self._watching.phase = Phase.STOPPING
-            self._log.info("stopping: tasks that run are canceled")
+            if self._settings.tasks.engine is EngineKind.EMBEDDED:
+                self._log.info("stopping: tasks that run are canceled")
+            else:
+                self._log.info("stopping: tasks go on at the workers")
         if self._failure:
             raise StartError(self._failure)
 

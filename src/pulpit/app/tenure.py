@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -13,19 +16,30 @@ from pulpit.storage.database import SqlStorage
 from pulpit.storage.leases import LEASE_CHANNEL
 from pulpit.storage.sqlite import SqliteStorage
 
-__all__ = ["LEASE", "Alone", "Elected", "Tenure", "Term", "make_tenure"]
+__all__ = ["LEASE", "Alone", "Elected", "Pace", "Tenure", "Term", "make_tenure"]
 
 #: Name of the lease.
 LEASE = "leader"
-#: For how many seconds it holds, and how often it is renewed.
-_SECONDS, _RENEWAL = 4.0, 1.0
-#: A leader stops that many seconds before others may take over: clocks differ in their pace, and
-#: what has begun takes a moment.
-_MARGIN = 0.5
-#: Seconds until a renewal that failed is tried again.
-_RETRY = 0.2
 #: Seconds that a standby waits beyond the end of another one's lease.
 _LATE = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How long everything takes, in seconds."""
+
+    #: For how long the lease holds.
+    lease: float = 4.0
+    #: Between two renewals.
+    renewal: float = 1.0
+    #: Until a renewal that failed is tried again.
+    retry: float = 0.2
+    #: A leader stops so long before others may take over: clocks differ in their pace, and what
+    #: has begun takes a moment.
+    margin: float = 0.5
+
+
+_PACE = Pace()
 
 
 def _now() -> float:
@@ -105,6 +119,7 @@ class Elected:
         subscribe: calls its argument whenever a lease may have been given back; returns what ends
             that.
         log: of the server.
+        pace: the same for all servers.
     """
 
     def __init__(
@@ -113,8 +128,10 @@ class Elected:
         *,
         subscribe: Callable[[Callable[[], None]], Callable[[], None]],
         log: Any,
+        pace: Pace = _PACE,
     ) -> None:
         self._leases, self._subscribe, self._log = leases, subscribe, log
+        self._pace = pace
         self._changed: Callable[[Term | None], None]
         self._term: Term | None = None
         self._ending = threading.Event()
@@ -139,7 +156,7 @@ class Elected:
 
     def _run(self) -> None:
         """Renew the term, or try to begin one, until told to stop."""
-        pause = 0.0 if self._term is None else _RENEWAL
+        pause = 0.0 if self._term is None else self._pace.renewal
         while not self._ending.is_set():
             self._nudged.wait(pause)
             self._nudged.clear()
@@ -150,19 +167,19 @@ class Elected:
             except Exception as error:  # noqa: BLE001 - the database may be back the next time
                 self._note_failure(error)
                 self._note_end()
-                pause = _RETRY
+                pause = self._pace.retry
             else:
                 self._has_failed = False
 
     def _renew(self, term: Term) -> float:
         """Renew the term, if it is not over; return when to come again."""
         since = _now()
-        if term.holds and self._leases.take(LEASE, term.holder, seconds=_SECONDS):
-            term.extend(since + _SECONDS - _MARGIN)
+        if term.holds and self._leases.take(LEASE, term.holder, seconds=self._pace.lease):
+            term.extend(since + self._pace.lease - self._pace.margin)
         else:
             term.end()
         if not self._note_end():
-            return _RENEWAL
+            return self._pace.renewal
         # if it is still ours to the database, nobody need wait for its end
         self._leases.release(LEASE, term.holder)
         return 0.0
@@ -180,14 +197,14 @@ class Elected:
         """Begin a term if nobody leads; return when to come again."""
         self._term = self._take()
         if self._term is None:
-            return min(_RENEWAL, self._leases.remaining(LEASE) + _LATE)
+            return min(self._pace.renewal, self._leases.remaining(LEASE) + _LATE)
         self._changed(self._term)
-        return _RENEWAL
+        return self._pace.renewal
 
     def _take(self) -> Term | None:
         """Return a new term if nobody leads."""
-        term = Term(str(uuid4()), until=_now() + _SECONDS - _MARGIN)
-        if not self._leases.take(LEASE, term.holder, seconds=_SECONDS):
+        term = Term(_new_holder(), until=_now() + self._pace.lease - self._pace.margin)
+        if not self._leases.take(LEASE, term.holder, seconds=self._pace.lease):
             return None
         self._log.info("this server leads now")
         return term
@@ -207,3 +224,8 @@ class Elected:
             self._log.warning(
                 "the lease of the leader can't be asked for; trying again", reason=str(error)
             )
+
+
+def _new_holder() -> str:
+    """Return what names a term, and to people the server that has it."""
+    return f"server-{os.getpid()}@{socket.gethostname()}/{uuid4()}"

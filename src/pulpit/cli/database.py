@@ -186,7 +186,7 @@ def _bars(session: Session) -> Iterator[Told]:
         MofNCompleteColumn(),
     )
     with Progress(*columns, console=session.err, transient=True) as progress:
-        bar = progress.add_task("")
+        bar = progress.add_task("Looking at both databases", total=None)
 
         def move(verb: str, table: str, done: int, total: int) -> None:
             progress.update(

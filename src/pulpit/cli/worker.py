@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from pulpit.cli.flags import ConfigFile, DataFolder, overrides
+from pulpit.cli.words import amount
 from pulpit.config import load
 
 __all__ = ["worker"]
@@ -57,9 +58,11 @@ def worker(
     from pulpit.app.worker import run_worker  # noqa: PLC0415
 
     read = partial(load, config, overrides=overrides(data=data, slots=slots))
+    settings = read()
+    room = amount(settings.tasks.workers, "task")
     run_worker(
-        read(),
+        settings,
         name=chosen,
         read=read,
-        ready=lambda known: typer.echo(f"Worker {known} is ready"),
+        ready=lambda known: typer.echo(f"Worker {known} is ready for {room} at a time"),
     )

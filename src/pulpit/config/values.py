@@ -280,7 +280,12 @@ def _split_url(url: str) -> SplitResult:
 
 def _database_url(text: str) -> str:
     """Read a PostgreSQL URL as libpq takes it: several hosts and parameters may stand in it."""
-    if not re.fullmatch(r"(postgresql|postgres)://[!-~]*", text):
+    if re.match(r"(postgresql|postgres)://", text) and not re.fullmatch(r"[!-~]*", text):
+        raise ValueError(
+            f"{masked_url(text)!r} holds characters that no URL has: in a password, write a space "
+            "as %20, and others as % and their code, too"
+        )
+    if not re.match(r"(postgresql|postgres)://", text):
         raise ValueError(
             f"{masked_url(text)!r} is not a URL, such as postgresql://pulpit@db.example.com/pulpit"
         )

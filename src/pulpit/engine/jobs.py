@@ -204,17 +204,20 @@ class JobFeed:
 
     async def _feed(self) -> None:
         """Run Procrastinate's worker until told to stop, again and again if need be."""
-        pause = _FIRST_PAUSE
+        pause, told = _FIRST_PAUSE, ""
         while not self._stop.is_set():
             began = self._running_loop.time()
             try:
-                reason = await self._fetch()
+                end = await self._fetch()
             except Exception as error:  # noqa: BLE001 - jobs wait, the next run may be better
-                reason = error
+                end = error
             if self._stop.is_set():
                 return
-            self._log.warning("jobs can't be fetched; trying again", reason=str(reason))
-            pause = _FIRST_PAUSE if self._running_loop.time() - began > _LONGEST_PAUSE else pause
+            if self._running_loop.time() - began > _LONGEST_PAUSE:
+                pause, told = _FIRST_PAUSE, ""
+            if (reason := _first_line(end)) != told:
+                self._log.warning("jobs can't be fetched; trying again", reason=reason)
+            told = reason
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -259,3 +262,8 @@ class JobFeed:
 async def _connect(database: Mapping[str, Any]) -> psycopg.AsyncConnection[Any]:
     """Open a connection that needs no commits."""
     return await psycopg.AsyncConnection.connect(autocommit=True, **database)
+
+
+def _first_line(reason: object) -> str:
+    """Return what went wrong without libpq's guesses below it, which vary."""
+    return str(reason).strip().partition("\n")[0]

@@ -248,14 +248,20 @@ class WorkerEngine:
     def _beat(self) -> None:
         """Renew the lease from time to time; register anew when the worker was given up."""
         pause = self._timeout / _BEATS
+        is_failing = False
         while not self._stopping.wait(pause):
             try:
                 pause = self._renew() if self._known else self._return()
             except Exception as error:  # noqa: BLE001 - the lease runs on, the next may be better
-                self._log.warning(
-                    "the worker's heartbeat can't be written; trying again", reason=str(error)
-                )
-                pause = _RETRY
+                if not is_failing:
+                    self._log.warning(
+                        "the worker's heartbeat can't be written; trying again", reason=str(error)
+                    )
+                is_failing, pause = True, _RETRY
+            else:
+                if is_failing:
+                    self._log.info("the worker's heartbeat can be written again")
+                is_failing = False
 
     def _renew(self) -> float:
         """Write a heartbeat, and end what is to run no longer; return when to come again."""

@@ -145,4 +145,6 @@ class Content:
             stray = set(folders) - set(transaction.publications.folders())
         for name in stray:
             self._files.remove_publication(name)
-        return len(stray) + self._files.remove_temporary(before=before)
+        # an age at which nobody still writes it, in whatever process
+        old = self._clock() - _STRAY_AGE
+        return len(stray) + self._files.remove_temporary(before=old)

@@ -1,9 +1,11 @@
-"""The file store in a folder: every file once, named by its content."""
+"""The file store in a folder, which may be one of NFS: every file once, named by its content."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -15,17 +17,22 @@ __all__ = ["FolderFileStore"]
 
 #: Threads that wait for the disk; it writes many files at once faster than one after another.
 _SYNCERS = 8
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+#: What NFS says where another machine was faster, or still reads what it lets go later.
+_BUSY = {errno.ENOENT, errno.ESTALE, errno.EBUSY, errno.ENOTEMPTY}
 
 
 class FolderFileStore:
     """Implements ``pulpit.ports.FileStore`` in a data folder.
 
     ``content/ab/cdef…`` holds the file of SHA-256 ``abcdef…``, ``tmp`` what is being written and
-    ``publications/<name>`` the generated files of publications.
+    ``publications/<name>`` the generated files of publications. Processes on many machines may
+    share it: a file gets its name once it is whole and durable, and keeps it; nothing is locked.
 
     Args:
         data: the data folder; what is missing in it is made.
-        owner: begins the names of the temporary files, so that they can be told apart.
+        owner: begins the names of the temporary files, so that those of a process that is gone can
+            be told from others'.
     """
 
     def __init__(self, data: Path, *, owner: str = "server") -> None:
@@ -55,16 +62,22 @@ class FolderFileStore:
         _each(_sync, {self.path(digest).parent for digest in temporaries})
 
     def _place(self, temporaries: Mapping[str, Path]) -> None:
-        """Move durable files to their places; of equal files the new one stays."""
+        """Move durable files to their places; of equal files the old one stays, as if new."""
         fresh = False
         for digest, temporary in temporaries.items():
             target = self.path(digest)
+            if _is_there(target, temporary):
+                _unlink(temporary)
+                continue
+            if not target.parent.exists():
+                target.parent.mkdir(exist_ok=True)
+                fresh = True
             try:
                 temporary.replace(target)
             except FileNotFoundError:
-                target.parent.mkdir(exist_ok=True)
-                fresh = True
-                temporary.replace(target)
+                # NFS may do it twice, when the answer to the first time is lost
+                if not target.exists():
+                    raise
         if fresh:
             _sync(self._content)
 
@@ -72,7 +85,7 @@ class FolderFileStore:
         removed = 0
         for digest in digests:
             path = self.path(digest)
-            with contextlib.suppress(FileNotFoundError):
+            with _others_at_it():
                 if _is_older(path, before):
                     path.unlink()
                     removed += 1
@@ -81,15 +94,18 @@ class FolderFileStore:
     def kept(self, *, before: datetime) -> Iterator[str]:
         for folder in self._content.iterdir():
             for path in folder.iterdir():
-                with contextlib.suppress(FileNotFoundError):
-                    if _is_older(path, before):
-                        yield f"{folder.name}{path.name}"
+                digest = f"{folder.name}{path.name}"
+                # NFS keeps under names of its own what is deleted and still read
+                if _DIGEST.fullmatch(digest):
+                    with _others_at_it():
+                        if _is_older(path, before):
+                            yield digest
 
     def remove_temporary(self, *, before: datetime | None = None) -> int:
         removed = 0
         for path in self._temporary.iterdir():
             # whoever wrote it may be moving it to its place right now
-            with contextlib.suppress(FileNotFoundError):
+            with _others_at_it():
                 if _is_older(path, before):
                     path.unlink()
                     removed += 1
@@ -98,7 +114,7 @@ class FolderFileStore:
     def remove_temporary_of(self, owner: str) -> None:
         """Delete what an owner that is gone has left."""
         for path in self._temporary.glob(f"{owner}.*"):
-            path.unlink(missing_ok=True)
+            _unlink(path)
 
     def publication_folder(self, name: str) -> Path:
         return self._publications / name
@@ -112,8 +128,39 @@ class FolderFileStore:
         return {path.name for path in self._publications.iterdir()}
 
     def remove_publication(self, name: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        # what is still read on another machine goes the next time
+        with _others_at_it():
             shutil.rmtree(self._publications / name)
+
+
+def _is_there(target: Path, fresh: Path) -> bool:
+    """Tell whether an equal file is there, which from now on is as young as the fresh one.
+
+    A machine that reads it over NFS would lose it if another one took its place.
+    """
+    try:
+        if target.stat().st_size != fresh.stat().st_size:
+            return False
+        os.utime(target)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _others_at_it() -> Iterator[None]:
+    """Go on where another process has deleted something, or still reads it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _BUSY:
+            raise
+
+
+def _unlink(path: Path) -> None:
+    """Delete a file that may be gone."""
+    with _others_at_it():
+        path.unlink()
 
 
 def _is_older(path: Path, moment: datetime | None) -> bool:

@@ -14,7 +14,8 @@ from pulpit.errors import DatabaseUnusable
 
 __all__ = ["advice", "explained"]
 
-#: What libpq or the server says, and what to do; the first that is found counts.
+#: What libpq or the server says, and what to do with the names in it; the first that is found
+#: counts.
 _ADVICE = tuple(
     (re.compile(pattern), advice)
     for pattern, advice in (
@@ -38,10 +39,10 @@ _ADVICE = tuple(
             r"no pg_hba.conf entry",
             "let user, database and this host in, in the server's pg_hba.conf",
         ),
-        (r'role "[^"]*" does not exist', "make the user: CREATE ROLE pulpit LOGIN PASSWORD '…'"),
+        (r'role ("[^"]*") does not exist', "make the user: CREATE ROLE {} LOGIN PASSWORD '…'"),
         (
-            r'database "[^"]*" does not exist',
-            "make it: CREATE DATABASE pulpit OWNER pulpit ENCODING 'UTF8' TEMPLATE template0",
+            r'database ("[^"]*") does not exist',
+            "make it: CREATE DATABASE {} OWNER pulpit ENCODING 'UTF8' TEMPLATE template0",
         ),
         (
             r"permission denied|must be owner|insufficient privilege",
@@ -65,13 +66,15 @@ _ADVICE = tuple(
         (r"No space left|disk full", "make room on the database's disk"),
     )
 )
+#: What libpq asks below a reason, which the advice answers; what psycopg puts before one.
+_GUESS, _PREFIX = "Is the server running", "connection failed: "
 
 
 def advice(reason: str) -> str:
     """Return what to do about what libpq or the server says."""
     for pattern, told in _ADVICE:
-        if pattern.search(reason):
-            return told
+        if found := pattern.search(reason):
+            return told.format(*found.groups())
     return "see the database's log"
 
 
@@ -87,6 +90,8 @@ def explained(url: str) -> Iterator[None]:
     except (psycopg.Error, DBAPIError) as error:
         reason = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
         # of a URL that it can't read, libpq tells all of it
-        told = " ".join(line.strip() for line in reason.replace(url, masked_url(url)).splitlines())
+        lines = [line.strip() for line in reason.replace(url, masked_url(url)).splitlines()]
+        told = " ".join(line for line in lines if not line.startswith(_GUESS))
+        told = told.removeprefix(_PREFIX)
         words = f"The database {masked_url(url)} can't be used: {told}; {advice(told)}."
         raise DatabaseUnusable(words, reason=told) from error

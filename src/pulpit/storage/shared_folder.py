@@ -10,11 +10,12 @@ from uuid import uuid4
 
 from pulpit.errors import DataFolderInUse, DataFolderUnusable
 
-__all__ = ["MARKER", "join_folder"]
+__all__ = ["FOLDER_SETTING", "MARKER", "folder_name", "join_folder"]
 
 #: Names the folder of a PostgreSQL database, so that nobody takes another one for it.
 MARKER = "folder.id"
-_SETTING = "storage.folder"
+#: The setting of the database that keeps the name.
+FOLDER_SETTING = "storage.folder"
 
 
 def join_folder(folder: Path, settle: Callable[[str, str], str]) -> None:
@@ -39,7 +40,7 @@ def join_folder(folder: Path, settle: Callable[[str, str], str]) -> None:
             f"The data folder {folder} can't be written: {error.strerror}; "
             "mend its permissions or choose another one with --data.",
         ) from error
-    known = settle(_SETTING, name)
+    known = settle(FOLDER_SETTING, name)
     if known == name:
         return
     if is_new:
@@ -49,6 +50,18 @@ def join_folder(folder: Path, settle: Callable[[str, str], str]) -> None:
         "database use: mount the shared one there, or name its place with --data. (If it is lost "
         f"and this one is to take its place, write {known} into {folder / MARKER}.)",
     )
+
+
+def folder_name(folder: Path) -> str | None:
+    """Return the name of a folder; None for one that no PostgreSQL database has.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    try:
+        return (folder / MARKER).read_text().strip()
+    except FileNotFoundError:
+        return None
 
 
 def _named(folder: Path) -> tuple[str, bool]:

@@ -18,6 +18,7 @@ from pulpit.domain.clock import utc_now
 from pulpit.events.amqp import CURSOR
 from pulpit.storage.database import DATABASE
 from pulpit.storage.migrations import HEAD
+from pulpit.storage.shared_folder import folder_name
 from pulpit.storage.sqlite import open_to_look
 from pulpit.storage.versions import OLDEST_CODE, SchemaVersion
 
@@ -100,6 +101,11 @@ class House:
             raise Problem(
                 f"{folder} can't be used by this user (uid {os.geteuid()})",
                 "run `pulpit doctor` as the server's user, or give the folder to it (chown)",
+            )
+        if self.settings.database.url is None and folder_name(folder):
+            raise Problem(
+                f"{folder} is that of a PostgreSQL database, and the settings name none",
+                "name it in [database] url, or choose another folder with --data",
             )
         return str(folder)
 

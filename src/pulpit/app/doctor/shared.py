@@ -14,7 +14,9 @@ from pulpit.config import EngineKind, Settings, masked_url
 from pulpit.domain.clock import utc_now
 from pulpit.errors import ConfigurationError, DatabaseUnusable
 from pulpit.events.amqp import CURSOR
+from pulpit.storage.locks import AdvisoryLock
 from pulpit.storage.migrations import HEAD
+from pulpit.storage.shared_folder import FOLDER_SETTING, MARKER, folder_name
 
 __all__ = ["SharedDatabase"]
 
@@ -47,6 +49,7 @@ class SharedDatabase:
             Check(name="database", title="Database", answer=self.check_reach),
             self._check("postgresql", "PostgreSQL", _check_server, "database"),
             self._check("schema", "Schema", _check_schema, "postgresql"),
+            self._check("shared_folder", "Shared folder", self.check_folder, "schema"),
             self._check("database_use", "Use of the database", self.check_use, "database"),
             self._check("workers", "Workers", self.check_workers, "schema"),
             self._check("leader", "Leader", _check_leader, "schema"),
@@ -67,6 +70,21 @@ class SharedDatabase:
         except DatabaseUnusable as error:
             raise Problem(error.reason, advice(error.reason)) from error
         return f"{masked_url(self._url)}, {size}"
+
+    def check_folder(self, connection: Connection) -> str:
+        """Look whether the data folder is the one that all others use."""
+        folder = self.settings.storage.data
+        query = text("SELECT value FROM settings WHERE name = :name")
+        known = connection.execute(query, {"name": FOLDER_SETTING}).scalar()
+        if known is None:
+            raise Skip("no server has used the database yet")
+        if known == folder_name(folder):
+            return "the one that all servers and workers of the database use"
+        raise Problem(
+            f"{folder} is not the one that the servers and workers of the database use",
+            f"mount the shared one there, or name its place in [storage]; if it is lost and this "
+            f"one is to take its place, write {known} into {folder / MARKER}",
+        )
 
     def check_use(self, connection: Connection) -> str:
         """Look at connections, and at who holds up others."""
@@ -112,8 +130,22 @@ class SharedDatabase:
 
     def check_workers(self, connection: Connection) -> str:
         """Look who runs tasks."""
+        held = _engine_held(connection)
         if self.settings.tasks.engine is EngineKind.EMBEDDED:
+            query = "SELECT string_agg(name, ', ' ORDER BY name) FROM workers"
+            names = connection.execute(text(query)).scalar()
+            if names or held is EngineKind.DISTRIBUTED:
+                raise Problem(
+                    "engine in [tasks] is embedded, but the distributed one is in use"
+                    + (f"; workers: {names}" if names else ""),
+                    "stop its servers and workers, or set `engine: distributed`",
+                )
             raise Skip("tasks run in the server (engine in [tasks])")
+        if held is EngineKind.EMBEDDED:
+            raise Problem(
+                "engine in [tasks] is distributed, but a server with the embedded one runs",
+                "stop it, or set `engine: distributed` for it, too",
+            )
         query = """
             SELECT count(*), coalesce(sum(slots), 0), string_agg(name, ', ' ORDER BY name)
                 FILTER (WHERE heartbeat < extract(epoch FROM clock_timestamp()) * 1000000
@@ -183,6 +215,20 @@ class SharedDatabase:
                 engine.dispose()
 
 
+def _engine_held(connection: Connection) -> EngineKind | None:
+    """Return the engine of the processes that run; None if there are none."""
+    query = """
+        SELECT bool_or(mode = 'ExclusiveLock') FROM pg_locks
+        WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND locktype = 'advisory' AND granted AND objsubid = 1
+            AND (classid::bigint << 32) + objid::bigint = :key
+    """
+    is_alone = connection.execute(text(query), {"key": int(AdvisoryLock.ENGINE)}).scalar()
+    if is_alone is None:
+        return None
+    return EngineKind.EMBEDDED if is_alone else EngineKind.DISTRIBUTED
+
+
 def _check_server(connection: Connection) -> str:
     """Look whether the server is one that can be used."""
     # here, so that none of it is loaded for a database in the data folder
@@ -236,7 +282,8 @@ def _check_leader(connection: Connection) -> str:
     row = connection.execute(text(query), {"name": _LEADER}).first()
     if row is None or not row[1]:
         raise Note("no server leads", "start one with `pulpit serve`: one publishes for all")
-    return str(row[0])
+    # behind the server's name is that of its term
+    return str(row[0]).partition("/")[0]
 
 
 def _check_journal(connection: Connection) -> str:

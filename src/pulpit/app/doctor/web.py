@@ -70,6 +70,9 @@ class Web:
             raise Skip("the server takes a free port", "name its address with --url")
         try:
             answer = self._get("/live")
+        except OSError as error:
+            # of the network, httpx raises errors of its own
+            raise Skip("the server's certificate can't be used, as said above") from error
         except httpx.HTTPError as error:
             if trouble := secure_error(self.api.url, error):
                 raise Problem(
@@ -97,15 +100,14 @@ class Web:
     def check_ready(self) -> str:
         """Look whether the server wants requests."""
         document = self._get("/ready").json()
-        unwell = [
-            f"{check['name']}: {check['reason']}"
-            for check in document["checks"]
-            if check["status"] != "ok"
-        ]
+        others = [check for check in document["checks"] if check["status"] != "ok"]
+        unwell = [f"{check['name']}: {check['reason']}" for check in others]
         if document["status"] == "failed":
             raise Problem("; ".join(unwell), "see the checks above and the server's log")
         if unwell:
-            raise Note("; ".join(unwell), "see the broker below")
+            is_broker = all(check["name"] == "broker" for check in others)
+            where = "the broker below" if is_broker else "the checks above and the server's log"
+            raise Note("; ".join(unwell), f"see {where}")
         return "requests are welcome"
 
     def check_clock(self) -> str:

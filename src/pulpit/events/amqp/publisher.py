@@ -79,6 +79,8 @@ class Publisher:
         log: a structlog logger.
         may_publish: tells whether this process still is the one to publish; once it is not, nothing
             is sent or saved any more, and what is not confirmed is left to the next one.
+        fenced: called, in the publisher's thread, when the cursor may not be saved since another
+            process is the one to publish; this publisher has ended then.
         connect: opens a link to a broker, or raises LinkError.
 
     Raises:
@@ -94,11 +96,12 @@ class Publisher:
         event_source_uri: str,
         log: Any,
         may_publish: Callable[[], bool] = always,
+        fenced: Callable[[], None] = lambda: None,
         connect: Callable[[Address, LinkOptions], BrokerLink] = open_link,
     ) -> None:
         self._settings, self._source, self._cursors = settings, source, cursors
         self._uri, self._log, self._connect = event_source_uri, log, connect
-        self._may_publish = may_publish
+        self._may_publish, self._fenced = may_publish, fenced
         self._addresses = parse_addresses(settings.urls)
         self._options = LinkOptions(
             cacert=settings.cacert,
@@ -202,6 +205,7 @@ class Publisher:
                 try:
                     self._connect_and_serve(delivery)
                 except Fenced:
+                    self._fenced()
                     return
                 except LinkError as error:
                     self._tell(error)
