@@ -23,7 +23,7 @@ from pulpit.services.tasks import Tasks
 from pulpit.storage.postgresql import PostgresStorage
 from tests.services.postgresql import PostgresServer
 
-__all__ = ["DURABLE", "Notes", "Side", "embedded", "peer", "plain_children", "pulpit"]
+__all__ = ["DURABLE", "Notes", "Side", "embedded", "peer", "plain_children", "pulpit", "started"]
 
 #: As PostgreSQL is without a configuration; the tests' servers are careless for speed.
 DURABLE = {
@@ -96,13 +96,17 @@ class _Process:
 
     def ask(self, order: str) -> str:
         """Give an order and return the answer."""
+        self.tell(order)
+        return self.line()
+
+    def tell(self, order: str) -> None:
+        """Give an order."""
         self._stdin.write(f"{order}\n")
         self._stdin.flush()
-        return self.line()
 
 
 @contextmanager
-def _started(module: str, *arguments: object) -> Iterator[_Process]:
+def started(module: str, *arguments: object) -> Iterator[_Process]:
     """Run ``main`` of a module of the benchmark; it ends when its input does."""
     # a module run by -m would be imported again by each child
     code = f"from bench.{module} import main; main()"
@@ -125,7 +129,7 @@ def _workers(module: str, count: int, *arguments: object) -> Iterator[list[int]]
     """Run *count* workers, and wait until all of them are ready; yield their processes."""
     with ExitStack() as stack:
         processes = [
-            stack.enter_context(_started(module, number, *arguments)) for number in range(count)
+            stack.enter_context(started(module, number, *arguments)) for number in range(count)
         ]
         for process in processes:
             process.line()
@@ -201,7 +205,7 @@ class _Embedded:
 def embedded(folder: Path, *, slots: int) -> Iterator[Side]:
     """Run the embedded engine on SQLite, with *slots* in its one process."""
     notes = Notes(folder / "embedded")
-    with _started("_embedded_worker", folder / "data", slots, notes.path) as process:
+    with started("_embedded_worker", folder / "data", slots, notes.path) as process:
         process.line()
         yield _Embedded(process, notes)
 
@@ -209,7 +213,7 @@ def embedded(folder: Path, *, slots: int) -> Iterator[Side]:
 def plain_children(folder: Path, *, count: int, slots: int) -> tuple[float, float]:
     """Return children a second at *slots* at a time, and the seconds from start to body of one."""
     notes = Notes(folder / "children")
-    with _started("_plain_children", slots, notes.path) as process:
+    with started("_plain_children", slots, notes.path) as process:
         process.line()
         notes.wait(slots)
         began = time.monotonic()
