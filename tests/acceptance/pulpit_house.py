@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.acceptance.server import PulpitServer
+from tests.acceptance.server import PulpitServer, Started
 from tests.acceptance.worker import PulpitWorker
 
 __all__ = ["PulpitHouse"]
@@ -16,7 +14,7 @@ __all__ = ["PulpitHouse"]
 _SOURCE = "http://pulpit.example.com"
 
 
-class PulpitHouse:
+class PulpitHouse(Started):
     """Several processes of one installation; a context manager that starts and stops them.
 
     They share database, data folder and configuration; ``house.servers`` and ``house.workers``
@@ -64,18 +62,6 @@ class PulpitHouse:
     @property
     def _everybody(self) -> Sequence[PulpitServer | PulpitWorker]:
         return [*self.servers, *self.workers]
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Start all processes at once, and return when all of them are ready.

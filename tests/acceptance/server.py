@@ -12,13 +12,12 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Protocol, Self
 
 from pulpit.client import Client
 from tests.services import free_ports
 
-__all__ = ["PulpitServer", "ReadyProcess"]
+__all__ = ["PulpitServer", "ReadyProcess", "Started"]
 
 #: A start on a busy machine with two processors, where many processes may start at once.
 _START_SECONDS = 120.0
@@ -131,7 +130,24 @@ class ReadyProcess:
             self._changed.notify_all()
 
 
-class PulpitServer:
+class Started(Protocol):
+    """Runs while a block does: started at its begin, stopped at its end."""
+
+    def start(self) -> None:
+        """Start, and return when all is ready."""
+
+    def stop(self) -> object:
+        """End in good order."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+
+
+class PulpitServer(Started):
     """`pulpit serve` on free ports of 127.0.0.1; a context manager that starts and stops it.
 
     Args:
@@ -174,18 +190,6 @@ class PulpitServer:
         flags = ["--events", "--door", f"127.0.0.1:{self.door_port}"] if door else []
         self._arguments = [*flags, *arguments]
         self._running: ReadyProcess | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def pid(self) -> int:

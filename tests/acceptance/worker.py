@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.acceptance.server import ReadyProcess
+from tests.acceptance.server import ReadyProcess, Started
 
 __all__ = ["PulpitWorker"]
 
@@ -16,7 +14,7 @@ _START_SECONDS = 120.0
 _STOP_SECONDS = 20.0
 
 
-class PulpitWorker:
+class PulpitWorker(Started):
     """One worker; a context manager that starts and stops it.
 
     Args:
@@ -45,18 +43,6 @@ class PulpitWorker:
         self._log = folder / f"{name}.log"
         self._data = data
         self._running: ReadyProcess | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def process(self) -> ReadyProcess:
