@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import IO, Any, Protocol, Self
 
 from pulpit.client import Client
-from tests.services import free_ports
+from tests.services import PATIENCE, free_ports
 
 __all__ = ["PulpitServer", "ReadyProcess", "Started"]
 
 #: A start on a busy machine with two processors, where many processes may start at once.
 _START_SECONDS = 120.0
-_STOP_SECONDS = 20.0
 
 
 class ReadyProcess:
@@ -278,7 +277,7 @@ class PulpitServer(Started):
             RuntimeError: it took too long and was killed; the message holds its log.
         """
         try:
-            return self._started.terminate(seconds=_STOP_SECONDS)
+            return self._started.terminate(seconds=PATIENCE)
         except RuntimeError as error:
             raise RuntimeError(f"pulpit serve did not stop: {error}\n{self.log()}") from None
 

@@ -19,6 +19,7 @@ from pulpit.cli.exits import ExitCode
 from pulpit.cli.program import main
 from pulpit.cli.session import Outside
 from tests.acceptance.server import PulpitServer
+from tests.services import PATIENCE
 
 FEED = (Path(__file__).resolve().parents[2] / "examples" / "feed" / "repo").as_uri() + "/"
 PULPIT = [sys.executable, "-c", "import sys, pulpit.cli; sys.exit(pulpit.cli.main())"]
@@ -74,7 +75,7 @@ def test_from_a_feed_to_a_published_repository(server: PulpitServer, pulpit: Run
     assert "✓ publish of bells finished" in published.stdout
     shown = pulpit("repo", "show", "bells").stdout
     assert f"{server.url}/pulp/repos/bells/" in shown
-    with urlopen(f"{server.url}/pulp/repos/bells/repodata/repomd.xml", timeout=10) as answer:
+    with urlopen(f"{server.url}/pulp/repos/bells/repodata/repomd.xml", timeout=PATIENCE) as answer:
         assert b"<repomd" in answer.read()
     again = pulpit("repo", "sync", "bells").stdout
     assert "0 units added, 0 updated, 0 removed" in again
@@ -127,7 +128,7 @@ def test_watch_tells_events_of_others_as_lines(server: PulpitServer, pulpit: Run
                 assert server.stop() == 0
                 server.start()
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(10) == ExitCode.INTERRUPTED
+        assert watching.wait(PATIENCE) == ExitCode.INTERRUPTED
     finally:
         watching.kill()
         watching.wait()
@@ -176,7 +177,7 @@ def test_a_closed_pipe_is_no_error(server: PulpitServer) -> None:
             env=server.environ(),
             stdout=closed,
             stderr=subprocess.PIPE,
-            timeout=30,
+            timeout=PATIENCE,
             check=False,
         )
     assert (done.returncode, done.stderr) == (ExitCode.OUTPUT_CLOSED, b"")

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from urllib.request import urlopen
 
+from tests.services import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = [sys.executable, str(ROOT / "scripts" / "demo.py")]
 
@@ -69,10 +71,10 @@ def test_an_open_demo_keeps_its_server(tmp_path: Path) -> None:
             text += line
         [url] = re.findall(r"export PULPIT_URL=(\S+)", text)
         assert re.search(r"export PULPIT_USER=admin PULPIT_PASSWORD=\S+", text)
-        with urlopen(f"{url}/pulp/api/v2/status/", timeout=10) as answer:
+        with urlopen(f"{url}/pulp/api/v2/status/", timeout=PATIENCE) as answer:
             assert answer.status == 200
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
         assert list(tmp_path.iterdir()) == []
     finally:
         process.kill()

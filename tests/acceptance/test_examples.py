@@ -20,7 +20,7 @@ from pulpit.domain.events import Event
 from pulpit.events.message import EXCHANGE
 from tests.acceptance.server import ReadyProcess
 from tests.door_server import DoorThread, status, task_message
-from tests.services import missing
+from tests.services import PATIENCE, missing
 from tests.services.rabbitmq import RabbitMQ
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "consumers"
@@ -111,7 +111,7 @@ class Consumer:
 
     def exit_code(self) -> int:
         """Wait for the end and return the exit code."""
-        return self._running.process.wait(20)
+        return self._running.process.wait(PATIENCE)
 
     def stop(self) -> None:
         """End the example, whatever it does."""
@@ -142,7 +142,7 @@ def attached(name: str, source: Source, task: str, *arguments: str) -> Iterator[
     """Yield a running example that has received a first message of *task*."""
     consumer = Consumer(name, source.url, *arguments)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         source.publish(event(task, "waiting", 1))
         # what is sent before the queue is bound reaches nobody: it is sent again until it does
         while not consumer.wait_for(f"tasks.{task}", "waiting", seconds=0.2):
@@ -161,7 +161,7 @@ def test_all_events(name: str, source: Source) -> None:
         for task, state in ((first, "running"), (second, "waiting"), (first, "finished")):
             source.publish(event(task, state, 2))
         source.publish(event(second, "canceled", 3))
-        assert consumer.wait_for(f"tasks.{second}", "canceled", seconds=20)
+        assert consumer.wait_for(f"tasks.{second}", "canceled", seconds=PATIENCE)
         told = [item for item in consumer.received() if item != (f"tasks.{first}", "waiting")]
         assert told == [
             (f"tasks.{first}", "running"),
@@ -178,7 +178,7 @@ def test_one_task(name: str, source: Source) -> None:
     with attached(name, source, mine, mine) as consumer:
         source.publish(event(other, "finished", 2))
         source.publish(event(mine, "finished", 2))
-        assert consumer.wait_for(f"tasks.{mine}", "finished", seconds=20)
+        assert consumer.wait_for(f"tasks.{mine}", "finished", seconds=PATIENCE)
         if not name.endswith(".sh"):
             assert consumer.exit_code() == 0
         assert {key for key, _state in consumer.received()} == {f"tasks.{mine}"}

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.server import ReadyProcess
+from tests.services import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {"README.md": "## Quick start", "docs/tutorial/index.md": "## Start the server"}
@@ -61,11 +62,11 @@ def served(page: str, environ: dict[str, str]) -> Iterator[str]:
     [command] = [line for line in commands(page) if line.startswith("pulpit serve")]
     process = ReadyProcess(["sh", "-c", f"exec {command}"], cwd=ROOT, environ=environ)
     try:
-        output = process.wait_ready("http://127.0.0.1:8080", seconds=40)
+        output = process.wait_ready("http://127.0.0.1:8080", seconds=PATIENCE)
         [password] = re.findall(r"password (\S+)", output)
         yield password
     finally:
-        process.terminate(seconds=20)
+        process.terminate(seconds=PATIENCE)
 
 
 def run(command: str, environ: dict[str, str], *, seconds: float = 60) -> str:
@@ -99,7 +100,7 @@ def hears(command: str, environ: dict[str, str]) -> bool:
                 return True
         return False
     finally:
-        listener.terminate(seconds=10)
+        listener.terminate(seconds=PATIENCE)
 
 
 def test_every_command_works_as_printed(page: str, served: str, environ: dict[str, str]) -> None:

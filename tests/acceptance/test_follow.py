@@ -20,12 +20,16 @@ from pulpit.cli.exits import ExitCode
 from pulpit.client import AsyncClient, Event, Resumed, Retry, Snapshot
 from tests.acceptance.house import House
 from tests.acceptance.server import PulpitServer, ReadyProcess
-from tests.acceptance.setups import Setup
+from tests.acceptance.setups import Kind, Setup
 from tests.services.http import Answer, FeedServer
 
 FEED = Path(__file__).resolve().parents[2] / "examples" / "feed" / "repo"
 PULPIT = [sys.executable, "-c", "import sys, pulpit.cli; sys.exit(pulpit.cli.main())"]
 _SECONDS = 60.0
+
+
+#: The embedded engine over PostgreSQL differs from the others in nothing that who follows can see.
+_FOLLOWED = pytest.mark.parametrize("own_setup", [Kind.SQLITE, Kind.DISTRIBUTED], indirect=True)
 
 
 @pytest.fixture
@@ -74,6 +78,7 @@ def restart(server: PulpitServer) -> None:
     server.start()
 
 
+@_FOLLOWED
 def test_waiting_survives_a_kill(house: House) -> None:
     """The lost task is canceled, the other finishes, and the exit code says so."""
     gate = threading.Event()
@@ -87,6 +92,7 @@ def test_waiting_survives_a_kill(house: House) -> None:
         awaited(waiting, "✓ sync of held finished")
 
 
+@pytest.mark.parametrize("own_setup", [Kind.SQLITE], indirect=True)
 def test_a_time_limit_ends_the_wait_and_not_the_task(house: House) -> None:
     """Also while the server is away, for which it waits no longer than it was told."""
     gate = threading.Event()
@@ -140,6 +146,7 @@ class Terminal:
                     self._changed.notify_all()
 
 
+@_FOLLOWED
 def test_watching_survives_a_kill(house: House) -> None:
     """On a terminal and through a pipe: nothing is lost, nothing comes twice."""
     gate = threading.Event()
@@ -188,6 +195,7 @@ def assert_nothing_missing(revisions: list[tuple[str, int, int]]) -> None:
         last[task_id] = revision
 
 
+@_FOLLOWED
 def test_an_event_loop_follows_through_a_kill(house: House) -> None:
     """The async client begins with a snapshot, and misses nothing after it."""
     gate = threading.Event()

@@ -25,6 +25,10 @@ from tests.services.http import Answer, FeedServer
 from tests.services.processes import children
 
 _SAMPLE = Path(__file__).parents[2] / "examples" / "feed" / "repo"
+#: For what is the engine's alone, whichever database it is over.
+_EITHER_ENGINE = pytest.mark.parametrize(
+    "own_setup", [Kind.SQLITE, Kind.DISTRIBUTED], indirect=True
+)
 
 
 @pytest.fixture
@@ -58,6 +62,7 @@ def judge(server: PulpitServer) -> dict[str, str]:
     return {task["id"]: task["state"] for task in tasks}
 
 
+@_EITHER_ENGINE
 def test_killed_child_is_an_error_with_its_event(
     own_setup: Setup, tmp_path: Path, feed: FeedServer
 ) -> None:
@@ -163,6 +168,7 @@ def _all_over(reports: Any) -> bool:
     return all(report.state.is_complete for report in reports)
 
 
+@_EITHER_ENGINE
 def test_stopped_server_tells_what_it_canceled(
     own_setup: Setup, tmp_path: Path, feed: FeedServer
 ) -> None:

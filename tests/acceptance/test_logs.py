@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from tests.acceptance.server import PulpitServer
+from tests.services import PATIENCE
 
 CONFIG = "log_type: json\naccess_log: true"
 
@@ -24,7 +25,7 @@ def lines(server: PulpitServer) -> list[dict[str, Any]]:
 
 def raw(server: PulpitServer, request: bytes) -> None:
     """Send bytes as they are and wait for the end of the answer."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as plug:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as plug:
         plug.sendall(request)
         while plug.recv(65536):
             continue

@@ -86,7 +86,7 @@ def test_a_task_is_watched_and_canceled_at_another_server(
         for canceled in (next_task, task):
             there.cancel(canceled)
         # its feed never answers: nothing but the cancel can end it
-        until(lambda: not Path(f"/proc/{pid}").exists(), "its process ends", seconds=10)
+        until(lambda: not Path(f"/proc/{pid}").exists(), "its process ends")
         assert _states(here, task) == _states(there, task) == ["waiting", "running", "canceled"]
         assert _states(here, next_task) == ["waiting", "canceled"]
         feed.behave()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.acceptance.server import PulpitServer
 from tests.acceptance.zoo import create, sync
-from tests.services import until
+from tests.services import PATIENCE, until
 from tests.services.tls import Files, HttpProxy, issue
 
 #: Whom the proxy of these tests says that it was asked by.
@@ -58,7 +58,7 @@ def ask(url: str, files: Files, path: str, **headers: str) -> httpx.Response:
     """Ask through a proxy."""
     told = {name.replace("_", "-"): value for name, value in headers.items()}
     context = ssl.create_default_context(cafile=files.authority)
-    return httpx.get(url + path, headers=told, verify=context, timeout=20)
+    return httpx.get(url + path, headers=told, verify=context, timeout=PATIENCE)
 
 
 def test_the_client_is_told_of(server: PulpitServer, files: Files) -> None:
@@ -104,7 +104,7 @@ def test_events_come_through(server: PulpitServer, files: Files) -> None:
             headers={"Accept": "text/event-stream", "Last-Event-ID": "1"},
             auth=(server.user, server.password),
             verify=ssl.create_default_context(cafile=files.authority),
-            timeout=20,
+            timeout=PATIENCE,
         ) as stream:
             lines = stream.iter_lines()
             assert next(line for line in lines if line.startswith("id:")) == "id: 2"

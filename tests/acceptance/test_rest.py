@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.acceptance.server import PulpitServer
+from tests.services import PATIENCE
 
 API = "/pulp/api/v2"
 _BASIC = base64.b64encode(f"{PulpitServer.user}:{PulpitServer.password}".encode()).decode()
@@ -30,13 +31,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PulpitServer]:
 def http(server: PulpitServer) -> Iterator[httpx.Client]:
     """Yield a plain HTTP client of the API."""
     auth = (server.user, server.password)
-    with httpx.Client(base_url=server.url, auth=auth, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, auth=auth, timeout=PATIENCE, trust_env=False) as client:
         yield client
 
 
 def _raw(server: PulpitServer, request: bytes) -> bytes:
     """Send bytes, and return what comes back until the server closes."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
         connection.sendall(request)
         received = b""
         while piece := connection.recv(1 << 16):
@@ -107,7 +108,7 @@ def test_a_body_that_never_comes_holds_nobody_up(server: PulpitServer, http: htt
     """Requests that stop in the middle take no turn of those that are whole."""
     half = _request(b"POST", b"/pulp/api/v2/repositories/", b"Content-Length: 1000", body=b'{"id')
     connections = [
-        socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(100)
+        socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(100)
     ]
     try:
         for connection in connections:
@@ -122,7 +123,7 @@ def test_a_body_that_never_comes_holds_nobody_up(server: PulpitServer, http: htt
 
 def test_a_stranger_cant_fill_the_memory(server: PulpitServer) -> None:
     """A head without end is cut off long before it costs anything."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
         with pytest.raises(ConnectionError):
             _flood(connection)

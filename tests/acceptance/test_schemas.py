@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.acceptance.house import House
-from tests.acceptance.setups import Setup
+from tests.acceptance.setups import Kind, Setup
 from tests.schemas import assert_told, validator_of
 from tests.services.http import FeedServer
 
 _FEED = Path(__file__).resolve().parents[2] / "examples" / "feed" / "repo"
 
 
+@pytest.mark.parametrize("own_setup", [Kind.SQLITE, Kind.DISTRIBUTED], indirect=True)
 def test_events_are_as_the_server_itself_says(own_setup: Setup, tmp_path: Path) -> None:
     """The dataschema of each event of a sync and a publish is there, and holds for its body."""
     with (

@@ -16,7 +16,7 @@ import pika
 import pytest
 
 from tests.acceptance.server import PulpitServer
-from tests.services import free_ports
+from tests.services import PATIENCE, free_ports
 
 _CANNOT_START = 9
 
@@ -182,7 +182,9 @@ def test_events_name_the_port_that_a_free_one_became(tmp_path: Path) -> None:
             with httpx.Client(base_url=f"{url}/pulp/api/v2/repositories/", auth=_ADMIN) as client:
                 client.post("", json={"id": "zoo"}).raise_for_status()
                 client.delete("zoo/").raise_for_status()
-            _, properties, _ = next(channel.consume(queue, auto_ack=True, inactivity_timeout=30))
+            _, properties, _ = next(
+                channel.consume(queue, auto_ack=True, inactivity_timeout=PATIENCE)
+            )
     assert properties.headers["cloudEvents:source"] == url.replace("127.0.0.1", "localhost")
 
 
@@ -210,7 +212,7 @@ def serving(*arguments: str) -> Iterator[list[str]]:
         yield lines
     finally:
         process.terminate()
-        rest, _ = process.communicate(timeout=30)
+        rest, _ = process.communicate(timeout=PATIENCE)
         lines.append(rest)
     assert process.returncode == 0
 

@@ -16,6 +16,7 @@ from tests.acceptance.house import House
 from tests.acceptance.server import PulpitServer
 from tests.acceptance.setups import Setup
 from tests.feeds import SAMPLE
+from tests.services import PATIENCE
 from tests.services.http import Answer, FeedServer
 
 API = "/pulp/api/v2"
@@ -40,7 +41,7 @@ def house(server: PulpitServer) -> Iterator[House]:
 def http(server: PulpitServer) -> Iterator[httpx.Client]:
     """Yield a plain HTTP client of the API."""
     auth = (server.user, server.password)
-    with httpx.Client(base_url=server.url, auth=auth, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, auth=auth, timeout=PATIENCE, trust_env=False) as client:
         yield client
 
 
@@ -53,7 +54,7 @@ def _spawned(answer: httpx.Response) -> str:
 
 def _over(http: httpx.Client, href: str) -> dict[str, Any]:
     """Return the report of a task once it is complete."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while True:
         report: dict[str, Any] = http.get(href).json()
         if report["state"] in {"finished", "error", "canceled", "skipped"}:

@@ -23,8 +23,8 @@ import trustme
 from pulpit.client import Untrusted
 from tests.acceptance.server import PulpitServer
 from tests.acceptance.zoo import ON, create, sync
+from tests.services import PATIENCE, missing, until
 from tests.services import dnf as dnf_service
-from tests.services import missing, until
 from tests.services.dnf import Dnf
 from tests.services.tls import Files, issue
 
@@ -70,7 +70,7 @@ def shown_at(port: int) -> bytes:
     """Return the certificate that is shown at a port."""
     context = ssl.create_default_context(cadata=AUTHORITY.cert_pem.bytes().decode())
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=20) as plug,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plug,
         context.wrap_socket(plug, server_hostname="127.0.0.1") as secure,
     ):
         shown = secure.getpeercert(binary_form=True)
@@ -137,7 +137,7 @@ def test_old_versions_are_refused(server: PulpitServer) -> None:
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     for port in (server.port, server.door_port):
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=20) as plug,
+            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plug,
             pytest.raises((ssl.SSLError, ConnectionError)),
         ):
             context.wrap_socket(plug)
@@ -203,7 +203,7 @@ def test_kombu_at_the_door(server: PulpitServer) -> None:
         with connection.Consumer([queue], callbacks=[hear]), server.client() as client:
             task = sync(client)
             while f"tasks.{task}" not in heard:
-                connection.drain_events(timeout=20)
+                connection.drain_events(timeout=PATIENCE)
 
 
 def pika_at(server: PulpitServer) -> pika.BlockingConnection:
@@ -228,7 +228,7 @@ def test_pika_at_the_door(server: PulpitServer) -> None:
         queue = channel.queue_declare("", exclusive=True).method.queue
         channel.queue_bind(queue, "pulp.api.v2", "tasks.#")
         task = sync(client)
-        method, _, _ = next(channel.consume(queue, auto_ack=True, inactivity_timeout=20))
+        method, _, _ = next(channel.consume(queue, auto_ack=True, inactivity_timeout=PATIENCE))
         assert method is not None
         assert method.routing_key == f"tasks.{task}"
 
@@ -266,7 +266,7 @@ def test_a_new_certificate_without_dropping_a_connection(
             headers={"Accept": "text/event-stream"},
             auth=(server.user, server.password),
             verify=context,
-            timeout=20,
+            timeout=PATIENCE,
         ) as stream,
     ):
         lines = stream.iter_lines()

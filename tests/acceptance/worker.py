@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 from tests.acceptance.server import ReadyProcess, Started
+from tests.services import PATIENCE
 
 __all__ = ["PulpitWorker"]
 
 _START_SECONDS = 120.0
-_STOP_SECONDS = 20.0
 
 
 class PulpitWorker(Started):
@@ -101,4 +101,4 @@ class PulpitWorker(Started):
 
     def stop(self) -> int:
         """End the worker in good order and return its exit code."""
-        return self.process.terminate(seconds=_STOP_SECONDS)
+        return self.process.terminate(seconds=PATIENCE)

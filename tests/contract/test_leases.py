@@ -23,6 +23,7 @@ from pulpit.storage.database import SqlStorage
 from pulpit.storage.tables import leases
 from pulpit.testing import FrozenClock, MemoryStorage
 from tests.contract.databases import Database, MakeDatabase
+from tests.services import PATIENCE
 
 #: Far longer than any test takes, so that time passes only where a test lets it.
 LONG = 10_000.0
@@ -103,7 +104,7 @@ def test_a_renewed_lease_counts_from_the_renewal(site: Site) -> None:
 def test_a_lease_ends_by_the_databases_clock(database: Database) -> None:
     """A lease of a moment is over after that moment."""
     assert database.leases.take("leader", "one", seconds=0.02)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not database.leases.take("leader", "two", seconds=LONG):
         assert time.monotonic() < deadline
 

@@ -22,6 +22,7 @@ from tests.contract.databases import (
     new_task,
     submit,
 )
+from tests.services import PATIENCE
 
 
 def _refuse(database: Database) -> None:
@@ -137,11 +138,11 @@ def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
         with database.write() as transaction:
             transaction.repositories.add(new_repository("zoo"))
             opened.set()
-            assert closing.wait(10)
+            assert closing.wait(PATIENCE)
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(write)
-        assert opened.wait(10)
+        assert opened.wait(PATIENCE)
         with database.read() as transaction, pytest.raises(MissingResource):
             transaction.repositories.get("zoo")
         closing.set()

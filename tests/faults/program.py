@@ -12,13 +12,13 @@ from pathlib import Path
 
 from tests.acceptance.server import ReadyProcess
 from tests.faults.marked import MARKS
+from tests.services import PATIENCE
 from tests.services.processes import children, family
 
 __all__ = ["Program"]
 
 #: A start on a busy machine with two processors.
 _START_SECONDS = 120.0
-_STOP_SECONDS = 30.0
 _ROOT = Path(__file__).parents[2]
 
 
@@ -111,7 +111,7 @@ class Program:
         """
         self.thaw()
         try:
-            return self._started.terminate(seconds=_STOP_SECONDS)
+            return self._started.terminate(seconds=PATIENCE)
         except RuntimeError as error:
             raise RuntimeError(f"{self.name} did not stop: {error}\n{self.log()}") from None
 

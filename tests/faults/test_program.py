@@ -33,7 +33,8 @@ def test_frozen_and_woken(program: Program, *, whole: bool) -> None:
     """It stands still, alone or with all that come from it, until it is woken."""
     (forks, *_) = family(program.pid)
     program.freeze(whole=whole)
-    until(lambda: _state(program.pid) == "T")
+    frozen = {program.pid, forks} if whole else {program.pid}
+    until(lambda: all(_state(pid) == "T" for pid in frozen))
     assert (_state(forks) == "T") is whole
     program.thaw()
     until(lambda: {_state(program.pid), _state(forks)}.isdisjoint("T"))

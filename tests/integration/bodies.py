@@ -80,7 +80,7 @@ def _await_file(arguments: Mapping[str, Any], _reporter: Reporter) -> tuple[Any,
     began = time.monotonic()
     if mark := arguments.get("mark"):
         Path(mark).touch()
-    deadline = began + 30
+    deadline = began + 60
     while not Path(arguments["file"]).exists():
         if time.monotonic() > deadline:
             raise TimeoutError(arguments["file"])

@@ -30,10 +30,10 @@ from pulpit.storage.postgresql_connections import connection_values
 from pulpit.storage.schema import upgrade
 from pulpit.storage.sqlite import SqliteStorage
 from tests.integration.bodies import run_body
+from tests.services import PATIENCE
 
 __all__ = ["Bench", "EmbeddedBench", "Kind", "Runner", "WorkerBench", "bodies", "make_worker"]
 
-SECONDS = 30.0
 #: Seconds between looks for jobs that nobody announced: so long that a test can't pass by them.
 NEVER = 3600.0
 
@@ -100,7 +100,7 @@ class Bench:
     def wait(self, task: Task, *states: TaskState) -> Task:
         """Return the task once the journal tells that it is in one of the states."""
         wanted = set(states)
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE
         position = 0
         while time.monotonic() < deadline:
             for event in self.storage.events.read(position, 1_000):

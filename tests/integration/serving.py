@@ -20,6 +20,7 @@ from pulpit.ports import Downloader
 from pulpit.services.content import Content
 from pulpit.services.on_demand import OnDemand
 from tests.published import Shelf
+from tests.services import PATIENCE
 
 __all__ = ["Sources", "application", "asking", "content_of", "offer", "serving"]
 
@@ -117,7 +118,9 @@ async def serving(
             url = f"http://127.0.0.1:{listener.getsockname()[1]}/pulp/repos/"
             limits = httpx.Limits(max_connections=100)
             try:
-                async with httpx.AsyncClient(base_url=url, limits=limits, timeout=20) as client:
+                async with httpx.AsyncClient(
+                    base_url=url, limits=limits, timeout=PATIENCE
+                ) as client:
                     yield client
             finally:
                 # first, as the server waits for its answers

@@ -20,6 +20,7 @@ from pulpit.storage.engine_lock import EngineLock
 from pulpit.storage.postgresql import PostgresStorage
 from pulpit.storage.shared_folder import MARKER, join_folder
 from tests.contract.databases import append, new_event
+from tests.services import PATIENCE
 from tests.services.postgresql import PostgresServer
 
 #: Looks at a database, with other settings by variable; returns the findings by check.
@@ -208,7 +209,7 @@ def test_long_transactions_and_who_waits_are_told(postgresql_url: str, tmp_path:
                 other.execute("SELECT count(*) FROM users")
 
         done = pool.submit(wait)
-        assert waiting.wait(10)
+        assert waiting.wait(PATIENCE)
         while (found := use()).outcome is not Outcome.FAILED:
             assert not done.done()
         assert f"waits for process {holding}" in found.detail

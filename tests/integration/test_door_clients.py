@@ -18,7 +18,7 @@ import pika
 import pytest
 
 from tests.door_server import DoorThread, status
-from tests.services import free_ports, missing, until
+from tests.services import PATIENCE, free_ports, missing, until
 
 # kombu says that it is typed, and is not
 kombu: Any = importlib.import_module("kombu")
@@ -131,7 +131,7 @@ def test_kombu_as_in_2015(door: DoorThread) -> None:
             connection.Consumer(queue, callbacks=[on_message]),
         ):
             while len(got) < COUNT:
-                connection.drain_events(timeout=10)
+                connection.drain_events(timeout=PATIENCE)
                 connection.heartbeat_check()
         return got
 
@@ -178,7 +178,7 @@ def test_aio_pika_robust_comes_back() -> None:
             consuming = pool.submit(lambda: asyncio.run(consume()))
             await_consumers(door)
             door.publish(*(status("t", revision) for revision in range(1, half + 1)))
-            assert halfway.wait(10)
+            assert halfway.wait(PATIENCE)
         with DoorThread(port=port) as door:
             await_consumers(door)
             door.publish(*(status("t", revision) for revision in range(half + 1, COUNT + 1)))
@@ -193,7 +193,7 @@ def _run(door: DoorThread, command: list[str]) -> str:
         try:
             await_consumers(door)
             door.publish(*(status("t", revision) for revision in range(1, COUNT + 1)))
-            output, _ = process.communicate(timeout=20)
+            output, _ = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
     return output

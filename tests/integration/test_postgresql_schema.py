@@ -21,6 +21,7 @@ from pulpit.storage.postgresql_schema import (
 )
 from pulpit.storage.procrastinate_schema import due_files, shipped_files
 from pulpit.storage.versions import OLDEST_CODE
+from tests.services import PATIENCE
 from tests.services.postgresql import PostgresServer
 
 _FUNCTIONS = """
@@ -96,13 +97,13 @@ def test_upgrade_waits_for_who_holds_a_table(empty: str) -> None:
 
     def pause() -> None:
         told.set()
-        let_go.wait(10)
+        let_go.wait(PATIENCE)
 
     patience = Patience(lock_seconds=0.05, pause=pause)
     with ThreadPoolExecutor() as pool, psycopg.connect(empty) as reader:
         reader.execute("SELECT count(*) FROM tasks")
         upgrading = pool.submit(upgrade_postgresql, empty, patience=patience)
-        assert told.wait(10)
+        assert told.wait(PATIENCE)
         # while the upgrade waits, others read what it wants to change
         assert _rows(empty, "SELECT count(*) FROM tasks") == [(6,)]
         reader.rollback()

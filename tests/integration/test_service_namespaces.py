@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services import missing, until
+from tests.services import PATIENCE, missing, until
 from tests.services.namespaces import Machine, Network, obstacle, sweep
 
 #: Connects to an address and port, sends a word, and tells what it hears.
@@ -107,7 +107,7 @@ def test_connection_outlives_a_cut(network: Network) -> None:
                 peer.sendall(b"hello")
                 assert process.poll() is None
                 machine.heal()
-                assert process.communicate(timeout=20)[0] == b"hello\n"
+                assert process.communicate(timeout=PATIENCE)[0] == b"hello\n"
 
 
 def test_nothing_is_left() -> None:

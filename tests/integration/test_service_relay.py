@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.services import PATIENCE
 from tests.services.relay import Relay
 
 
@@ -20,7 +21,7 @@ def service() -> Iterator[socket.socket]:
 
 def _connected(relay: Relay, service: socket.socket) -> tuple[socket.socket, socket.socket]:
     """Return both ends of a connection through the relay."""
-    client = socket.create_connection(("127.0.0.1", relay.port), timeout=10)
+    client = socket.create_connection(("127.0.0.1", relay.port), timeout=PATIENCE)
     served, _ = service.accept()
     served.settimeout(10)
     return client, served

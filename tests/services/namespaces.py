@@ -201,7 +201,7 @@ def _run(*command: str) -> str:
     Raises:
         RuntimeError: it failed; the message holds its output.
     """
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}".strip())
     return done.stdout

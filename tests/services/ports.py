@@ -10,7 +10,6 @@ import socket
 import tempfile
 import threading
 from pathlib import Path
-from typing import BinaryIO
 
 __all__ = ["free_ports"]
 
@@ -63,9 +62,10 @@ def _take(port: int) -> bool:
 
 
 @functools.cache
-def _locks() -> BinaryIO:
-    """Open the file that has a byte to lock for each port; it is this process's only one.
+def _locks() -> int:
+    """Return the descriptor of the file that has a byte to lock for each port.
 
-    Closing another handle of the same file would free all locks.
+    It is this process's only one, and open until its end: closing any would free all locks.
     """
-    return Path(tempfile.gettempdir(), f"pulpit-ports-{os.getuid()}").open("ab")
+    path = Path(tempfile.gettempdir(), f"pulpit-ports-{os.getuid()}")
+    return os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)

@@ -278,7 +278,7 @@ class PostgresServer:
         # one that is frozen would never hear of it
         process.send_signal(signal.SIGCONT)
         try:
-            process.wait(timeout=20)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

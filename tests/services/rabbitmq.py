@@ -258,7 +258,7 @@ class RabbitMQ:
             cwd=self._folder,
             input=f"{expression}.\n".encode(),
             capture_output=True,
-            timeout=20,
+            timeout=60,
             check=False,
         )
         answer = done.stdout.decode(errors="replace")
@@ -336,7 +336,7 @@ def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         # one that is frozen would never hear of it
         process.send_signal(signal.SIGCONT)
     try:
-        process.wait(timeout=20)
+        process.wait(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

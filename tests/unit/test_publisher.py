@@ -24,7 +24,7 @@ from pulpit.events.amqp.frames import Confirm
 from pulpit.events.amqp.link import Link, LinkError, LinkOptions
 from pulpit.events.amqp.wake import Wake
 from pulpit.events.message import Message
-from tests.services import until
+from tests.services import PATIENCE, until
 from tests.services.journal import MemoryCursors, MemoryJournal, make_event
 
 
@@ -59,12 +59,12 @@ class FakeBroker:
     def await_tries(self, count: int) -> None:
         """Wait until so many connections were tried."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.tried) >= count, 10)
+            assert self._changed.wait_for(lambda: len(self.tried) >= count, PATIENCE)
 
     def await_received(self, count: int) -> list[str]:
         """Wait for so many messages; return the ids of all."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.received) >= count, 10)
+            assert self._changed.wait_for(lambda: len(self.received) >= count, PATIENCE)
             return [message.message_id for message in self.received]
 
 
@@ -392,7 +392,7 @@ def test_a_thread_that_hangs_in_a_connection_is_left_to_itself() -> None:
     def connect(address: Address, options: LinkOptions) -> FakeLink:
         """Answer when the test says so."""
         hangs.set()
-        assert goes_on.wait(10)
+        assert goes_on.wait(PATIENCE)
         return broker.connect(address, options)
 
     logged = LogCapture()
@@ -406,7 +406,7 @@ def test_a_thread_that_hangs_in_a_connection_is_left_to_itself() -> None:
     )
     cursors.save("amqp-publisher", 0)
     publisher.start()
-    assert hangs.wait(10)
+    assert hangs.wait(PATIENCE)
     (thread,) = [each for each in threading.enumerate() if each.name == "amqp-publisher"]
     publisher.stop(timeout=0.1)
     assert "did not stop in time" in logged.entries[-1]["event"]

@@ -9,6 +9,7 @@ from threading import Thread
 
 from pulpit.events.amqp.backoff import Backoff
 from pulpit.events.amqp.wake import Wake
+from tests.services import PATIENCE
 
 
 def _readable(wake: Wake) -> bool:
@@ -53,7 +54,7 @@ def test_no_ring_is_missed() -> None:
 
     thread = Thread(target=count)
     thread.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while seen < 20_000:
         assert select.select([wake], [], [], max(deadline - time.monotonic(), 0))[0]
         if wake.hear():

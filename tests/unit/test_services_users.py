@@ -6,11 +6,12 @@ import dataclasses
 import threading
 
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 
 from pulpit.errors import AuthenticationFailed
 from pulpit.services.users import Users
 from pulpit.testing import FrozenClock, MemoryStorage
+from tests.services import PATIENCE
 
 
 class _Hasher(PasswordHasher):
@@ -19,6 +20,7 @@ class _Hasher(PasswordHasher):
     def __init__(self) -> None:
         super().__init__(time_cost=1, memory_cost=8, parallelism=1)
         self.verified: list[str | bytes] = []
+        self.hashes: list[str | bytes] = []
         self.hold: threading.Barrier | None = None
         self._lock = threading.Lock()
         self.inside = self.most = 0
@@ -26,11 +28,12 @@ class _Hasher(PasswordHasher):
     def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # type: ignore[override] # noqa: A002
         with self._lock:
             self.verified.append(password)
+            self.hashes.append(hash)
             self.inside += 1
             self.most = max(self.most, self.inside)
         try:
             if self.hold:
-                self.hold.wait(10)
+                self.hold.wait(PATIENCE)
             return super().verify(hash, password)
         finally:
             with self._lock:
@@ -55,6 +58,18 @@ def test_the_first_user_is_created_once() -> None:
     assert house.users.authenticate("admin", "secret").login == "admin"
     with pytest.raises(AuthenticationFailed):
         house.users.authenticate("other", "secret")
+
+
+def test_an_unknown_login_costs_what_a_known_one_does() -> None:
+    """Its password is verified too, against a hash of the same cost, which no password fits."""
+    house = _House()
+    house.users.ensure_first("admin", "secret")
+    for login in ("admin", "other"):
+        with pytest.raises(AuthenticationFailed):
+            house.users.authenticate(login, "wrong")
+    known, unknown = map(str, house.hasher.hashes)
+    assert known != unknown
+    assert extract_parameters(unknown) == extract_parameters(known)
 
 
 def test_a_password_is_made_up_and_shown_once() -> None:
@@ -157,7 +172,7 @@ def test_few_passwords_are_verified_at_a_time() -> None:
     for _ in range(3):
         assert house.users.recall("admin", "secret") is not None
         assert house.users.authenticate("admin", "secret").login == "admin"
-        house.hasher.hold.wait(10)
+        house.hasher.hold.wait(PATIENCE)
     for thread in guesses:
         thread.join(10)
     assert sorted(refused) == list(range(6))

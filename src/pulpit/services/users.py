@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import secrets
@@ -22,6 +23,19 @@ _PASSWORD_BYTES = 15
 _VERIFIED_AT_ONCE = 2
 
 
+def _hash_of_nothing(hasher: PasswordHasher) -> str:
+    """Return what looks like the hash of a password, takes as long to verify, and fits none.
+
+    It costs nothing, where to hash a password would hold up each start of a server.
+    """
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(length)).decode().rstrip("=")
+        for length in (hasher.salt_len, hasher.hash_len)
+    )
+    return f"$argon2id$v=19${cost}${salt}${digest}"
+
+
 class Users:
     """What the server asks of users.
 
@@ -38,7 +52,7 @@ class Users:
         self._clock = clock
         self._hasher = hasher or PasswordHasher()
         # a login that is unknown must take as long as one that is not
-        self._nobody = self._hasher.hash(secrets.token_hex())
+        self._nobody = _hash_of_nothing(self._hasher)
         # argon2 is slow on purpose; who has just proven a password need not do it again
         self._key = secrets.token_bytes(32)
         self._proven: dict[str, tuple[bytes, str]] = {}
