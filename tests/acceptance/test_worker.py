@@ -35,8 +35,8 @@ class Desk:
         self.tasks = Tasks(self.storage, clock=utc_now, engine=DistributedEngine())
         self.workers = Workers(self.storage, clock=utc_now, offer=DistributedEngine().offer)
 
-    def sync(self, priority: int = 0) -> Task:
-        """Make a repository of the sample feed, and hand in its sync."""
+    def sync(self, priority: int = 0, feed: str = f"{_FEED.as_uri()}/") -> Task:
+        """Make a repository of a feed, the sample one unless told, and hand in its sync."""
         types = content_types()
         parts: dict[str, Any] = {"clock": utc_now, "tasks": self.tasks, "types": types}
         Repositories(self.storage, **parts).create(
@@ -44,10 +44,14 @@ class Desk:
                 "id": "zoo",
                 "notes": {"pulpit_priority": priority},
                 "importer_type_id": "yum_importer",
-                "importer_config": {"feed": f"{_FEED.as_uri()}/"},
+                "importer_config": {"feed": feed},
             }
         )
         return Importers(self.storage, **parts).sync("zoo", {})
+
+    def close(self) -> None:
+        """End its connections."""
+        self.storage.close()
 
     def ended(self, task: Task) -> Task:
         """Return the task once it has ended."""
@@ -60,7 +64,7 @@ def desk(postgresql_url: str) -> Iterator[Desk]:
     """Yield a server's side of an empty database."""
     desk = Desk(postgresql_url)
     yield desk
-    desk.storage.close()
+    desk.close()
 
 
 def test_a_worker_runs_what_servers_hand_in(

@@ -21,6 +21,7 @@ from psycopg import sql
 from pulpit.storage.postgresql_schema import upgrade_postgresql
 from pulpit.storage.tables import metadata
 from tests.services import free_ports, missing
+from tests.services.processes import family
 
 __all__ = ["PostgresServer", "installed", "lent_postgresql"]
 
@@ -178,6 +179,16 @@ class PostgresServer:
     def kill(self) -> None:
         """End the server at once, as a crash would; it recovers with the next start."""
         self._end(signal.SIGQUIT)
+
+    def freeze(self) -> None:
+        """Stop all of the server's processes in their tracks; connections stay open and silent."""
+        for pid in (self.pid, *family(self.pid)):
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        for pid in (*family(self.pid), self.pid):
+            os.kill(pid, signal.SIGCONT)
 
     def restart(self) -> None:
         """Stop the server in good order and start it on the same port."""

@@ -19,6 +19,7 @@ from pulpit.app.engines import make_working
 from pulpit.app.files import raise_file_limit
 from pulpit.app.health import Phase
 from pulpit.app.housekeeping import Housekeeping
+from pulpit.app.last_resort import LastResort
 from pulpit.app.leading import Leading
 from pulpit.app.logs import configure_logs, set_log_level
 from pulpit.app.notifications import Notifications
@@ -65,7 +66,8 @@ def serve(
 ) -> None:
     """Run the server until it is told to stop by SIGTERM or SIGINT.
 
-    SIGHUP has it read its configuration again.
+    SIGHUP has it read its configuration again. Where something hangs, the process ends by itself
+    some time after it was told to stop.
 
     Args:
         settings: of the server.
@@ -161,7 +163,7 @@ class _Server:
             log=log,
         )
         self._leading = Leading(make_tenure(storage, log=log), self._duties, log=log)
-        self._stop = asyncio.Event()
+        self._stop, self._last_resort = asyncio.Event(), LastResort(log)
         self._failure: str | None = None
         self._loop: asyncio.AbstractEventLoop
 
@@ -169,8 +171,8 @@ class _Server:
         """Start everything, run until told to stop, end everything in order."""
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._stop.set)
-        hang_up = HangUp(stop=self._stop.set, reload=self._reloading.ask)
+            self._loop.add_signal_handler(number, self._end)
+        hang_up = HangUp(stop=self._end, reload=self._reloading.ask)
         self._loop.add_signal_handler(signal.SIGHUP, hang_up)
         # what is opened last is closed first, so that every channel tells what the end writes
         async with (
@@ -287,4 +289,9 @@ class _Server:
     def _fail(self) -> None:
         """Stop the server, since its engine can't go on; called in some thread."""
         self._failure = "The engine failed, so the server has stopped: its log says why."
-        self._loop.call_soon_threadsafe(self._stop.set)
+        self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        """Begin to stop; called in the event loop."""
+        self._last_resort.stop_asked()
+        self._stop.set()

@@ -12,6 +12,7 @@ from typing import Any
 from pulpit.app.engines import engine_lock
 from pulpit.app.entry import bodies
 from pulpit.app.files import raise_file_limit
+from pulpit.app.last_resort import LastResort
 from pulpit.app.logs import configure_logs, set_log_level
 from pulpit.app.opening import open_storage
 from pulpit.app.reloading import HangUp
@@ -60,7 +61,8 @@ def run_worker(
 ) -> None:
     """Run tasks until told to stop by SIGTERM or SIGINT; those that run then are canceled.
 
-    SIGHUP has it read its configuration again, of which the log's level takes effect.
+    SIGHUP has it read its configuration again, of which the log's level takes effect. Where
+    something hangs, the process ends by itself some time after it was told to stop.
 
     Args:
         settings: of the worker.
@@ -80,10 +82,11 @@ def run_worker(
         )
     raise_file_limit()
     log = configure_logs(settings)
-    calls = _Calls()
-    _heed_signals(calls)
+    calls, last_resort = _Calls(), LastResort(log)
+    _heed_signals(calls, last_resort)
 
     def fail() -> None:
+        last_resort.stop_asked()
         calls.put(_Call.FAILED)
 
     assert settings.database.url is not None
@@ -105,10 +108,11 @@ def run_worker(
         raise StartError("The engine failed, so the worker has stopped: its log says why.")
 
 
-def _heed_signals(calls: _Calls) -> None:
+def _heed_signals(calls: _Calls, last_resort: LastResort) -> None:
     """Have signals call the main thread."""
 
     def stop() -> None:
+        last_resort.stop_asked()
         calls.put(_Call.STOP)
 
     hang_up = HangUp(stop=stop, reload=lambda: calls.put(_Call.RELOAD))

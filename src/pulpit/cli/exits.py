@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import Self
 
+from pulpit.app import last_resort
 from pulpit.client import (
     ApiError,
     ClientError,
@@ -43,6 +44,10 @@ class ExitCode(IntEnum):
         ("The configuration, the data folder, a port or the credentials file can't be used."),
     )
     UNSOUND = 10, "`pulpit doctor` or `pulpit db status` found something that must be mended."
+    HUNG = (
+        last_resort.HUNG,
+        "The server or a worker was told to stop and something hung: it ended at once.",
+    )
     DEFECT = 70, "The program has a defect; with `PULPIT_DEBUG=1` it shows where."
     TIMED_OUT = 124, "Not all tasks had ended when `--timeout` was over; they go on."
     INTERRUPTED = 130, "Ended by Ctrl-C; a task that was followed goes on."
