@@ -184,5 +184,5 @@ def test_readers_are_told_everything(make_database: MakeDatabase) -> None:
     """However writing, retention and reading interleave, no status change is skipped silently."""
     machine = type("Machine", (Journal,), {"make": staticmethod(make_database)})
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=30, stateful_step_count=25, deadline=None)
+        machine, settings=settings(max_examples=20, stateful_step_count=25, deadline=None)
     )

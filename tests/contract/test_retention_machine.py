@@ -228,6 +228,6 @@ def test_retention_keeps_its_word(make_database: MakeDatabase) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25, stateful_step_count=20, deadline=None, report_multiple_bugs=False
+            max_examples=15, stateful_step_count=20, deadline=None, report_multiple_bugs=False
         ),
     )

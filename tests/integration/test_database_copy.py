@@ -142,7 +142,7 @@ _TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 @given(results=st.lists(st.tuples(_JSON, _TEXT, st.binary()), max_size=4))
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_value_is_copied(
     results: list[tuple[Any, str, bytes]],
