@@ -15,10 +15,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from pulpit.domain.clock import utc_now
+from pulpit.domain.outcomes import Finished, Update
 from pulpit.domain.tasks import TaskState
 from pulpit.domain.workers import new_worker
 from pulpit.engine.distributed import DistributedEngine
 from pulpit.errors import DatabaseUnavailable, Fenced
+from pulpit.services.lifecycle import Lifecycle
 from pulpit.services.workers import Workers
 from pulpit.storage.postgresql import PostgresStorage
 from pulpit.storage.postgresql_connections import postgresql_engine
@@ -31,6 +33,7 @@ from tests.contract.databases import (
     new_package,
     new_publication,
     new_repository,
+    new_task,
     submit,
 )
 from tests.services import PATIENCE, until
@@ -146,6 +149,48 @@ def test_a_transaction_that_does_nothing_is_ended(postgresql_url: str) -> None:
             connection.exec_driver_sql("SELECT 1")
         assert refused.value.connection_invalidated
     engine.dispose()
+
+
+def test_a_connection_that_the_server_has_closed_is_not_used(
+    storage: PostgresStorage, another: Open
+) -> None:
+    """Nobody is refused for a session that was ended while nobody needed it."""
+    with storage.write_beside() as transaction:
+        pid = transaction.connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    with storage.read() as transaction:
+        reading = transaction.connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    with another().write_beside() as transaction:
+        for session in (pid, reading):
+            end = "SELECT pg_terminate_backend(%s, 5000)"
+            transaction.connection.exec_driver_sql(end, (session,)).one()
+    assert append(storage, new_event()) == [1]
+    with storage.read() as transaction:
+        assert transaction.journal.head() == 1
+
+
+def test_who_hands_tasks_out_reads_those_alone(postgresql_url: str, another: Open) -> None:
+    """However many tasks there are, the end of one looks at the next of its queue alone."""
+    worker = new_worker("w@here", slots=1, timeout=30.0, now=utc_now())
+    offer = DistributedEngine().offer
+    with another().write() as transaction:
+        tasks = [
+            transaction.tasks.add(new_task(resources=[f"repository:{number % 50}"]))
+            for number in range(1_000)
+        ]
+        offer(transaction)
+        # as autovacuum does, which tests do without
+        transaction.connection.exec_driver_sql("ANALYZE tasks, reservations")
+    # its statistics are complete once it is closed
+    with PostgresStorage(postgresql_url) as storage:
+        Workers(storage, clock=utc_now, offer=offer).register(worker)
+        lifecycle = Lifecycle(storage, clock=utc_now, completions={}, offer=offer)
+        for task in tasks[:40]:
+            (begun,) = lifecycle.begin(worker, [task.id])
+            done = Finished(result=None, report=None, effects={})
+            lifecycle.record([Update(task_id=task.id, attempt=begun.attempt, news=done)])
+    with another().write_beside() as transaction:
+        read = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'tasks'"
+        assert transaction.connection.exec_driver_sql(read).scalar_one() < len(tasks)
 
 
 def _lives(storage: PostgresStorage, pid: int) -> bool:

@@ -17,6 +17,7 @@ import psycopg
 from procrastinate import App, PsycopgConnector
 from procrastinate.connector import Notify
 from psycopg import sql
+from psycopg_pool import AsyncConnectionPool
 
 from pulpit.domain.workers import JOB_NAME, JOB_QUEUE
 from pulpit.engine.supervisor import Log
@@ -49,7 +50,9 @@ class _Connector(PsycopgConnector):
 
     def __init__(self, database: Mapping[str, Any], *, has_room: Callable[[], bool]) -> None:
         super().__init__(
-            kwargs=dict(database),
+            # each of its questions is one statement, and an answer tells whether it can be asked
+            kwargs={**database, "autocommit": True},
+            pool_factory=_pool,
             min_size=1,
             max_size=4,
             timeout=_CONNECTION_TIMEOUT,
@@ -257,6 +260,11 @@ class JobFeed:
     def _look(self) -> None:
         if self._connector is not None:
             self._looking = self._running_loop.create_task(self._connector.look())
+
+
+def _pool(**settings: Any) -> AsyncConnectionPool:
+    """Return Procrastinate's pool, which asks no connection whether it is there before each use."""
+    return AsyncConnectionPool(**settings | {"check": None})
 
 
 async def _connect(database: Mapping[str, Any]) -> psycopg.AsyncConnection[Any]:

@@ -34,20 +34,29 @@ _GIVE = f"""
             )) AS jobs
         FROM free HAVING count(*) > 0
     )
-    UPDATE tasks SET job_id = one.job
-    FROM given, unnest(given.numbers, given.jobs) AS one (number, job)
-    WHERE tasks.number = one.number
+    UPDATE tasks SET job_id = given.jobs[array_position(given.numbers, tasks.number)]
+    FROM given WHERE tasks.number = ANY(given.numbers)
 """  # noqa: S608 - names of our own
 
+# looked up one by one (hence OFFSET 0): planned for any number of them, once for all calls, it
+# would read all tasks
 _OFFER = text(f"""
     WITH touched AS (
         SELECT unnest(CAST(:added AS bigint[])) AS number
         UNION
-        SELECT min(task_number) FROM reservations
-        WHERE resource = ANY(CAST(:released AS text[])) GROUP BY resource
+        SELECT first.task_number FROM unnest(CAST(:released AS text[])) AS freed (resource)
+        CROSS JOIN LATERAL (
+            SELECT task_number FROM reservations WHERE reservations.resource = freed.resource
+            ORDER BY task_number LIMIT 1
+        ) AS first
     ), free AS (
-        SELECT number, id, priority FROM tasks JOIN touched USING (number)
-        WHERE state = 'waiting' AND job_id IS NULL AND {_IS_FIRST}
+        SELECT tasks.number, id, priority FROM touched
+        CROSS JOIN LATERAL (
+            SELECT number, id, priority FROM tasks
+            WHERE tasks.number = touched.number AND state = 'waiting' AND job_id IS NULL
+            OFFSET 0
+        ) AS tasks
+        WHERE {_IS_FIRST}
     ), {_GIVE}
 """)  # noqa: S608 - statements of our own
 

@@ -69,6 +69,13 @@ class SqlJournalStore:
     def append(self, events: Sequence[NewEvent]) -> Sequence[int]:
         if not events:
             return []
+        # writers take turns, so the rows just written are the newest ones, without a gap
+        last = self._write(events)
+        self._written(last, events)
+        return range(last - len(events) + 1, last + 1)
+
+    def _write(self, events: Sequence[NewEvent]) -> int:
+        """Add rows in the order of the events; return the number of the last."""
         rows = [
             {
                 "kind": event.kind.value,
@@ -84,13 +91,6 @@ class SqlJournalStore:
             for event in events
         ]
         self._connection.execute(_APPEND, rows)
-        # writers take turns, so the rows just written are the newest ones, without a gap
-        last = self._last()
-        self._written(last, events)
-        return range(last - len(rows) + 1, last + 1)
-
-    def _last(self) -> int:
-        """Return the number of the row that was written last."""
         return int(self._connection.execute(_LAST).scalar_one())
 
     def head(self) -> int:

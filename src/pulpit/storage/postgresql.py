@@ -17,9 +17,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from pulpit.errors import DatabaseFailed, DatabaseUnavailable
 from pulpit.storage.database import SqlStorage, SqlTransaction
 from pulpit.storage.journal import SqlJournal
-from pulpit.storage.locks import AdvisoryLock, lock
+from pulpit.storage.locks import AdvisoryLock
 from pulpit.storage.notifications import Notifications
-from pulpit.storage.postgresql_connections import connector, postgresql_engine
+from pulpit.storage.postgresql_connections import connector, opening_engines, postgresql_engine
 from pulpit.storage.postgresql_stores import (
     JOURNAL_CHANNEL,
     PostgresContentStore,
@@ -37,6 +37,13 @@ _WRITER_IDLE = 10.0
 _READER_IDLE = 300.0
 #: How long a writer of this process waits for the others of this process, in seconds.
 _TURN_SECONDS = 30.0
+#: How transactions are opened: in turn with all others who change tasks and journal, on all
+#: machines; beside them; and not at all, so that each statement is one.
+_OPENINGS = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({AdvisoryLock.STATE:d})",
+    "BEGIN ISOLATION LEVEL READ COMMITTED",
+    "",
+)
 #: SQLSTATE classes of errors that are no fault of what was asked: connection, resources, operator,
 #: system; and conflicts with others, after which the same may be tried again.
 _AT_FAULT = ("08", "40", "53", "55P03", "57", "58", "25006", "25P03")
@@ -90,11 +97,8 @@ class PostgresStorage(SqlStorage):
             read_only=True,
         )
         super().__init__(readers)
-        self._writers = postgresql_engine(
-            url,
-            connections=connections,
-            idle_seconds=_WRITER_IDLE,
-            isolation_level=IsolationLevel.READ_COMMITTED,
+        self._in_turn, self._beside, self._one_by_one = opening_engines(
+            url, connections=connections, idle_seconds=_WRITER_IDLE, openings=_OPENINGS
         )
         self._turn = threading.Lock()
         #: What other processes tell; a thread listens from the first subscription on.
@@ -106,23 +110,22 @@ class PostgresStorage(SqlStorage):
     def write(self) -> Iterator[PostgresTransaction]:
         # one connection of each process waits for the turn, not one of each thread
         with self._first_here():
-            with self.telling(), self._writers.begin() as connection:
-                lock(connection, AdvisoryLock.STATE)
+            with self.telling(), self._in_turn.begin() as connection:
                 transaction = PostgresTransaction(connection, self.signal)
                 yield transaction
             transaction.committed()
 
     @contextlib.contextmanager
     def write_beside(self) -> Iterator[PostgresTransaction]:
-        with self.telling(), self._writers.begin() as connection:
+        with self.telling(), self._beside.begin() as connection:
             transaction = PostgresTransaction(connection, self.signal)
             yield transaction
         transaction.committed()
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[Connection]:
-        with self.telling(), self._writers.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+        with self.telling(), self._one_by_one.connect() as connection:
+            yield connection
 
     @contextlib.contextmanager
     def telling(self) -> Iterator[None]:
@@ -153,7 +156,7 @@ class PostgresStorage(SqlStorage):
     def close(self) -> None:
         self.notifications.close()
         super().close()
-        self._writers.dispose()
+        self._in_turn.dispose()
 
     @contextlib.contextmanager
     def _first_here(self) -> Iterator[None]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable
-from typing import Any
+import select
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import msgspec
 import psycopg
@@ -12,10 +15,13 @@ from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.json import set_json_dumps, set_json_loads
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import QueuePool
 
-__all__ = ["connection_values", "connector", "postgresql_engine"]
+from pulpit.storage.postgresql_dialect import OPENING_URL
+
+__all__ = ["connection_values", "connector", "opening_engines", "postgresql_engine"]
 
 #: Seconds after which a connection whose peer says nothing at all is given up, at either end.
 _SILENCE = 10
@@ -43,6 +49,10 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _REPLACEMENT = "\ufffd".encode()
 #: How long to wait for a free connection of the pool, in seconds.
 _POOL_SECONDS = 15.0
+#: Seconds for which a connection that was used counts as there unless it shows otherwise.
+_FRESH = 1.0
+#: Where a pool keeps when a connection came back.
+_RETURNED = "pulpit_returned"
 
 
 class _TextDumper(Dumper):
@@ -111,14 +121,68 @@ def postgresql_engine(
         idle_seconds: how long a transaction may do nothing before the server ends it.
         attributes: to set on each of psycopg's connections.
     """
-    return create_engine(
-        "postgresql+psycopg://",
-        creator=connector(url, idle_seconds=idle_seconds, **attributes),
-        poolclass=QueuePool,
+    pool = _pool(connector(url, idle_seconds=idle_seconds, **attributes), connections)
+    return create_engine("postgresql+psycopg://", pool=pool, use_native_hstore=False)
+
+
+def opening_engines(
+    url: str, *, connections: int, idle_seconds: float, openings: Sequence[str]
+) -> Sequence[Engine]:
+    """Return engines on the database that share their connections.
+
+    Args:
+        url: as for ``postgresql_engine``.
+        connections: of all of them together.
+        idle_seconds: as for ``postgresql_engine``.
+        openings: what opens the transactions of each; see ``OpeningDialect``.
+    """
+    pool = _pool(connector(url, idle_seconds=idle_seconds, autocommit=True), connections)
+    return [
+        create_engine(OPENING_URL, pool=pool, opening=opening, use_native_hstore=False)
+        for opening in openings
+    ]
+
+
+def _pool(connect: Callable[[], psycopg.Connection[Any]], connections: int) -> QueuePool:
+    """Return a pool that gives out no connection which the server has closed."""
+    pool = QueuePool(
+        # the engine's own dialect takes them as they are
+        cast("Any", connect),
         pool_size=connections,
         max_overflow=0,
-        pool_timeout=_POOL_SECONDS,
-        pool_pre_ping=True,
-        pool_use_lifo=True,
-        use_native_hstore=False,
+        timeout=_POOL_SECONDS,
+        use_lifo=True,
     )
+    event.listen(pool, "checkin", _note_return)
+    event.listen(pool, "checkout", _make_sure)
+    return pool
+
+
+def _note_return(_connection: psycopg.Connection[Any] | None, record: Any) -> None:
+    """Note when a connection is used no longer."""
+    record.info[_RETURNED] = time.monotonic()
+
+
+def _make_sure(connection: psycopg.Connection[Any], record: Any, _fairy: Any) -> None:
+    """Let a connection be used only if the server has not closed it.
+
+    A question of its own would cost as much as any statement: one that was used a moment ago is
+    gone only if there is something to read from it, the server's last words or the end.
+
+    Raises:
+        InvalidatePoolError: it is closed, and so are all others that are older.
+    """
+    idle = time.monotonic() - record.info.get(_RETURNED, -math.inf)
+    try:
+        if idle > _FRESH or _has_news(connection):
+            connection.execute("SELECT 1", prepare=False)
+            connection.rollback()
+    except psycopg.Error as error:
+        raise InvalidatePoolError(str(error)) from error
+
+
+def _has_news(connection: psycopg.Connection[Any]) -> bool:
+    """Tell whether the server has sent something unasked."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
-from sqlalchemy import Connection, Text, cast, func, select
+import msgspec
+from sqlalchemy import Connection, select, text
 
+from pulpit.domain.events import NewEvent
 from pulpit.domain.units import Unit
 from pulpit.storage.content import SqlContentStore
 from pulpit.storage.journal import SqlJournalStore
 from pulpit.storage.locks import AdvisoryLock, lock, lock_shared
 from pulpit.storage.publications import SqlPublicationStore
-from pulpit.storage.tables import journal, reservations, tasks
+from pulpit.storage.tables import microseconds, reservations, tasks
 from pulpit.storage.tasks import SqlTaskStore
 
 __all__ = [
@@ -26,9 +28,24 @@ __all__ = [
 #: Where each commit that wrote events tells the newest number.
 JOURNAL_CHANNEL = "pulpit_journal"
 
-_NEWEST = func.max(journal.c.sequence)
-#: The newest number; all who listen are told it.
-_LAST = select(_NEWEST, func.pg_notify(JOURNAL_CHANNEL, cast(_NEWEST, Text)))
+#: Adds events in their order, and tells all who listen the newest number: one round trip.
+_APPEND = text("""
+    WITH added AS (
+        INSERT INTO journal (
+            kind, type, task_id, revision, previous, state, tags, time, body
+        )
+        SELECT kind, type, task_id, revision, revision - 1, state, CAST(tags AS json), time, body
+        FROM unnest(
+            CAST(:kind AS text[]), CAST(:type AS text[]), CAST(:task_id AS text[]),
+            CAST(:revision AS integer[]), CAST(:state AS text[]), CAST(:tags AS text[]),
+            CAST(:time AS bigint[]), CAST(:body AS bytea[])
+        ) WITH ORDINALITY
+            AS new (kind, type, task_id, revision, state, tags, time, body, place)
+        ORDER BY place
+        RETURNING sequence
+    )
+    SELECT max(sequence), pg_notify(:channel, CAST(max(sequence) AS text)) FROM added
+""")
 
 
 class PostgresTaskStore(SqlTaskStore):
@@ -46,9 +63,19 @@ class PostgresTaskStore(SqlTaskStore):
 class PostgresJournalStore(SqlJournalStore):
     """Implements ``pulpit.ports.JournalStore``."""
 
-    def _last(self) -> int:
-        # the same statement tells all who listen, once the transaction is committed
-        return int(self._connection.execute(_LAST).scalar_one())
+    def _write(self, events: Sequence[NewEvent]) -> int:
+        columns = {
+            "kind": [event.kind.value for event in events],
+            "type": [event.type for event in events],
+            "task_id": [event.task_id for event in events],
+            "revision": [event.revision for event in events],
+            "state": [event.state and event.state.value for event in events],
+            "tags": [msgspec.json.encode(event.tags).decode() for event in events],
+            "time": [microseconds(event.time) for event in events],
+            "body": [event.body for event in events],
+        }
+        last = self._connection.execute(_APPEND, {**columns, "channel": JOURNAL_CHANNEL})
+        return int(last.scalar_one())
 
 
 class PostgresContentStore(SqlContentStore):
