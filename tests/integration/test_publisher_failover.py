@@ -47,6 +47,11 @@ def _url(port: int) -> str:
     return f"amqp://guest:guest@127.0.0.1:{port}/"
 
 
+#: How many messages are in queue one.
+_HELD = (
+    '{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"one">>)), '
+    "{ok, N, _} = rabbit_amqqueue:stat(Q), N"
+)
 WELL = ("info", "Events are published to the broker")
 
 
@@ -127,6 +132,8 @@ def test_each_broker_in_turn_and_no_way_back_before_it_must(
         other.kill()
         write_and_await(100)
         assert str(rabbitmq.port) in publisher.status().url
+        # else it would not be known whether what is missed later never came, or did not stay
+        assert rabbitmq.evaluate(_HELD) == "200"
         # both are away
         rabbitmq.kill()
         journal.append(*[make_event(next(numbers)) for _ in range(100)])
