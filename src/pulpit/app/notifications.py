@@ -138,7 +138,8 @@ class Notifications:
                 "reason": publisher.reason,
                 "lag": publisher.lag,
             }
-        elif self.is_standby:
+        elif self._publishing is not None:
+            # another server publishes, or none does for the moment
             status["publisher"] = {"standby": True, "lag": self._lag()}
         return status
 
@@ -151,11 +152,6 @@ class Notifications:
         """Return how the publisher is doing; None where this server publishes to no broker."""
         publisher, term = self._publisher, self._term
         return publisher.status() if publisher and term and term.holds else None
-
-    @property
-    def is_standby(self) -> bool:
-        """Whether another server publishes, or none does for the moment."""
-        return self._publishing is not None and not (self._term and self._term.holds)
 
     def door_figures(self) -> Mapping[str, int] | None:
         """Return what is at the door and what happened there; None where it is closed."""
