@@ -63,7 +63,9 @@ test: setup node ## Run all tests; as root on Debian, install what they need fir
 ifdef PYTEST_ARGS
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 else
-	$(BIN)/python -m pytest $(PARALLEL) -m "not alone"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not alone" || \
+		{ test $$? = 1 && echo "Once more, alone, what has failed beside others:" && \
+		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m "not alone"; }
 	$(BIN)/python -m pytest -m alone
 endif
 

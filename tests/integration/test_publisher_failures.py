@@ -116,10 +116,17 @@ def test_a_blocked_broker_gets_its_events_when_it_can_take_them(rabbitmq: Rabbit
         until(lambda: publisher.status().connected)
         rabbitmq.ctl("set_vm_memory_high_watermark", "0.00001")
         try:
-            # a broker says that it is blocked to who publishes
-            journal.append(events[0])
-            until(lambda: publisher.status().blocked)
-            journal.append(*events[1:])
+            # a broker says that it is blocked to who publishes, once the alarm is heard everywhere
+            rest = iter(events)
+
+            def is_blocked() -> bool:
+                status = publisher.status()
+                if not status.blocked and status.confirmed == journal.head():
+                    journal.append(next(rest))
+                return status.blocked
+
+            until(is_blocked)
+            journal.append(*rest)
             assert publisher.status().published <= 500
             # longer than the second after which the library's default would cut us off
             time.sleep(1.5)
