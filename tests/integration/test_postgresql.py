@@ -178,6 +178,11 @@ def test_who_hands_tasks_out_reads_those_alone(postgresql_url: str, another: Ope
             for number in range(1_000)
         ]
         offer(transaction)
+        jobs = """
+            SELECT count(*) FILTER (WHERE job.args ->> 'task_id' = task.id), count(*)
+            FROM tasks task JOIN procrastinate_jobs job ON job.id = task.job_id
+        """
+        assert tuple(transaction.connection.exec_driver_sql(jobs).one()) == (50, 50)
         # as autovacuum does, which tests do without
         transaction.connection.exec_driver_sql("ANALYZE tasks, reservations")
     # its statistics are complete once it is closed
