@@ -30,6 +30,7 @@ The tree::
     │   └── DownloadFailed           RPM1004
     ├── TaskLost                     500 PLP0049, the child process died
     ├── Fenced                       a write of an attempt that is no longer the task's
+    ├── SecretsUnreadable            the key that sealed them is not in the data folder
     ├── DatabaseFailed               the database, not what was to be written, is at fault
     │   └── DatabaseUnavailable      503 PLP0011
     └── StartError                   the server or a command can't start; one clear line
@@ -86,6 +87,7 @@ __all__ = [
     "RequestError",
     "SchemaDue",
     "SchemaTooNew",
+    "SecretsUnreadable",
     "StartError",
     "TaskLost",
     "Unavailable",
@@ -397,6 +399,10 @@ class TaskLost(PulpitError):
 
 class Fenced(PulpitError):
     """This attempt of the task is over (canceled, or given to another worker)."""
+
+
+class SecretsUnreadable(PulpitError):
+    """The listener's secrets can't be read: the key that they were sealed with is not here."""
 
 
 class DatabaseFailed(PulpitError):

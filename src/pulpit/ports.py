@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from pulpit.domain.criteria import Criteria
+from pulpit.domain.deliveries import Delivery, DeliveryState, Parcel, Receipt
 from pulpit.domain.events import Event, NewEvent
+from pulpit.domain.listeners import Health, Listener, OpenListener, Secrets
+from pulpit.domain.messages import Message
 from pulpit.domain.outcomes import Update
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.tasks import Task, TaskState
@@ -25,6 +28,7 @@ __all__ = [
     "ContentStore",
     "ContentTypes",
     "CursorStore",
+    "DeliveryStore",
     "DistributorType",
     "Downloader",
     "Engine",
@@ -35,6 +39,8 @@ __all__ = [
     "JobStore",
     "JournalStore",
     "LeaseStore",
+    "ListenerStore",
+    "Notifier",
     "PublicationStore",
     "RepositoryStore",
     "SharedCursorStore",
@@ -45,6 +51,7 @@ __all__ = [
     "ToldBefore",
     "Transaction",
     "UserStore",
+    "Vault",
     "WorkerStore",
 ]
 
@@ -517,6 +524,158 @@ class WorkerStore(Protocol):
         """Forget the worker; False if it is not known."""
 
 
+class ListenerStore(Protocol):
+    """Who is told of events."""
+
+    def add(self, listener: Listener) -> None:
+        """Keep a new listener."""
+
+    def get(self, listener_id: str) -> Listener:
+        """Return the listener, or raise MissingResource(event_listener_id=…)."""
+
+    def list(self) -> Sequence[Listener]:
+        """Return all, by the time they were created, then by id."""
+
+    def update(self, listener: Listener) -> None:
+        """Write all of it but its health, which ``set_health`` does."""
+
+    def set_health(self, healths: Mapping[str, Health]) -> None:
+        """Write how deliveries go, by id of the listener; those that are gone are left out."""
+
+    def remove(self, listener_id: str) -> None:
+        """Delete it with its deliveries; one that is not there is fine."""
+
+
+class DeliveryStore(Protocol):
+    """What listeners are still to be told, and were told."""
+
+    def add(self, wanted: Sequence[tuple[Message, Collection[str]]], *, now: datetime) -> int:
+        """Keep messages with a delivery, due now, for each of the listeners named beside them.
+
+        Numbers follow the order given. A message of the same sequence and event type that is there
+        already is left as it is, with its deliveries; so one event may be given again after a lost
+        answer. Listeners that are gone, and messages that nobody wants, are left out.
+
+        Returns: how many deliveries are new.
+        """
+
+    def pending(
+        self, listener_id: str, *, after: int, limit: int, lane: str | None = None
+    ) -> Sequence[Delivery]:
+        """Return the next pending deliveries with a number above *after* (of a lane), by number."""
+
+    def messages(self, numbers: Collection[int]) -> Mapping[int, Message]:
+        """Return those of the messages that exist, by number."""
+
+    def settle(self, tried: Sequence[Delivery]) -> Collection[str]:
+        """Write what ``Delivery.tried`` returned; return the ids of those that were written.
+
+        Not written is what somebody else has tried or resent meanwhile, or is gone.
+        """
+
+    def get(self, delivery_id: str) -> Delivery:
+        """Return the delivery, or raise MissingResource(delivery_id=…)."""
+
+    def page(
+        self,
+        *,
+        listener_id: str,
+        states: Collection[DeliveryState],
+        since: datetime | None,
+        before: int | None,
+        limit: int,
+    ) -> Sequence[Delivery]:
+        """Return deliveries of a listener, the newest first.
+
+        Args:
+            listener_id: whose.
+            states: those in one of these states; any for none.
+            since: those created then or later.
+            before: those with a number below it; for the next page, the last one's number.
+            limit: at least 1.
+        """
+
+    def resend(
+        self,
+        listener_id: str,
+        *,
+        now: datetime,
+        delivery_id: str | None = None,
+        since: datetime | None = None,
+        limit: int,
+    ) -> int:
+        """Make settled deliveries pending again, due now; return how many.
+
+        Args:
+            listener_id: whose.
+            now: the present time.
+            delivery_id: this one, exhausted or delivered; one that is pending becomes due now.
+            since: without an id: the exhausted ones created then or later (None: all).
+            limit: how many at the most, the lowest numbers first; call again while it is reached.
+        """
+
+    def counts(self) -> Mapping[str, Mapping[DeliveryState, int]]:
+        """Return by listener how many deliveries are pending and exhausted; no zeros.
+
+        Its cost does not grow with the deliveries that have succeeded.
+        """
+
+    def oldest_pending(self) -> Mapping[str, datetime]:
+        """Return by listener when the oldest of its pending deliveries was created."""
+
+    def purge(self, *, before: datetime, limit: int) -> int:
+        """Delete deliveries settled before the time, and messages that no delivery names.
+
+        Args:
+            before: pending ones stay however old.
+            limit: about how many rows at the most; call again while it is reached.
+
+        Returns: how many deliveries.
+        """
+
+
+class Vault(Protocol):
+    """Keeps what is secret so that who reads the database, or a copy of it, can't read that."""
+
+    def seal(self, secrets: Secrets) -> bytes:
+        """Return the secrets encrypted with a key that is kept outside of the database."""
+
+    def open(self, sealed: bytes) -> Secrets:
+        """Return what was sealed.
+
+        Raises:
+            SecretsUnreadable: it was sealed with a key that is not here.
+        """
+
+
+class Notifier(Protocol):
+    """Delivers to listeners of one type; used in one event loop."""
+
+    async def deliver(
+        self, listener: OpenListener, parcel: Parcel, *, trace: bool = False
+    ) -> Receipt:
+        """Try once to deliver the parcel, within a time; return what came of it.
+
+        Whatever goes wrong is told in the receipt, never raised, but for being canceled; neither
+        reason nor response nor exchange holds a secret.
+
+        Args:
+            listener: whom to tell.
+            parcel: what.
+            trace: whether the receipt is to have the exchange.
+        """
+
+    def check(self, config: Mapping[str, Any]) -> None:
+        """Check a listener's configuration, without its secrets; resolves no names.
+
+        Raises:
+            InvalidValue, MissingValue, UnsupportedValue: it can't be used.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
 class Transaction(Protocol):
     """Everything that one transaction may read and write; not for use by several threads."""
 
@@ -536,6 +695,10 @@ class Transaction(Protocol):
     def jobs(self) -> JobStore: ...
     @property
     def workers(self) -> WorkerStore: ...
+    @property
+    def listeners(self) -> ListenerStore: ...
+    @property
+    def deliveries(self) -> DeliveryStore: ...
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """Call *act* once the transaction is committed (never after a rollback)."""

@@ -12,9 +12,10 @@ import psycopg
 import pytest
 
 from pulpit import config
-from pulpit.app.doctor.findings import Finding, Outcome, examine
+from pulpit.app.doctor.findings import examine
 from pulpit.app.doctor.house import House
 from pulpit.app.doctor.shared import SharedDatabase
+from pulpit.domain.findings import Finding, Outcome
 from pulpit.events.amqp import CURSOR
 from pulpit.storage.engine_lock import EngineLock
 from pulpit.storage.postgresql import PostgresStorage

@@ -48,12 +48,14 @@ __all__ = [
     "EngineKind",
     "Events",
     "Feeds",
+    "Listeners",
     "LogLevel",
     "LogType",
     "Messaging",
     "MetricsReaders",
     "Server",
     "Settings",
+    "StartTls",
     "Storage",
     "Tasks",
     "Uploads",
@@ -79,6 +81,14 @@ class EngineKind(StrEnum):
 
     EMBEDDED = "embedded"
     DISTRIBUTED = "distributed"
+
+
+class StartTls(StrEnum):
+    """Whether mails go to the mail server by TLS."""
+
+    OFF = "off"
+    OFFERED = "offered"
+    REQUIRED = "required"
 
 
 class MetricsReaders(StrEnum):
@@ -263,7 +273,7 @@ class Messaging:
         "port 5672, or the server's own door there if nothing listens.",
     )
     topic_exchange: str = setting(
-        "amq.topic", QUOTED, "Exchange of listeners of type amqp that name none; not in use yet."
+        "amq.topic", QUOTED, "Topic exchange of listeners of type amqp that name none."
     )
     auth_enabled: bool = setting(
         True, BOOLEAN, "Whether `clientcert` is shown to a broker at amqps://."
@@ -376,14 +386,55 @@ class DataReaping:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Email:
-    """The mail server that listeners of type email use; not in use yet."""
+class Listeners:
+    """How listeners are told of events: when they are tried again, how many at a time."""
 
-    enabled: bool = setting(False, BOOLEAN, "Whether mails are sent at all; not in use yet.")
-    host: str = setting("localhost", HOST, "Mail server; not in use yet.")
-    port: int = setting(25, integer(1, 65535), "Its port; not in use yet.")
-    sender: str = setting(
-        "no-reply@localhost", TEXT, "Address that mails come from; not in use yet.", key="from"
+    timeout: float = setting(15.0, number(0.1), "Seconds that one attempt may take.")
+    retry_hours: float = setting(
+        28.0,
+        number(),
+        "Hours over which a delivery that fails is tried again, less and less often; 0 tries once.",
+    )
+    disable_days: float = setting(
+        5.0,
+        number(),
+        "Days of failures alone after which a listener is disabled; 0 never does that.",
+    )
+    concurrency: int = setting(64, integer(1, 1024), "Deliveries at a time, to all listeners.")
+    per_listener: int = setting(8, integer(1, 1024), "Deliveries at a time to one listener.")
+    rate: float = setting(
+        0.0, number(), "Deliveries a second to one listener at the most; 0 is no limit."
+    )
+    history_days: float = setting(
+        7.0, number(), "Days for which deliveries that are over are kept, to be seen and resent."
+    )
+    allow_networks: tuple[Network, ...] = setting(
+        (),
+        NETWORKS,
+        "Networks that listeners of type http may be in although they are not public, such as "
+        "127.0.0.0/8 or 10.0.0.0/8.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Email:
+    """The mail server that listeners of type email use."""
+
+    enabled: bool = setting(False, BOOLEAN, "Whether mails are sent at all.")
+    host: str = setting("localhost", HOST, "Mail server.")
+    port: int = setting(25, integer(1, 65535), "Its port.")
+    sender: str = setting("no-reply@localhost", TEXT, "Address that mails come from.", key="from")
+    starttls: StartTls = setting(
+        StartTls.OFFERED,
+        choice(StartTls),
+        "Whether mails go by TLS: `off`, where it is `offered`, or always (`required`).",
+    )
+    user: str | None = setting(
+        None, TEXT, "Login at the mail server; it is shown by TLS, or to this machine, alone."
+    )
+    password: str | None = setting(None, TEXT, "Password of that login.", secret=True)
+    cacert: Path | None = setting(
+        None, PATH, "PEM file of the authorities that vouch for the mail server; else the system's."
     )
 
 
@@ -401,6 +452,7 @@ class Settings:
     feeds: Feeds = field(default_factory=Feeds)
     uploads: Uploads = field(default_factory=Uploads)
     data_reaping: DataReaping = field(default_factory=DataReaping)
+    listeners: Listeners = field(default_factory=Listeners)
     email: Email = field(default_factory=Email)
     #: Keys of Pulp 2 that were set and have no use here, such as ``[database] name``.
     ignored: tuple[str, ...] = ()
@@ -437,6 +489,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "feeds": Feeds,
     "uploads": Uploads,
     "data_reaping": DataReaping,
+    "listeners": Listeners,
     "email": Email,
 }
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from pulpit.app.doctor.diagnosis import Api, diagnose
-from pulpit.app.doctor.findings import Finding, Outcome
+from pulpit.domain.findings import Finding, Outcome
 
 __all__ = ["Api", "Finding", "Outcome", "diagnose"]

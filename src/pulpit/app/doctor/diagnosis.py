@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from pulpit.app.doctor.broker import Broker
-from pulpit.app.doctor.findings import Check, Finding, Note, Outcome, Problem, Skip, examine
+from pulpit.app.doctor.findings import Check, Note, Problem, Skip, examine
 from pulpit.app.doctor.house import House
 from pulpit.app.doctor.server_certificate import OwnCertificate
 from pulpit.app.doctor.web import Api, Web
 from pulpit.app.plans import LOCAL, Plan, Way, local_plan, settled
 from pulpit.config import Address, Settings
+from pulpit.domain.findings import Finding, Outcome
 from pulpit.errors import ConfigurationError
 from pulpit.events.amqp.addresses import parse_addresses
 from pulpit.events.amqp.inspection import greeting

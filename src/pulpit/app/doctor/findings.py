@@ -5,40 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
+from pulpit.domain.findings import Finding, Outcome
 from pulpit.errors import PulpitError
 
-__all__ = ["Answer", "Check", "Finding", "Note", "Outcome", "Problem", "Skip", "examine"]
+__all__ = ["Answer", "Check", "Note", "Problem", "Skip", "examine"]
 
 #: No check takes longer, in seconds.
 _LONGEST = 10.0
-
-
-class Outcome(StrEnum):
-    """What a check came to."""
-
-    OK = "ok"
-    #: Good to know; the server works all the same.
-    NOTE = "note"
-    #: Must be mended.
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One line of the diagnosis, without secrets."""
-
-    #: What was looked at together, such as one broker.
-    group: str
-    #: Stable name, such as ``tls_chain``.
-    check: str
-    title: str
-    outcome: Outcome
-    detail: str
-    #: What to do; empty where there is nothing to do.
-    fix: str = ""
 
 
 class _Word(Exception):
