@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pulpit.domain.events import Event, EventKind, NewEvent
+from pulpit.domain.events import LISTENER_DISABLED, Event, EventKind, NewEvent
 from pulpit.domain.tasks import TaskState
 from pulpit.errors import EventsGone
 from pulpit.testing import expect_events
@@ -32,10 +32,10 @@ def test_events_come_back_whole_and_in_order(database: Database) -> None:
         new_event(),
         _progress(2, state=TaskState.RUNNING, body='{"ü":\0}'.encode()),
         new_event(
-            kind=EventKind.REPOSITORY,
-            type="repo.sync.start",
+            kind=EventKind.LISTENER,
+            type=LISTENER_DISABLED,
             task_id=None,
-            revision=0,
+            revision=1,
             state=None,
             tags=(),
             time=NOW.replace(microsecond=123_456),
@@ -343,12 +343,12 @@ def test_cursors_are_kept(database: Database) -> None:
 def test_expected_events_are_checked(database: Database) -> None:
     """A test says in words which events a block writes."""
     append(database, new_event())
-    with expect_events(database.events, "running", "progress", "repo.sync.start") as events:
+    with expect_events(database.events, "running", "progress", LISTENER_DISABLED) as events:
         append(
             database,
             new_event(revision=2, state=TaskState.RUNNING),
             _progress(3),
-            new_event(kind=EventKind.REPOSITORY, type="repo.sync.start", task_id=None),
+            new_event(kind=EventKind.LISTENER, type=LISTENER_DISABLED, task_id=None),
         )
     assert _numbers(events) == [2, 3, 4]
     with (

@@ -328,7 +328,7 @@ _FILTERS = {
     "repository=none": [],
     "kind=status": [1, 2, 4, 5, 6],
     "kind=progress": [3],
-    "kind=repository": [],
+    "kind=listener": [],
     "state=finished": [5, 6],
     "state=running&kind=status": [2],
     "type=pulpit.task.progress.v1": [3],

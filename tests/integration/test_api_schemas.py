@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from pulpit.domain.events import listener_event
+from pulpit.domain.listeners import Listener, NotifierType
 from pulpit.domain.tasks import TaskState
 from pulpit.events.asyncapi import Servers
 from pulpit.events.message import message_of
@@ -15,6 +18,15 @@ from tests.schemas import assert_told, validator_of
 
 _INDEX, _ASYNCAPI = "/pulpit/v1/schemas/", "/pulpit/v1/asyncapi.json"
 _EVENTS = "/pulpit/v1/events/"
+_NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+_LISTENER = Listener(
+    id="5e1f00000000000000000000",
+    notifier_type=NotifierType.HTTP,
+    config={"url": "https://ci.example.com/hook"},
+    event_types=("*",),
+    created=_NOW,
+    last_updated=_NOW,
+)
 
 
 def _synced(site: Site) -> None:
@@ -51,6 +63,8 @@ def _get(site: Site, url: str) -> Any:
 
 def test_the_dataschema_of_an_event_holds_for_its_body(site: Site) -> None:
     """It is found at its own address on the server itself, for each type of event."""
+    with site.storage.write() as transaction:
+        transaction.journal.append([listener_event(_LISTENER, "it is gone", now=_NOW)])
     _synced(site)
     events = site.storage.events.read(0, 1_000)
     assert {event.state for event in events} == {
@@ -59,6 +73,7 @@ def test_the_dataschema_of_an_event_holds_for_its_body(site: Site) -> None:
         TaskState.FINISHED,
         TaskState.ERROR,
         TaskState.CANCELED,
+        None,
     }
     page = site.ask("GET", f"{_EVENTS}?since=0&limit=1000").json()
     assert len(page["events"]) == len(events)
@@ -173,7 +188,7 @@ def test_the_asyncapi_document_follows_the_servers(site: Site) -> None:
     """What is opened later is told from then on, under another tag."""
     first = site.ask("GET", _ASYNCAPI, auth=None)
     assert first.headers["content-type"] == "application/vnd.aai.asyncapi+json;version=3.0.0"
-    assert set(first.json()["servers"]) == {"http", "door"}
+    assert set(first.json()["servers"]) == {"http", "door", "receiver"}
     site.servers = Servers(source="http://site/", brokers=["amqps://user:***@broker.example.com"])
     second = site.ask("GET", _ASYNCAPI, headers={"If-None-Match": first.headers["etag"]})
     assert second.json()["servers"]["broker"]["host"] == "broker.example.com"

@@ -13,10 +13,11 @@ import pytest
 from jsonschema import Draft7Validator
 
 from pulpit.domain.events import EventKind
+from pulpit.domain.listeners import EVENT_TYPES
 from pulpit.events.asyncapi import Servers, asyncapi
 from pulpit.events.message import EXCHANGE, message_of
-from pulpit.events.schemas import BODIES
-from tests.schemas import assert_valid
+from pulpit.events.schemas import BODIES, PAYLOADS, TASK_BODIES
+from tests.schemas import assert_told, assert_valid, errors_in
 from tests.services import missing
 from tests.services.journal import make_event
 
@@ -59,6 +60,8 @@ def test_the_official_schema_can_refuse(official: Draft7Validator) -> None:
         ("channels", "taskEvents", "bindings", "amqp", "is"): "topic",
         ("operations", "streamEvents", "action"): "tell",
         ("operations", "streamEvents", "bindings", "http", "method"): "FETCH",
+        ("channels", "webhooks", "servers"): "receiver",
+        ("operations", "notifyListeners", "bindings", "http", "method"): "SHOUT",
         ("components", "messages", "page", "payload"): 1,
         ("components", "schemas", "TaskReport", "type"): "document",
     }.items():
@@ -128,13 +131,14 @@ def test_servers_are_told_without_secrets() -> None:
         "broker": ("amqps", "one.example.com:5671"),
         "broker1": ("amqp", "two.example.com"),
         "door": ("amqp", "127.0.0.1:5672"),
+        "receiver": ("https", "{host}"),
     }
     assert servers["http"]["pathname"] == "/front/"
     text = json.dumps(asyncapi(_SERVERS))
     assert "user:" not in text
     assert "***" not in text
     alone = asyncapi(Servers(source="http://localhost:8080"))
-    assert set(alone["servers"]) == {"http"}
+    assert set(alone["servers"]) == {"http", "receiver"}
     assert "taskEvents" not in alone["channels"]
     assert "publishTaskEvents" not in alone["operations"]
 
@@ -155,22 +159,40 @@ def test_the_door_is_where_clients_reach_it(source: str, listens: str, reached: 
 
 
 def test_every_type_of_event_is_told_on_every_channel() -> None:
-    """By AMQP and in the stream."""
+    """In the stream; by AMQP, if it is of tasks; and to listeners, if they may ask for it."""
     channels = asyncapi(_SERVERS)["channels"]
     for name in BODIES:
-        assert f"amqp.{name}" in channels["taskEvents"]["messages"]
+        assert (f"amqp.{name}" in channels["taskEvents"]["messages"]) == (name in TASK_BODIES)
         assert f"sse.{name}" in channels["eventStream"]["messages"]
+    told = {name.removeprefix("webhook.") for name in channels["webhooks"]["messages"]}
+    by_name = {name for name in EVENT_TYPES if not name.endswith("*")}
+    assert told == set(PAYLOADS) == by_name - {"task.skipped"}
 
 
 def test_examples_are_valid() -> None:
     """Each is an event of its type, headers and body, and the document says it word for word."""
-    for name in BODIES:
+    for name in TASK_BODIES:
         message = asyncapi(_SERVERS)["components"]["messages"][f"amqp.{name}"]
         (sample,) = message["examples"]
         assert_valid(name, sample["payload"])
         assert_valid("pulpit.amqp.headers.v1", sample["headers"])
         assert sample["headers"]["cloudEvents:type"] == name
         assert sample["headers"]["cloudEvents:source"] == _SERVERS.source
+
+
+@pytest.mark.parametrize("event_type", PAYLOADS)
+def test_examples_for_listeners_are_valid(event_type: str) -> None:
+    """Each is told under its event type, with headers, and adds no keys to what is promised."""
+    document = asyncapi(_SERVERS)
+    message = document["components"]["messages"][f"webhook.{event_type}"]
+    (sample,) = message["examples"]
+    assert message["name"] == sample["payload"]["event_type"] == event_type
+    assert_told("pulpit.notification.v1", sample["payload"])
+    assert_told("pulpit.webhook.headers.v1", sample["headers"])
+    for key in sample["payload"]["payload"]:
+        doctored = copy.deepcopy(sample["payload"])
+        del doctored["payload"][key]
+        assert errors_in("pulpit.notification.v1", doctored), key
 
 
 def test_the_contract_is_versioned() -> None:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from pulpit.cli.exits import ExitCode
+from pulpit.domain.events import LISTENER_DISABLED
 from pulpit.domain.tasks import TaskState
 from tests.unit.command import Cli, runner
 from tests.unit.fake_api import TASK, FakeApi, cloudevent, error_body, report, sse, task_event
@@ -238,6 +239,30 @@ def test_watching_progress_alone(api: FakeApi, cli: Cli) -> None:
     done = cli("watch", "--kind", "progress")
     assert done.out.splitlines() == ["sync of a: running, task a", "sync of a: packages: 4"]
     assert "kind" not in api.requests[1].url.params
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        (
+            {"listener": {"id": "5e1f", "target": "ci.example\u001b.com"}, "reason": "gone\nnow"},
+            "listener 5e1f (ci.example\N{REPLACEMENT CHARACTER}.com) is disabled: gone now",
+        ),
+        (
+            {"listener": {"id": "5e1f", "target": None}},
+            "listener 5e1f is disabled: no reason is known",
+        ),
+        ({"listener": "5e1f"}, f"{LISTENER_DISABLED}  event 9"),
+    ],
+)
+def test_watching_listeners(api: FakeApi, cli: Cli, body: dict[str, Any], line: str) -> None:
+    """One that was disabled is told in a line, whatever its event holds, and no task beside it."""
+    api.snapshot(task("a", "running"))
+    told = cloudevent(9, body, type=LISTENER_DISABLED, pulpitkind="listener")
+    end_of_watch(api, sse(9, LISTENER_DISABLED, told))
+    done = cli("watch", "--kind", "listener")
+    assert done.out.splitlines() == [line]
+    assert api.requests[1].url.params["kind"] == "listener"
 
 
 def test_watch_writes_one_event_a_line(api: FakeApi, cli: Cli) -> None:

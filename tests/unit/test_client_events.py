@@ -31,7 +31,7 @@ from pulpit.client import (
 from pulpit.client.connection import AsyncConnection, Connection
 from pulpit.client.following import Backoff, Following
 from pulpit.client.sse import Frame, Frames
-from pulpit.domain.events import EventKind
+from pulpit.domain.events import LISTENER_DISABLED, EventKind
 from pulpit.domain.tasks import TaskState
 from tests.unit.fake_api import STATUS, FakeApi, cloudevent, report, sse, task_event
 
@@ -162,6 +162,18 @@ def test_endless_lines_are_refused() -> None:
     endless = (frame for _ in range(100) for frame in frames.feed(b"x" * (1 << 20)))
     with pytest.raises(ValueError, match="more than"):
         list(endless)
+
+
+def test_an_event_of_no_task(stream: Stream) -> None:
+    """It is told as it is, with a body that is no report."""
+    body = {"listener": {"id": "5e1f"}, "reason": "gone"}
+    more = {"pulpitkind": "listener", "pulpitrevision": 1}
+    told = cloudevent(4, body, type=LISTENER_DISABLED, **more)
+    stream.api.streams.append([sse(4, LISTENER_DISABLED, told)])
+    [event] = stream.take(1, kind=EventKind.LISTENER)
+    assert isinstance(event, Event)
+    assert (event.kind, event.task_id, event.report) == (EventKind.LISTENER, None, None)
+    assert (event.state, event.tags, event.body) == (None, (), body)
 
 
 def test_events_are_typed(stream: Stream) -> None:

@@ -1,4 +1,4 @@
-"""Events of tasks: the Task Report within bounds of size."""
+"""Events: of tasks, the Task Report within bounds of size; of listeners, nothing secret."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from pulpit.domain.events import BODY_BYTES_KEPT, Event, EventKind, task_event
+from pulpit.domain.events import BODY_BYTES_KEPT, Event, EventKind, listener_event, task_event
+from pulpit.domain.listeners import Listener, NotifierType
 from pulpit.domain.tasks import Task, TaskState, task_report
+from tests.schemas import assert_told
 
 _NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 _TASK = Task(
@@ -106,6 +108,60 @@ def test_a_body_that_fits_is_not_shortened() -> None:
     """Up to four mebibytes go as they are."""
     traceback = "x" * (3 << 20)
     assert _body(traceback=traceback)["traceback"] == traceback
+
+
+@pytest.mark.parametrize(
+    ("notifier_type", "config", "target"),
+    [
+        (
+            "http",
+            {"url": "https://u:secret@ci.example.com:8443/hook/secret?k=secret"},
+            "ci.example.com",
+        ),
+        ("http", {"url": "https://[secret"}, None),
+        ("http", {}, None),
+        (
+            "email",
+            {"addresses": ["a@example.com", "b@example.com"], "subject": "x"},
+            "a@example.com, b@example.com",
+        ),
+        ("email", {"addresses": "secret"}, None),
+        ("email", {"addresses": ["a" * 500]}, "a" * 300),
+        ("amqp", {"exchange": "builds"}, "builds"),
+        ("amqp", {}, None),
+    ],
+)
+def test_the_event_of_a_listener(
+    notifier_type: str, config: dict[str, Any], target: str | None
+) -> None:
+    """It says which listener was disabled and why, without what may be secret, and bounded."""
+    listener = Listener(
+        id="5e1f00000000000000000000",
+        notifier_type=NotifierType(notifier_type),
+        config=config | {"username": "secret", "password": "secret"},
+        event_types=("*", "task.error"),
+        sealed=b"secret",
+        created=_NOW,
+        last_updated=_NOW,
+    )
+    event = listener_event(listener, "r" * 1_000, now=_NOW)
+    assert event.type == "pulpit.listener.disabled.v1"
+    assert (event.kind, event.task_id, event.revision) == (EventKind.LISTENER, None, 1)
+    assert (event.state, event.tags, event.time) == (None, (), _NOW)
+    assert b"secret" not in event.body
+    body = msgspec.json.decode(event.body)
+    assert body == {
+        "event_type": "listener.disabled",
+        "listener": {
+            "id": listener.id,
+            "notifier_type_id": notifier_type,
+            "target": target,
+            "event_types": ["*", "task.error"],
+        },
+        "reason": "r" * 300,
+        "time": "2026-01-02T03:04:05Z",
+    }
+    assert_told(event.type, body)
 
 
 @pytest.mark.parametrize(

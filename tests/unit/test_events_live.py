@@ -71,7 +71,7 @@ def _write(storage: MemoryStorage, count: int, kind: EventKind = EventKind.STATU
     event = NewEvent(
         kind=kind,
         type="t",
-        task_id=None if kind is EventKind.REPOSITORY else "t",
+        task_id=None if kind is EventKind.LISTENER else "t",
         revision=1,
         state=None,
         tags=(),
@@ -178,7 +178,7 @@ def test_a_wake_of_a_closed_loop_does_no_harm() -> None:
 
 
 def test_the_door_hears_of_tasks_from_now_on() -> None:
-    """Nothing of the past, nothing of repositories, all else in order."""
+    """Nothing of the past, nothing of listeners, all else in order."""
     storage = MemoryStorage()
     _write(storage, 3)
     sink: RecordingSink[Event] = RecordingSink()
@@ -188,7 +188,7 @@ def test_the_door_hears_of_tasks_from_now_on() -> None:
         _write(storage, 1)
         feed.start()
         _write(storage, 2)
-        _write(storage, 1, EventKind.REPOSITORY)
+        _write(storage, 1, EventKind.LISTENER)
         _write(storage, 1, EventKind.PROGRESS)
         await feed.drain(_PATIENCE)
         await feed.stop()

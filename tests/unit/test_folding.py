@@ -166,5 +166,5 @@ def test_a_hole_in_the_revisions_is_not_folded_over() -> None:
 
 def test_events_without_a_task_stay() -> None:
     """Events of a repository are not progress of anything."""
-    events = [replace(make_event(n), task_id=None, kind=EventKind.REPOSITORY) for n in (1, 2)]
+    events = [replace(make_event(n), task_id=None, kind=EventKind.LISTENER) for n in (1, 2)]
     assert fold(events) == unfolded(events)

@@ -138,13 +138,11 @@ def test_a_cursor_that_can_not_be_saved_is_told_once() -> None:
 
 def test_repository_events_stay_at_home_and_move_the_cursor() -> None:
     """Only what tells of tasks goes to the exchange."""
-    journal = MemoryJournal(
-        [make_event(1), make_event(2, kind=EventKind.REPOSITORY), make_event(3)]
-    )
+    journal = MemoryJournal([make_event(1), make_event(2, kind=EventKind.LISTENER), make_event(3)])
     setting = _Setting(journal, MemoryCursors(amqp_publisher=0))
     assert setting.send() == [1, 3]
     setting.ack(2, multiple=True)
-    journal.append(make_event(4, kind=EventKind.REPOSITORY))
+    journal.append(make_event(4, kind=EventKind.LISTENER))
     setting.delivery.events_came()
     assert setting.send() == []
     assert setting.delivery.cursor == 4

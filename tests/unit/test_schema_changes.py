@@ -33,7 +33,10 @@ def test_the_reference_holds_every_schema_and_no_other() -> None:
 
 
 def _contract() -> dict[str, Any]:
-    return copy.deepcopy(current())
+    """Return the contract under a version that the tests go on from."""
+    contract = copy.deepcopy(current())
+    contract["asyncapi"]["info"]["version"] = "1.0.0"
+    return contract
 
 
 def _status(contract: dict[str, Any]) -> dict[str, Any]:

@@ -16,13 +16,20 @@ from hypothesis import strategies as st
 
 from pulpit.content.rpm.progress import STAGES, State, SyncProgress
 from pulpit.content.rpm.steps import PublishSteps
-from pulpit.domain.events import TASK_EVENT_TYPES, Event, EventKind, NewEvent, task_event
+from pulpit.domain.events import (
+    LISTENER_DISABLED,
+    TASK_EVENT_TYPES,
+    Event,
+    EventKind,
+    NewEvent,
+    task_event,
+)
 from pulpit.domain.tasks import Task, TaskState, task_report
 from pulpit.errors import DownloadFailed, EventsGone, TaskLost
 from pulpit.events.cloudevents import structured
 from pulpit.events.documents import AmqpHeaders, CloudEvent
 from pulpit.events.message import message_of
-from pulpit.events.schemas import BODIES, SCHEMAS, schema
+from pulpit.events.schemas import BODIES, SCHEMAS, TASK_BODIES, schema
 from tests.schemas import SOURCE, assert_told, assert_valid, errors_in, validator_of
 
 _NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -207,8 +214,9 @@ def test_keys_may_be_added() -> None:
 
 
 def test_every_type_of_event_has_a_schema() -> None:
-    """None dangles: each type that a task's event can have names one."""
-    assert set(TASK_EVENT_TYPES.values()) == set(BODIES) <= set(SCHEMAS)
+    """None dangles: each type that an event can have names one."""
+    assert set(TASK_EVENT_TYPES.values()) == set(TASK_BODIES)
+    assert {*TASK_BODIES, LISTENER_DISABLED} == set(BODIES) <= set(SCHEMAS)
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

@@ -13,6 +13,7 @@ from pulpit.cli.outcome import ended, subject
 from pulpit.cli.stages import Stage, StageState, stages
 from pulpit.cli.words import amount, duration, printable
 from pulpit.client import Event, Resumed, Retry, Stale, TaskReport
+from pulpit.domain.events import EventKind
 
 __all__ = ["PlainView", "SilentView", "View", "back", "gap", "lost", "other_event"]
 
@@ -183,4 +184,9 @@ def gap(notice: Stale) -> Text:
 
 def other_event(event: Event) -> Text:
     """Return the line for an event that is about no task."""
+    listener = event.body.get("listener")
+    if event.kind is EventKind.LISTENER and isinstance(listener, dict):
+        name, target = (printable(listener.get(key) or "", limit=80) for key in ("id", "target"))
+        reason = printable(event.body.get("reason") or "no reason is known")
+        return Text(f"listener {name}{target and f' ({target})'} is disabled: {reason}")
     return Text(f"{printable(event.type, limit=80)}  event {event.sequence}")

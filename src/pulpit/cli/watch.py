@@ -122,7 +122,7 @@ def _show(client: Client, view: View, wanted: EventFilter, since: int | None) ->
                 # it takes the place of all that was shown
                 view.forget()
                 for known in item.tasks:
-                    if not wanted.state or known.report.state in wanted.state:
+                    if _shows_tasks(wanted, known.report.state):
                         view.show(known.report)
             case Event(report=TaskReport() as report):
                 if _is_wanted(item, wanted):
@@ -140,6 +140,11 @@ def _with_ends(wanted: EventFilter) -> EventFilter:
     state = (*wanted.state, *COMPLETE) if wanted.state else ()
     kind = None if wanted.kind is EventKind.PROGRESS else wanted.kind
     return replace(wanted, state=state, kind=kind)
+
+
+def _shows_tasks(wanted: EventFilter, state: TaskState) -> bool:
+    """Return whether tasks in the state are to be shown, as events may tell how they go on."""
+    return wanted.kind is not EventKind.LISTENER and (not wanted.state or state in wanted.state)
 
 
 def _is_wanted(event: Event, wanted: EventFilter) -> bool:

@@ -50,7 +50,7 @@ class Event:
     kind: EventKind | None
     #: When the change was made, in UTC.
     time: datetime | None
-    #: The task that it tells of; None for a repository's event without one.
+    #: The task that it tells of; None for an event of a listener.
     task_id: str | None
     #: The task's revision after this event; grows from 1 for each task.
     revision: int

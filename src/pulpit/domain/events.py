@@ -7,20 +7,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
+from pulpit.domain.clock import render_time
+from pulpit.domain.deliveries import REASON_KEPT
+from pulpit.domain.listeners import DISABLED, Listener, NotifierType
+from pulpit.domain.payloads import ListenerDisabled
 from pulpit.domain.reports import TaskReport
 from pulpit.domain.tasks import TASKS_HREF, Task, TaskState, task_report
 
 __all__ = [
     "BODY_BYTES_KEPT",
     "ERROR_DETAILS_KEPT",
+    "LISTENER_DISABLED",
     "RESULT_BYTES_KEPT",
     "TASK_EVENT_TYPES",
     "Event",
     "EventKind",
     "NewEvent",
+    "listener_event",
     "task_event",
 ]
 
@@ -40,8 +47,8 @@ class EventKind(StrEnum):
     STATUS = "status"
     #: A task got on: may be folded into the next event of the same task.
     PROGRESS = "progress"
-    #: A repository event type, such as ``repo.sync.finish``.
-    REPOSITORY = "repository"
+    #: A listener was disabled: of no task, never lost, never folded.
+    LISTENER = "listener"
 
 
 #: The versioned name of each kind of event of a task; a body of another shape gets another name.
@@ -49,6 +56,10 @@ TASK_EVENT_TYPES: Mapping[EventKind, str] = {
     EventKind.STATUS: "pulpit.task.status.v1",
     EventKind.PROGRESS: "pulpit.task.progress.v1",
 }
+#: The versioned name of the event that tells that a listener was disabled.
+LISTENER_DISABLED = "pulpit.listener.disabled.v1"
+#: Characters of where a listener is told that its event holds.
+_TARGET_KEPT = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +69,9 @@ class NewEvent:
     kind: EventKind
     #: Versioned name, such as ``pulpit.task.status.v1``.
     type: str
-    #: The task it tells of; None for a repository event without one.
+    #: The task it tells of; None for an event of a listener.
     task_id: str | None
-    #: The task's revision after this event; contiguous for each task, from 1.
+    #: The task's revision after this event; contiguous for each task, from 1. 1 without a task.
     revision: int
     #: The task's state after this event.
     state: TaskState | None
@@ -165,3 +176,56 @@ def task_event(task: Task, kind: EventKind, *, now: datetime) -> NewEvent:
         time=now,
         body=_event_body(task),
     )
+
+
+def listener_event(listener: Listener, reason: str, *, now: datetime) -> NewEvent:
+    """Return the event that tells that a listener was disabled, without its secrets.
+
+    Args:
+        listener: which.
+        reason: why, in a line; cut to ``REASON_KEPT`` characters.
+        now: the time of the change.
+    """
+    body: ListenerDisabled = {
+        "event_type": DISABLED,
+        "listener": {
+            "id": listener.id,
+            "notifier_type_id": listener.notifier_type.value,
+            "target": _target(listener),
+            "event_types": list(listener.event_types),
+        },
+        "reason": reason[:REASON_KEPT],
+        "time": render_time(now) or "",
+    }
+    return NewEvent(
+        kind=EventKind.LISTENER,
+        type=LISTENER_DISABLED,
+        task_id=None,
+        revision=1,
+        state=None,
+        tags=(),
+        time=now,
+        body=msgspec.json.encode(body),
+    )
+
+
+def _target(listener: Listener) -> str | None:
+    """Return where the listener is told: the host of its URL, its addresses, or its exchange."""
+    config = listener.config
+    match listener.notifier_type:
+        case NotifierType.HTTP:
+            target = _host(str(config.get("url") or ""))
+        case NotifierType.EMAIL:
+            addresses = config.get("addresses")
+            target = ", ".join(map(str, addresses)) if isinstance(addresses, list | tuple) else ""
+        case NotifierType.AMQP:
+            target = str(config.get("exchange") or "")
+    return target[:_TARGET_KEPT] or None
+
+
+def _host(url: str) -> str:
+    """Return the host of a URL, which may be anything; path and query may hold a secret."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

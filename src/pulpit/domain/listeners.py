@@ -7,7 +7,7 @@ consumers of Pulp 2's events meet no others.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -83,7 +83,7 @@ class Filters:
 
     def let_through(self, message: Message) -> bool:
         """Tell whether a message is let through."""
-        if self.repositories and message.repo_id not in self.repositories:
+        if self.repositories and not any(map(message.is_of, self.repositories)):
             return False
         return all(tag in message.tags for tag in self.tags)
 
@@ -129,18 +129,15 @@ class Listener:
 
     def wants(self, message: Message) -> bool:
         """Tell whether it is to be told of a message, enabled or not."""
-        return _asked_for(message.event_type, self.event_types) and self.filters.let_through(
-            message
-        )
+        return self.asks_for(message.event_type) and self.filters.let_through(message)
 
-
-def _asked_for(event_type: str, asked: Collection[str]) -> bool:
-    """Tell whether the event types that a listener has asked for hold this one."""
-    if event_type in asked:
-        return True
-    if event_type in REPOSITORY_EVENT_TYPES:
-        return _ALL in asked
-    return event_type.startswith("task.") and _ALL_OF_TASKS in asked
+    def asks_for(self, event_type: str) -> bool:
+        """Tell whether it has asked for an event type, by name or for all of its kind."""
+        if event_type in self.event_types:
+            return True
+        if event_type in REPOSITORY_EVENT_TYPES:
+            return _ALL in self.event_types
+        return event_type.startswith("task.") and _ALL_OF_TASKS in self.event_types
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

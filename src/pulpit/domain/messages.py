@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from pulpit.domain.tasks import repository_tag
+
 __all__ = ["Message"]
 
 
@@ -28,6 +30,10 @@ class Message:
     time: datetime
     #: ``{"event_type", "payload", "call_report"}``, JSON text, UTF-8.
     body: bytes
+
+    def is_of(self, repo_id: str) -> bool:
+        """Tell whether it is about the repository, or its task works on that beside others."""
+        return repo_id == self.repo_id or repository_tag(repo_id) in self.tags
 
     @property
     def lane(self) -> str:

@@ -18,7 +18,9 @@ from pulpit.domain.reports import ErrorReport, TaskReference, TaskReport
 __all__ = [
     "COMPLETE",
     "INCOMPLETE",
+    "PUBLISH_TASK",
     "PURGEABLE",
+    "SYNC_TASK",
     "TASKS_HREF",
     "Task",
     "TaskState",
@@ -33,6 +35,9 @@ __all__ = [
 ]
 
 TASKS_HREF = "/pulp/api/v2/tasks/"
+#: The ``task_type`` of syncs, and of publishes.
+SYNC_TASK = "pulp.server.managers.repo.sync.sync"
+PUBLISH_TASK = "pulp.server.managers.repo.publish.publish"
 
 
 class TaskState(StrEnum):

@@ -11,6 +11,7 @@ import msgspec
 
 from pulpit.config import Address
 from pulpit.domain.events import TASK_EVENT_TYPES, EventKind
+from pulpit.events import webhooks
 from pulpit.events.documents import (
     AmqpHeaders,
     CloudEvent,
@@ -22,13 +23,13 @@ from pulpit.events.documents import (
 from pulpit.events.examples import example
 from pulpit.events.message import EXCHANGE, Message, message_of
 from pulpit.events.queries import EVENTS_QUERY, PAGE_QUERY, SNAPSHOT_QUERY
-from pulpit.events.schemas import BODIES, components
+from pulpit.events.schemas import BODIES, TASK_BODIES, components
 
 __all__ = ["CONTRACT_VERSION", "Servers", "asyncapi"]
 
 #: Version of the event contract. The first number grows when a consumer written for the version
 #: before may fail, the second when something is added, the third when only words change.
-CONTRACT_VERSION = "1.0.0"
+CONTRACT_VERSION = "1.1.0"
 
 _STREAM, _SNAPSHOT = "/pulpit/v1/events/", "/pulpit/v1/snapshot/"
 _AMQP_BINDING, _HTTP_BINDING = "0.3.0", "0.3.0"
@@ -59,7 +60,7 @@ def asyncapi(servers: Servers) -> dict[str, Any]:
         servers: where events can be had.
     """
     amqp = _amqp_servers(servers)
-    channels = _http_channels() | (_amqp_channel(amqp) if amqp else {})
+    channels = _http_channels() | webhooks.channels() | (_amqp_channel(amqp) if amqp else {})
     return {
         "asyncapi": "3.0.0",
         "id": servers.source,
@@ -73,7 +74,7 @@ def asyncapi(servers: Servers) -> dict[str, Any]:
             },
         },
         "defaultContentType": Message.content_type,
-        "servers": {"http": _http_server(servers.source), **amqp},
+        "servers": {"http": _http_server(servers.source), **amqp, **webhooks.servers()},
         "channels": channels,
         "operations": {
             name: operation
@@ -151,7 +152,7 @@ def _amqp_channel(servers: Iterable[str]) -> dict[str, Any]:
                     "location": "$message.payload#/task_id",
                 }
             },
-            "messages": _references("messages", [f"amqp.{name}" for name in BODIES]),
+            "messages": _references("messages", [f"amqp.{name}" for name in TASK_BODIES]),
             "bindings": {
                 "amqp": {
                     "is": "routingKey",
@@ -212,6 +213,7 @@ def _operations() -> dict[str, Any]:
         "streamEvents": _get("eventStream", EVENTS_QUERY),
         "answerEvents": _get("eventPages", PAGE_QUERY),
         "answerSnapshot": _get("snapshot", SNAPSHOT_QUERY),
+        **webhooks.operations(),
     }
 
 
@@ -233,7 +235,8 @@ def _messages(source: str) -> dict[str, Any]:
     """Return every message on every channel."""
     found: dict[str, Any] = {}
     for name, kind in BODIES.items():
-        found[f"amqp.{name}"] = _amqp_message(name, kind, source)
+        if name in TASK_BODIES:
+            found[f"amqp.{name}"] = _amqp_message(name, kind, source)
         found[f"sse.{name}"] = _message(
             kind, "Its id is the event's number, its event the type, its data this.", name=name
         )
@@ -246,6 +249,7 @@ def _messages(source: str) -> dict[str, Any]:
         "page": _message(EventsPage),
         "page.cloudevents": _message(CloudEventsPage, "For format=cloudevents."),
         "snapshot": _message(Snapshot),
+        **webhooks.messages(),
     }
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "Snapshot",
     "SnapshotTask",
     "Stale",
+    "WebhookHeaders",
 ]
 
 _Version = Annotated[str, Meta(extra_json_schema={"const": "1.0"})]
@@ -50,7 +51,7 @@ _Sequence = Annotated[int, Meta(ge=0, description="A number in the one order of 
 _SequenceText = Annotated[
     str, Meta(pattern="^[0-9]{20}$", description="The event's number, with leading zeros.")
 ]
-_Kind = Annotated[str, Meta(description="status, progress or repository.")]
+_Kind = Annotated[str, Meta(description="status, progress or listener.")]
 _Revision = Annotated[
     int, Meta(ge=0, le=2**31 - 1, description="The task's revision; 1 for its first event.")
 ]
@@ -106,6 +107,31 @@ AmqpHeaders = TypedDict(
     },
 )
 AmqpHeaders.__doc__ = "Headers of an event by AMQP: CloudEvents attributes under their prefix."
+
+
+WebhookHeaders = TypedDict(
+    "WebhookHeaders",
+    {
+        "webhook-id": Annotated[
+            str,
+            Meta(min_length=1, description="Of the delivery: a repeat and a resend have it too."),
+        ],
+        "webhook-timestamp": Annotated[
+            str, Meta(pattern="^[0-9]+$", description="Of the attempt, in seconds since 1970.")
+        ],
+        "webhook-signature": Annotated[
+            str,
+            Meta(
+                pattern="^v1,[A-Za-z0-9+/]+=*( v1,[A-Za-z0-9+/]+=*)*$",
+                description="By Standard Webhooks: HMAC-SHA256 of id, timestamp and body, joined "
+                "by full stops; one for each secret that holds.",
+            ),
+        ],
+    },
+)
+WebhookHeaders.__doc__ = (
+    "Headers of what a listener of type http is told, as Standard Webhooks has."
+)
 
 
 class PageEvent(TypedDict):

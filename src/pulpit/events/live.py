@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Protocol
 
-from pulpit.domain.events import Event, EventKind
+from pulpit.domain.events import Event
 from pulpit.errors import DatabaseFailed, EventsGone
 from pulpit.ports import EventSource
 
@@ -130,7 +130,7 @@ class DoorFeed:
     async def _tell(self, events: Sequence[Event]) -> None:
         """Pass on what is of tasks, and tell who waits for that."""
         for event in events:
-            if event.kind is not EventKind.REPOSITORY:
+            if event.task_id is not None:
                 self._publish(event)
         async with self._changed:
             self._told = events[-1].sequence

@@ -10,7 +10,18 @@ from typing import Any
 
 import msgspec
 
-from pulpit.domain.events import TASK_EVENT_TYPES, EventKind
+from pulpit.domain.events import LISTENER_DISABLED, TASK_EVENT_TYPES, EventKind
+from pulpit.domain.listeners import DISABLED, TASK_EVENT_STATES
+from pulpit.domain.payloads import (
+    ListenerDisabled,
+    ListenerDisabledPayload,
+    Notification,
+    PublishResult,
+    PublishStartPayload,
+    SyncResult,
+    SyncStartPayload,
+    TaskPayload,
+)
 from pulpit.domain.reports import ProgressEventReport, TaskReport
 from pulpit.events.cloudevents import schema_path
 from pulpit.events.documents import (
@@ -21,17 +32,32 @@ from pulpit.events.documents import (
     PageEvent,
     Snapshot,
     Stale,
+    WebhookHeaders,
 )
 
-__all__ = ["BODIES", "DIALECT", "SCHEMAS", "components", "schema"]
+__all__ = ["BODIES", "DIALECT", "PAYLOADS", "SCHEMAS", "TASK_BODIES", "components", "schema"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-#: Type of event to what its body is.
-BODIES: Mapping[str, Any] = MappingProxyType(
+#: Type of event to what its body is: of those of tasks, which alone go by AMQP.
+TASK_BODIES: Mapping[str, Any] = MappingProxyType(
     {
         TASK_EVENT_TYPES[EventKind.STATUS]: TaskReport,
         TASK_EVENT_TYPES[EventKind.PROGRESS]: ProgressEventReport,
+    }
+)
+#: The same of all events.
+BODIES: Mapping[str, Any] = MappingProxyType({**TASK_BODIES, LISTENER_DISABLED: ListenerDisabled})
+#: Event type that listeners ask for to what the payload is that they are told; without that of a
+#: state which no task comes to.
+PAYLOADS: Mapping[str, Any] = MappingProxyType(
+    {
+        "repo.sync.start": SyncStartPayload,
+        "repo.sync.finish": SyncResult,
+        "repo.publish.start": PublishStartPayload,
+        "repo.publish.finish": PublishResult,
+        **{f"task.{state}": TaskPayload for state in TASK_EVENT_STATES if state != "skipped"},
+        DISABLED: ListenerDisabledPayload,
     }
 )
 #: Everything that has a schema of its own: its versioned name to its type.
@@ -44,10 +70,17 @@ SCHEMAS: Mapping[str, Any] = MappingProxyType(
         "pulpit.events.cloudevents.v1": CloudEventsPage,
         "pulpit.events.stale.v1": Stale,
         "pulpit.snapshot.v1": Snapshot,
+        "pulpit.notification.v1": Notification,
+        "pulpit.webhook.headers.v1": WebhookHeaders,
     }
 )
-#: Types whose body depends on what they say that it is: the key that holds it.
-_ENVELOPES = {CloudEvent.__name__: "data", PageEvent.__name__: "body"}
+#: Types that hold something which depends on what they say that it is: the key that says so, the
+#: key that holds it, and what it may be.
+_ENVELOPES = {
+    CloudEvent.__name__: ("type", "data", BODIES),
+    PageEvent.__name__: ("type", "body", BODIES),
+    Notification.__name__: ("event_type", "payload", PAYLOADS),
+}
 
 
 def schema(name: str, *, source: str) -> dict[str, Any]:
@@ -81,7 +114,8 @@ def components() -> dict[str, Any]:
 def _definitions(template: str) -> tuple[str, Mapping[str, Any]]:
     """Return the prefix of references, and every type's schema by name."""
     prefix = template.format(name="")
-    _, found = msgspec.json.schema_components(list(SCHEMAS.values()), ref_template=template)
+    kinds = [*SCHEMAS.values(), *PAYLOADS.values()]
+    _, found = msgspec.json.schema_components(kinds, ref_template=template)
     for name, definition in found.items():
         if "description" in definition:
             # a docstring is wrapped and indented as the code is
@@ -89,18 +123,18 @@ def _definitions(template: str) -> tuple[str, Mapping[str, Any]]:
                 "\n", " "
             )
         if name in _ENVELOPES:
-            definition["allOf"] = _body_rules(_ENVELOPES[name], prefix)
+            definition["allOf"] = _rules(*_ENVELOPES[name], prefix)
     return prefix, found
 
 
-def _body_rules(key: str, prefix: str) -> list[dict[str, Any]]:
-    """Return the rules that say what stands under the key for each type of event."""
+def _rules(by: str, key: str, kinds: Mapping[str, Any], prefix: str) -> list[dict[str, Any]]:
+    """Return the rules that say what stands under a key for each value of another."""
     return [
         {
-            "if": {"properties": {"type": {"const": name}}},
+            "if": {"properties": {by: {"const": name}}},
             "then": {"properties": {key: {"$ref": prefix + kind.__name__}}},
         }
-        for name, kind in BODIES.items()
+        for name, kind in kinds.items()
     ]
 
 

@@ -17,7 +17,7 @@ from pulpit.domain.repositories import (
     distributor_document,
     merged,
 )
-from pulpit.domain.tasks import Task, action_tag
+from pulpit.domain.tasks import PUBLISH_TASK, Task, action_tag
 from pulpit.errors import DuplicateResource, InvalidValue, MissingResource, MissingValue
 from pulpit.ports import Clock, ContentTypes, Storage, TaskContext, Transaction
 from pulpit.services.changes import Changes
@@ -151,7 +151,7 @@ def publish_task(
     return repository_task(
         repo_id,
         now=now,
-        task_type="pulp.server.managers.repo.publish.publish",
+        task_type=PUBLISH_TASK,
         operation=PUBLISH,
         tags=[action_tag("publish")],
         arguments={"distributor_id": distributor_id, "override_config": override},

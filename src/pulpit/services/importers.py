@@ -10,7 +10,7 @@ from typing import Any
 from pulpit.domain.clock import new_oid
 from pulpit.domain.outcomes import Finished, Outcome
 from pulpit.domain.repositories import Importer, merged
-from pulpit.domain.tasks import Task, action_tag
+from pulpit.domain.tasks import SYNC_TASK, Task, action_tag
 from pulpit.errors import InvalidValue, MissingResource
 from pulpit.ports import Clock, ContentTypes, Storage, TaskContext, Transaction
 from pulpit.services import distributors
@@ -39,7 +39,7 @@ UPDATE = "importer.update"
 REMOVE = "importer.remove"
 
 _TASK_TYPES = {
-    SYNC: "pulp.server.managers.repo.sync.sync",
+    SYNC: SYNC_TASK,
     SET: "pulp.server.controllers.importer.set_importer",
     UPDATE: "pulp.server.controllers.importer.update_importer_config",
     REMOVE: "pulp.server.controllers.importer.remove_importer",

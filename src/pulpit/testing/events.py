@@ -53,7 +53,7 @@ def expect_events(source: EventSource, *expected: str) -> Iterator[list[Event]]:
 
     Args:
         source: the journal.
-        expected: the state for a status change, ``progress``, or the type of a repository event.
+        expected: the state for a status change, ``progress``, or the type of a listener's event.
 
     Yields:
         A list that holds the events once the block is left.
@@ -76,4 +76,4 @@ def _word(event: Event) -> str:
     """Return the word that stands for an event."""
     if event.kind is EventKind.STATUS and event.state is not None:
         return event.state.value
-    return event.type if event.kind is EventKind.REPOSITORY else event.kind.value
+    return event.type if event.kind is EventKind.LISTENER else event.kind.value

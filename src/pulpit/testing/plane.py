@@ -32,7 +32,7 @@ from pulpit.api import tasks as tasks_api
 from pulpit.api.server import web_application
 from pulpit.api.web import Gate
 from pulpit.domain.clock import utc_now
-from pulpit.domain.tasks import action_tag, repository_tag
+from pulpit.domain.tasks import PUBLISH_TASK, SYNC_TASK, action_tag, repository_tag
 from pulpit.errors import AuthenticationFailed
 from pulpit.events.asyncapi import Servers
 from pulpit.events.fanout import Fanout
@@ -50,10 +50,7 @@ __all__ = ["EventPlane", "PlaneTask"]
 
 #: Hashes that take no time: nothing here is worth a slow one.
 _QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-_TASK_TYPES = {
-    "sync": "pulp.server.managers.repo.sync.sync",
-    "publish": "pulp.server.managers.repo.publish.publish",
-}
+_TASK_TYPES = {"sync": SYNC_TASK, "publish": PUBLISH_TASK}
 
 
 class EventPlane:
