@@ -525,7 +525,10 @@ class WorkerStore(Protocol):
 
 
 class ListenerStore(Protocol):
-    """Who is told of events."""
+    """Who is told of events.
+
+    A transaction that writes listeners and deliveries writes the listeners first.
+    """
 
     def add(self, listener: Listener) -> None:
         """Keep a new listener."""
@@ -537,7 +540,7 @@ class ListenerStore(Protocol):
         """Return all, by the time they were created, then by id."""
 
     def update(self, listener: Listener) -> None:
-        """Write all of it but its health, which ``set_health`` does."""
+        """Write all of it but its health, which ``set_health`` does; one that is gone stays so."""
 
     def set_health(self, healths: Mapping[str, Health]) -> None:
         """Write how deliveries go, by id of the listener; those that are gone are left out."""
@@ -604,7 +607,7 @@ class DeliveryStore(Protocol):
         since: datetime | None = None,
         limit: int,
     ) -> int:
-        """Make settled deliveries pending again, due now; return how many.
+        """Make settled deliveries pending again, due now; return how many are due now.
 
         Args:
             listener_id: whose.
@@ -621,16 +624,16 @@ class DeliveryStore(Protocol):
         """
 
     def oldest_pending(self) -> Mapping[str, datetime]:
-        """Return by listener when the oldest of its pending deliveries was created."""
+        """Return by listener when the first of its pending deliveries was created."""
 
     def purge(self, *, before: datetime, limit: int) -> int:
         """Delete deliveries settled before the time, and messages that no delivery names.
 
         Args:
             before: pending ones stay however old.
-            limit: about how many rows at the most; call again while it is reached.
+            limit: about how many of each at the most; call again while it is reached.
 
-        Returns: how many deliveries.
+        Returns: how many of both.
         """
 
 

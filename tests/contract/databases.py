@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from pulpit.domain.events import EventKind, NewEvent
+from pulpit.domain.listeners import Listener, NotifierType
+from pulpit.domain.messages import Message
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.domain.units import PackageColumns, Unit
@@ -211,3 +213,31 @@ def new_publication(repo_id: str, relative_url: str, **changes: Any) -> Publicat
         created=NOW,
     )
     return dataclasses.replace(publication, **changes)
+
+
+def new_listener(listener_id: str, **changes: Any) -> Listener:
+    """Return a listener that wants all of Pulp 2's events."""
+    listener = Listener(
+        id=listener_id,
+        notifier_type=NotifierType.HTTP,
+        config={"url": "https://example.com/hook"},
+        event_types=("*",),
+        created=NOW,
+        last_updated=NOW,
+    )
+    return dataclasses.replace(listener, **changes)
+
+
+def new_message(sequence: int, **changes: Any) -> Message:
+    """Return a message of an event."""
+    message = Message(
+        sequence=sequence,
+        event_id=f"journal:{sequence}",
+        event_type="repo.sync.finish",
+        repo_id="zoo",
+        task_id=str(uuid4()),
+        tags=("pulp:repository:zoo", "pulp:action:sync"),
+        time=NOW,
+        body=b'{"event_type":"repo.sync.finish"}',
+    )
+    return dataclasses.replace(message, **changes)

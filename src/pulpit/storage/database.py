@@ -16,10 +16,12 @@ from pulpit.errors import DatabaseFailed, PulpitError
 from pulpit.storage import tables
 from pulpit.storage.content import SqlContentStore
 from pulpit.storage.cursors import SqlCursorStore
+from pulpit.storage.deliveries import SqlDeliveryStore
 from pulpit.storage.jobs import SqlJobStore
 from pulpit.storage.journal import SqlJournal, SqlJournalStore
 from pulpit.storage.journal_signal import JournalSignal
 from pulpit.storage.leases import SqlLeaseStore
+from pulpit.storage.listeners import SqlListenerStore
 from pulpit.storage.publications import SqlPublicationStore
 from pulpit.storage.repositories import SqlRepositoryStore
 from pulpit.storage.rows import insert_ignoring
@@ -72,6 +74,14 @@ class SqlTransaction:
     @cached_property
     def workers(self) -> SqlWorkerStore:
         return SqlWorkerStore(self.connection)
+
+    @cached_property
+    def listeners(self) -> SqlListenerStore:
+        return SqlListenerStore(self.connection)
+
+    @cached_property
+    def deliveries(self) -> SqlDeliveryStore:
+        return SqlDeliveryStore(self.connection)
 
     def after_commit(self, act: Callable[[], None]) -> None:
         self._acts.append(act)

@@ -25,6 +25,8 @@ class AdvisoryLock(IntEnum):
     SCHEMA = 0x70756C70_00000004
     #: Held by the session of the one server that has the embedded engine.
     ENGINE = 0x70756C70_00000005
+    #: The turn of those who make deliveries.
+    DELIVERIES = 0x70756C70_00000006
 
 
 def lock(connection: Connection, key: AdvisoryLock) -> None:

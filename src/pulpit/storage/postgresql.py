@@ -20,6 +20,7 @@ from pulpit.storage.journal import SqlJournal
 from pulpit.storage.locks import AdvisoryLock
 from pulpit.storage.notifications import Notifications
 from pulpit.storage.postgresql_connections import connector, opening_engines, postgresql_engine
+from pulpit.storage.postgresql_deliveries import PostgresDeliveryStore
 from pulpit.storage.postgresql_stores import (
     JOURNAL_CHANNEL,
     PostgresContentStore,
@@ -67,6 +68,10 @@ class PostgresTransaction(SqlTransaction):
     @cached_property
     def publications(self) -> PostgresPublicationStore:
         return PostgresPublicationStore(self.connection)
+
+    @cached_property
+    def deliveries(self) -> PostgresDeliveryStore:
+        return PostgresDeliveryStore(self.connection)
 
     def notify(self, channel: str, payload: str) -> None:
         """Tell all processes that listen on the channel, once the transaction is committed."""

@@ -26,16 +26,21 @@ from sqlalchemy import (
 from sqlalchemy.types import JSON
 
 __all__ = [
+    "IS_EXHAUSTED",
     "IS_LASTING",
+    "IS_PENDING",
     "IS_PROGRESS",
     "UtcTime",
     "artifacts",
     "cursors",
+    "deliveries",
     "distributors",
     "downloads",
     "importers",
     "journal",
     "leases",
+    "listeners",
+    "messages",
     "metadata",
     "microseconds",
     "publications",
@@ -215,6 +220,97 @@ cursors = Table(
     Column("name", _string(), primary_key=True),
     Column("sequence", BigInteger, nullable=False),
 )
+
+listeners = Table(
+    "listeners",
+    metadata,
+    Column("id", _string(24), primary_key=True),
+    Column("notifier_type", _string(10), nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("event_types", JSON, nullable=False),
+    Column("repositories", JSON, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("sealed", LargeBinary),
+    Column("created", UtcTime, nullable=False),
+    Column("last_updated", UtcTime, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("disabled_reason", _TEXT),
+    Column("disabled_at", UtcTime),
+    Column("failing_since", UtcTime),
+    Column("last_delivered", UtcTime),
+    Column("last_failed", UtcTime),
+    Column("last_reason", _TEXT),
+)
+
+#: What listeners are told, once for all of them.
+messages = Table(
+    "messages",
+    metadata,
+    Column("number", _BigId, primary_key=True, autoincrement=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("event_id", _string(), nullable=False),
+    Column("event_type", _string(), nullable=False),
+    Column("repo_id", _string()),
+    Column("task_id", _string(36)),
+    Column("tags", JSON, nullable=False),
+    Column("time", UtcTime, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("sequence", "event_type"),
+    sqlite_autoincrement=True,
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("number", _BigId, primary_key=True, autoincrement=True),
+    Column("id", _string(36), nullable=False, unique=True),
+    Column(
+        "listener_id",
+        _string(24),
+        ForeignKey("listeners.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("message", _BigId, ForeignKey("messages.number"), nullable=False),
+    Column("event_type", _string(), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("lane", _string(), nullable=False),
+    Column("state", _string(10), nullable=False),
+    Column("attempts", JSON, nullable=False),
+    Column("attempted", Integer, nullable=False),
+    Column("attempted_before", Integer, nullable=False),
+    Column("created", UtcTime, nullable=False),
+    Column("due", UtcTime),
+    Column("finished", UtcTime),
+    # the message first: so it finds the messages that no delivery names any more
+    UniqueConstraint("message", "listener_id"),
+    Index("ix_deliveries_listener_id_number", "listener_id", "number"),
+    # what is over grows with time, what is looked for all the time does not
+    Index(
+        "ix_deliveries_pending",
+        "listener_id",
+        "number",
+        sqlite_where=text("state = 'pending'"),
+    ),
+    Index(
+        "ix_deliveries_pending_lane",
+        "listener_id",
+        "lane",
+        "number",
+        sqlite_where=text("state = 'pending'"),
+    ),
+    Index(
+        "ix_deliveries_exhausted",
+        "listener_id",
+        "number",
+        sqlite_where=text("state = 'exhausted'"),
+    ),
+    Index("ix_deliveries_finished", "finished", sqlite_where=text("finished IS NOT NULL")),
+    sqlite_autoincrement=True,
+)
+
+#: The conditions of the indexes, as for the journal.
+IS_PENDING = deliveries.c.state == text("'pending'")
+IS_EXHAUSTED = deliveries.c.state == text("'exhausted'")
 
 #: Processes on any machine that run tasks for the distributed engine.
 workers = Table(

@@ -11,6 +11,7 @@ from pulpit.testing.engine import RecordingEngine
 from pulpit.testing.events import RecordingSink, expect_events
 from pulpit.testing.files import MemoryFileStore
 from pulpit.testing.journal import MemoryCursorStore, MemoryJournal
+from pulpit.testing.listeners import MemoryVault
 from pulpit.testing.storage import MemoryStorage, MemoryTransaction
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "MemoryJournal",
     "MemoryStorage",
     "MemoryTransaction",
+    "MemoryVault",
     "RecordingEngine",
     "RecordingSink",
     "expect_events",

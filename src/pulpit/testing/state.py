@@ -9,7 +9,10 @@ from datetime import datetime
 from typing import Self
 from uuid import uuid4
 
+from pulpit.domain.deliveries import Delivery
 from pulpit.domain.events import Event
+from pulpit.domain.listeners import Listener
+from pulpit.domain.messages import Message
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.tasks import Task
 from pulpit.domain.units import Unit
@@ -80,6 +83,14 @@ class State:
     last_publication: int = 0
     #: (publication, path) to unit, or None for a generated file.
     files: dict[tuple[int, str], int | None] = field(default_factory=dict)
+
+    listeners: dict[str, Listener] = field(default_factory=dict)
+    #: Number to message.
+    messages: dict[int, Message] = field(default_factory=dict)
+    last_message: int = 0
+    #: Number to delivery.
+    deliveries: dict[int, Delivery] = field(default_factory=dict)
+    last_delivery: int = 0
 
     users: dict[str, User] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)

@@ -11,9 +11,11 @@ from pulpit.domain.clock import utc_now
 from pulpit.domain.users import User
 from pulpit.ports import Clock
 from pulpit.testing.content import MemoryContentStore
+from pulpit.testing.deliveries import MemoryDeliveryStore
 from pulpit.testing.jobs import MemoryJobStore
 from pulpit.testing.journal import MemoryCursorStore, MemoryJournal, MemoryJournalStore
 from pulpit.testing.leases import MemoryLeaseStore
+from pulpit.testing.listeners import MemoryListenerStore
 from pulpit.testing.publications import MemoryPublicationStore
 from pulpit.testing.repositories import MemoryRepositoryStore
 from pulpit.testing.state import State
@@ -53,6 +55,8 @@ class MemoryTransaction:
         self.users = MemoryUserStore(state)
         self.jobs = MemoryJobStore(state, self.tasks)
         self.workers = MemoryWorkerStore(state, clock)
+        self.listeners = MemoryListenerStore(state)
+        self.deliveries = MemoryDeliveryStore(state)
         self._acts: list[Callable[[], None]] = []
 
     def after_commit(self, act: Callable[[], None]) -> None:

@@ -1,0 +1,365 @@
+"""What listeners are still to be told, and were told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Self
+from uuid import uuid4
+
+import msgspec
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    select,
+    text,
+    update,
+)
+
+from pulpit.domain.deliveries import Attempt, Delivery, DeliveryState
+from pulpit.domain.messages import Message
+from pulpit.errors import MissingResource
+from pulpit.storage.rows import batched
+from pulpit.storage.tables import (
+    IS_EXHAUSTED,
+    IS_PENDING,
+    deliveries,
+    listeners,
+    messages,
+    microseconds,
+)
+
+__all__ = ["NewDelivery", "SqlDeliveryStore", "encoded_attempts", "encoded_tags", "moment"]
+
+_ADD_MESSAGE = """
+    INSERT INTO messages (sequence, event_id, event_type, repo_id, task_id, tags, time, body)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sequence, event_type) DO NOTHING
+"""
+_ADD = """
+    INSERT INTO deliveries (
+        id, listener_id, message, event_type, sequence, lane, created, due,
+        state, attempts, attempted, attempted_before
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', '[]', 0, 0)
+"""
+_TRIED_BEFORE = text("""
+    SELECT number, attempted FROM deliveries
+    WHERE state = 'pending' AND number IN (SELECT value FROM json_each(:numbers))
+""")
+_SETTLE = """
+    UPDATE deliveries SET state = ?, attempts = ?, attempted = ?, due = ?, finished = ?
+    WHERE number = ?
+"""
+#: Building a statement takes longer than running it; these run all the time.
+_LAST_MESSAGE = select(func.coalesce(func.max(messages.c.number), 0))
+_ADDED_AFTER = select(messages.c.number, messages.c.sequence, messages.c.event_type).where(
+    messages.c.number > bindparam("after")
+)
+_PENDING = (
+    select(deliveries)
+    .where(
+        deliveries.c.listener_id == bindparam("of_listener"),
+        IS_PENDING,
+        deliveries.c.number > bindparam("after"),
+    )
+    .order_by(deliveries.c.number)
+    .limit(bindparam("most"))
+)
+_PENDING_OF_LANE = _PENDING.where(deliveries.c.lane == bindparam("of_lane"))
+#: The created time of each listener's first pending delivery.
+_OLDEST = select(
+    listeners.c.id,
+    select(deliveries.c.created)
+    .where(deliveries.c.listener_id == listeners.c.id, IS_PENDING)
+    .order_by(deliveries.c.number)
+    .limit(1)
+    .scalar_subquery(),
+)
+_IS_NAMED = exists().where(deliveries.c.message == messages.c.number)
+_STATES = {state.value: state for state in DeliveryState}
+
+
+class NewDelivery(NamedTuple):
+    """The columns of a delivery that differ from one new one to another."""
+
+    id: str
+    listener_id: str
+    message: int
+    event_type: str
+    sequence: int
+    lane: str
+
+    @classmethod
+    def of(cls, message: Message, number: int, listener_id: str) -> Self:
+        """Return a delivery of a message to a listener, under an id of its own."""
+        return cls(
+            f"msg_{uuid4().hex}",
+            listener_id,
+            number,
+            message.event_type,
+            message.sequence,
+            message.lane,
+        )
+
+
+class SqlDeliveryStore:
+    """Implements ``pulpit.ports.DeliveryStore``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, wanted: Sequence[tuple[Message, Collection[str]]], *, now: datetime) -> int:
+        there = self._present({each for _, listener_ids in wanted for each in listener_ids})
+        heard = [
+            (message, [each for each in dict.fromkeys(listener_ids) if each in there])
+            for message, listener_ids in wanted
+        ]
+        heard = [(message, listener_ids) for message, listener_ids in heard if listener_ids]
+        if not heard:
+            return 0
+        numbers = self._add_messages([message for message, _ in heard])
+        new = [
+            NewDelivery.of(message, number, listener_id)
+            for message, listener_ids in heard
+            # taken out: the same one once more, later in the list, is left as it is too
+            if (number := numbers.pop((message.sequence, message.event_type), None))
+            for listener_id in listener_ids
+        ]
+        if new:
+            self._add(new, microseconds(now))
+        return len(new)
+
+    def _present(self, listener_ids: Collection[str]) -> Collection[str]:
+        """Return the listeners that exist, which stay to the end of the transaction."""
+        if not listener_ids:
+            return ()
+        statement = select(listeners.c.id).where(listeners.c.id.in_(listener_ids))
+        return set(self._connection.execute(statement).scalars())
+
+    def _add_messages(self, added: Sequence[Message]) -> dict[tuple[int, str], int]:
+        """Write those that are not there; return (sequence, event type) to number of these."""
+        last = self._connection.execute(_LAST_MESSAGE).scalar_one()
+        rows = [
+            (
+                each.sequence,
+                each.event_id,
+                each.event_type,
+                each.repo_id,
+                each.task_id,
+                encoded_tags(each),
+                microseconds(each.time),
+                each.body,
+            )
+            for each in added
+        ]
+        self._connection.exec_driver_sql(_ADD_MESSAGE, rows)
+        found = self._connection.execute(_ADDED_AFTER, {"after": last})
+        return {(sequence, event_type): number for number, sequence, event_type in found}
+
+    def _add(self, new: Sequence[NewDelivery], now: int) -> None:
+        """Write new deliveries, in this order; *now* is in microseconds."""
+        self._connection.exec_driver_sql(_ADD, [(*each, now, now) for each in new])
+
+    def pending(
+        self, listener_id: str, *, after: int, limit: int, lane: str | None = None
+    ) -> Sequence[Delivery]:
+        values: dict[str, Any] = {"of_listener": listener_id, "after": after, "most": limit}
+        if lane is None:
+            return self._all(_PENDING, values)
+        return self._all(_PENDING_OF_LANE, {**values, "of_lane": lane})
+
+    def messages(self, numbers: Collection[int]) -> Mapping[int, Message]:
+        return {
+            row.number: _message(row)
+            for batch in batched(numbers)
+            for row in self._connection.execute(
+                select(messages).where(messages.c.number.in_(batch))
+            )
+        }
+
+    def settle(self, tried: Sequence[Delivery]) -> Collection[str]:
+        if not tried:
+            return set()
+        numbers = msgspec.json.encode([each.number for each in tried]).decode()
+        found = self._connection.execute(_TRIED_BEFORE, {"numbers": numbers})
+        before = {row.number: row.attempted for row in found}
+        # of two attempts at the same one, the first
+        written = [each for each in tried if before.pop(each.number, None) == each.attempted - 1]
+        rows = [
+            (
+                each.state.value,
+                encoded_attempts(each),
+                each.attempted,
+                moment(each.due),
+                moment(each.finished),
+                each.number,
+            )
+            for each in written
+        ]
+        if rows:
+            self._connection.exec_driver_sql(_SETTLE, rows)
+        return {each.id for each in written}
+
+    def get(self, delivery_id: str) -> Delivery:
+        found = self._all(select(deliveries).where(deliveries.c.id == delivery_id))
+        if not found:
+            raise MissingResource(delivery_id=delivery_id)
+        return found[0]
+
+    def page(
+        self,
+        *,
+        listener_id: str,
+        states: Collection[DeliveryState],
+        since: datetime | None,
+        before: int | None,
+        limit: int,
+    ) -> Sequence[Delivery]:
+        statement = select(deliveries).where(deliveries.c.listener_id == listener_id)
+        if states:
+            # as text, so that the indexes of pending and exhausted ones are used
+            names = ", ".join(f"'{state.value}'" for state in sorted(set(states)))
+            statement = statement.where(text(f"state IN ({names})"))
+        if since is not None:
+            statement = statement.where(deliveries.c.created >= since)
+        if before is not None:
+            statement = statement.where(deliveries.c.number < before)
+        return self._all(statement.order_by(deliveries.c.number.desc()).limit(limit))
+
+    def resend(
+        self,
+        listener_id: str,
+        *,
+        now: datetime,
+        delivery_id: str | None = None,
+        since: datetime | None = None,
+        limit: int,
+    ) -> int:
+        self._take([listener_id])
+        mine = select(deliveries.c.number).where(deliveries.c.listener_id == listener_id)
+        if delivery_id is not None:
+            this = mine.where(deliveries.c.id == delivery_id)
+            hurried = update(deliveries).where(deliveries.c.number.in_(this), IS_PENDING)
+            if self._connection.execute(hurried.values(due=now)).rowcount:
+                return 1
+            return self._begin_anew(this.where(deliveries.c.finished.is_not(None)), now)
+        exhausted = mine.where(IS_EXHAUSTED)
+        if since is not None:
+            exhausted = exhausted.where(deliveries.c.created >= since)
+        return self._begin_anew(exhausted.order_by(deliveries.c.number).limit(limit), now)
+
+    def _begin_anew(self, numbers: Select[tuple[int]], now: datetime) -> int:
+        """Make deliveries that are over pending; return how many."""
+        statement = update(deliveries).where(deliveries.c.number.in_(numbers))
+        values = {
+            "state": DeliveryState.PENDING.value,
+            "attempted_before": deliveries.c.attempted,
+            "due": now,
+            "finished": None,
+        }
+        return self._connection.execute(statement.values(values)).rowcount
+
+    def _take(self, listener_ids: Collection[str]) -> None:
+        """Keep others from changing deliveries of these listeners to the end of the transaction."""
+
+    def counts(self) -> Mapping[str, Mapping[DeliveryState, int]]:
+        counts: dict[str, dict[DeliveryState, int]] = {}
+        for state, condition in (
+            (DeliveryState.PENDING, IS_PENDING),
+            (DeliveryState.EXHAUSTED, IS_EXHAUSTED),
+        ):
+            statement = select(deliveries.c.listener_id, func.count()).where(condition)
+            for listener_id, count in self._connection.execute(
+                statement.group_by(deliveries.c.listener_id)
+            ):
+                counts.setdefault(listener_id, {})[state] = count
+        return counts
+
+    def oldest_pending(self) -> Mapping[str, datetime]:
+        found = self._connection.execute(_OLDEST)
+        return {listener_id: created for listener_id, created in found if created is not None}
+
+    def purge(self, *, before: datetime, limit: int) -> int:
+        old = select(deliveries.c.number, deliveries.c.message).where(
+            deliveries.c.finished < before
+        )
+        # whoever has one locked resends it, or purges too
+        first = old.order_by(deliveries.c.finished).limit(limit).with_for_update(skip_locked=True)
+        found = self._connection.execute(first).all()
+        for batch in batched([row.number for row in found]):
+            self._connection.execute(delete(deliveries).where(deliveries.c.number.in_(batch)))
+        nameless = select(messages.c.number).where(~_IS_NAMED)
+        if len(found) < limit:
+            # some are left by listeners that are gone; to find these takes a look at all
+            return len(found) + self._remove_messages(nameless.limit(limit))
+        gone = 0
+        for batch in batched({row.message for row in found}):
+            gone += self._remove_messages(nameless.where(messages.c.number.in_(batch)))
+        return len(found) + gone
+
+    def _remove_messages(self, nameless: Select[tuple[int]]) -> int:
+        """Delete messages; return how many."""
+        locked = nameless.with_for_update(skip_locked=True, of=messages)
+        numbers = list(self._connection.execute(locked).scalars())
+        for batch in batched(numbers):
+            self._connection.execute(delete(messages).where(messages.c.number.in_(batch)))
+        return len(numbers)
+
+    def _all(
+        self, statement: Select[Any], values: Mapping[str, Any] | None = None
+    ) -> list[Delivery]:
+        return [_delivery(row) for row in self._connection.execute(statement, values or {})]
+
+
+def encoded_tags(message: Message) -> str:
+    """Return a message's tags as JSON text."""
+    return msgspec.json.encode(message.tags).decode()
+
+
+def encoded_attempts(delivery: Delivery) -> str:
+    """Return a delivery's attempts as JSON text."""
+    return msgspec.json.encode(delivery.attempts).decode()
+
+
+def moment(time: datetime | None) -> int | None:
+    """Return a time as the database keeps it."""
+    return None if time is None else microseconds(time)
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    """Return what a row says."""
+    return Delivery(
+        id=row.id,
+        number=row.number,
+        listener_id=row.listener_id,
+        message=row.message,
+        event_type=row.event_type,
+        sequence=row.sequence,
+        lane=row.lane,
+        state=_STATES[row.state],
+        attempts=msgspec.convert(row.attempts, tuple[Attempt, ...]) if row.attempts else (),
+        attempted=row.attempted,
+        attempted_before=row.attempted_before,
+        created=row.created,
+        due=row.due,
+        finished=row.finished,
+    )
+
+
+def _message(row: Row[Any]) -> Message:
+    """Return what a row says."""
+    return Message(
+        number=row.number,
+        sequence=row.sequence,
+        event_id=row.event_id,
+        event_type=row.event_type,
+        repo_id=row.repo_id,
+        task_id=row.task_id,
+        tags=tuple(row.tags),
+        time=row.time,
+        body=row.body,
+    )
