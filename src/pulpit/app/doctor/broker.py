@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from pulpit.app.doctor.certificates import Chain, check_authorities, check_client_certificate
+from pulpit.app.doctor.certificates import OwnCertificate
+from pulpit.app.doctor.chain import Peer, tls_checks
 from pulpit.app.doctor.findings import Check, Note, Problem, Skip
 from pulpit.events.amqp.addresses import Address
 from pulpit.events.amqp.inspection import Inspection, Writing
@@ -19,6 +20,8 @@ from pulpit.events.message import EXCHANGE
 __all__ = ["Broker"]
 
 _URL = "event_notification_url in [messaging]"
+_CLIENTCERT = "clientcert in [messaging]"
+_PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 _SECONDS = 3.0
 
 
@@ -29,21 +32,23 @@ class Broker:
     Args:
         address: of one URL.
         options: how the publisher connects.
+        exchange: that messages go to.
     """
 
     address: Address
     options: LinkOptions
+    exchange: str = EXCHANGE
     _inspection: Inspection = field(init=False)
     _refused: LinkError | None = None
     _has_exchange: bool = False
 
     def __post_init__(self) -> None:
         """Be ready to look at it."""
-        self._inspection = Inspection(self.address, self.options)
+        self._inspection = Inspection(self.address, self.options, exchange=self.exchange)
 
     def checks(self) -> Sequence[Check]:
         """Return what there is to look at."""
-        secured = self._tls_checks() if self.address.tls else ()
+        secured = tls_checks(self._peer(), needs=("tcp",)) if self.address.tls else ()
         before = ("tcp", *(check.name for check in secured))
         return (
             Check(name="url", title="URL", answer=self.check_url),
@@ -70,34 +75,26 @@ class Broker:
         """End what is open."""
         self._inspection.close()
 
-    def _tls_checks(self) -> Sequence[Check]:
-        """Return what there is to look at of TLS."""
-        chain, options = Chain(self.address, self.options), self.options
-        ours = []
-        if path := options.clientcert:
-            ours.append(
-                Check(
-                    name="tls_client_certificate",
-                    title="Our certificate",
-                    answer=lambda: check_client_certificate(path),
-                )
-            )
-        before = ("tcp", "tls_authorities", *(check.name for check in ours))
-        return (
-            Check(
-                name="tls_authorities",
-                title="Authorities",
-                answer=lambda: check_authorities(options.cacert),
+    def _peer(self) -> Peer:
+        """Return whom TLS is spoken with."""
+        address, options = self.address, self.options
+        own = None
+        if options.clientcert:
+            own = OwnCertificate(certificate=options.clientcert, setting=_CLIENTCERT)
+        return Peer(
+            called="the broker",
+            host=address.host,
+            connect=lambda: socket.create_connection(
+                (address.host, address.port), timeout=options.timeout
             ),
-            *ours,
-            Check(name="tls_chain", title="TLS chain", answer=chain.check_chain, needs=before),
-            Check(name="tls_name", title="TLS name", answer=chain.check_name, needs=("tls_chain",)),
-            Check(
-                name="tls_expiry",
-                title="TLS expiry",
-                answer=chain.check_expiry,
-                needs=("tls_chain",),
-            ),
+            greeting=_PROTOCOL_HEADER,
+            authorities=options.cacert,
+            own=own,
+            authorities_setting="cacert in [messaging]",
+            own_setting=_CLIENTCERT,
+            address_setting=_URL,
+            without_tls="use the broker's TLS port (most often 5671), or amqp:// for one without "
+            "TLS",
         )
 
     def check_url(self) -> str:
@@ -167,10 +164,10 @@ class Broker:
             raise _problem(error) from error
         if not self._has_exchange:
             raise Note(
-                f"{EXCHANGE} is not there yet: the server declares it when it connects, if the "
+                f"{self.exchange} is not there yet: the server declares it when it connects, if the "
                 "user may configure it"
             )
-        return f"{EXCHANGE} is of type topic, durable"
+        return f"{self.exchange} is of type topic, durable"
 
     def check_write(self) -> str:
         """Look whether a message would be taken now; none is ever delivered."""

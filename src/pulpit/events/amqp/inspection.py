@@ -79,10 +79,13 @@ class Inspection:
     Args:
         address: of the broker.
         options: how to connect.
+        exchange: that is looked at.
     """
 
-    def __init__(self, address: Address, options: LinkOptions) -> None:
-        self._address, self._options = address, options
+    def __init__(
+        self, address: Address, options: LinkOptions, *, exchange: str = EXCHANGE
+    ) -> None:
+        self._address, self._options, self._exchange = address, options, exchange
         self._connection: Any = None
         self._opened = False
 
@@ -100,13 +103,13 @@ class Inspection:
         return f"{told.get('product', 'a broker')} {told.get('version', '')}".strip()
 
     def exchange(self) -> bool:
-        """Return whether our exchange is there, as we would declare it.
+        """Return whether the exchange is there, as we would declare it.
 
         Raises:
             LinkError: it is declared otherwise, or not ours to use.
         """
         try:
-            self._connection.channel().exchange_declare(EXCHANGE, "topic", passive=True)
+            self._connection.channel().exchange_declare(self._exchange, "topic", passive=True)
         except NotFound:
             return False
         except AMQPError as error:
@@ -114,7 +117,7 @@ class Inspection:
         # of one that is there this changes nothing
         self._step(
             lambda: self._connection.channel().exchange_declare(
-                EXCHANGE, "topic", durable=True, auto_delete=False
+                self._exchange, "topic", durable=True, auto_delete=False
             )
         )
         return True
@@ -135,7 +138,7 @@ class Inspection:
         until = time.monotonic() + seconds
         try:
             channel = self._connection.channel()
-            channel.basic_publish(message, EXCHANGE, "tasks.pulpit-doctor")
+            channel.basic_publish(message, self._exchange, "tasks.pulpit-doctor")
             while not blocked and (left := until - time.monotonic()) > 0:
                 self._connection.drain_events(timeout=left)
         except PreconditionFailed:
