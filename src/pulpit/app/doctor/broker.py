@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pulpit.app.doctor.certificates import OwnCertificate
 from pulpit.app.doctor.chain import Peer, tls_checks
 from pulpit.app.doctor.findings import Check, Note, Problem, Skip
+from pulpit.app.doctor.reaching import SECONDS, check_host_name, check_tcp, is_here
 from pulpit.events.amqp.addresses import Address
 from pulpit.events.amqp.inspection import Inspection, Writing
 from pulpit.events.amqp.link import LinkOptions
@@ -22,7 +21,6 @@ __all__ = ["Broker"]
 _URL = "event_notification_url in [messaging]"
 _CLIENTCERT = "clientcert in [messaging]"
 _PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
-_SECONDS = 3.0
 
 
 @dataclass(slots=True)
@@ -101,7 +99,7 @@ class Broker:
         """Look at the spelling; who can't be read has no address at all."""
         if self.address.note:
             raise Note(self.address.note, f"write it so in {_URL}")
-        if not self.address.tls and not _is_here(self.address.host):
+        if not self.address.tls and not is_here(self.address.host):
             raise Note(
                 "without TLS: the password and all events can be read on the way",
                 f"use amqps:// in {_URL}",
@@ -110,34 +108,17 @@ class Broker:
 
     def check_host_name(self) -> str:
         """Look whether the host name stands for an address."""
-        try:
-            found = socket.getaddrinfo(self.address.host, None, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise Problem(
-                f"{self.address.host} stands for no address ({error.strerror or error})",
-                f"correct {_URL}, or the name service (/etc/hosts, DNS)",
-            ) from error
-        addresses = sorted({str(entry[4][0]) for entry in found})
-        if addresses == [self.address.host]:
-            return f"{self.address.host} is an address"
-        return f"{self.address.host} is {', '.join(addresses)}"
+        return check_host_name(self.address.host, setting=_URL)
 
     def check_tcp(self) -> str:
         """Look whether something listens."""
         where = (self.address.host, self.address.port)
-        try:
-            socket.create_connection(where, timeout=_SECONDS).close()
-        except TimeoutError as error:
-            raise Problem(
-                f"{self.address.netloc} does not answer within {_SECONDS:g} s",
-                "look for a firewall on the way, or a machine that is down",
-            ) from error
-        except OSError as error:
-            raise Problem(
-                f"{self.address.netloc}: {error.strerror or error}",
-                f"start the broker, or correct {_URL}",
-            ) from error
-        return f"{self.address.netloc} accepts connections"
+        return check_tcp(
+            lambda: socket.create_connection(where, timeout=SECONDS),
+            self.address.netloc,
+            called="the broker",
+            setting=_URL,
+        )
 
     def check_login(self) -> str:
         """Look whether the broker lets us in."""
@@ -164,8 +145,8 @@ class Broker:
             raise _problem(error) from error
         if not self._has_exchange:
             raise Note(
-                f"{self.exchange} is not there yet: the server declares it when it connects, if the "
-                "user may configure it"
+                f"{self.exchange} is not there yet: the server declares it when it connects, if "
+                "the user may configure it"
             )
         return f"{self.exchange} is of type topic, durable"
 
@@ -174,7 +155,7 @@ class Broker:
         if not self._has_exchange:
             raise Skip("there is no exchange yet")
         try:
-            found = self._inspection.write(seconds=_SECONDS)
+            found = self._inspection.write(seconds=SECONDS)
         except LinkError as error:
             raise _problem(error) from error
         if found is Writing.BLOCKED:
@@ -191,10 +172,3 @@ def _problem(error: LinkError) -> Problem:
     """Return what the publisher would log, its advice apart where it can be told apart."""
     what, colon, advice = error.message.partition(": ")
     return Problem(what, advice) if colon else Problem(error.message)
-
-
-def _is_here(host: str) -> bool:
-    """Return whether a host is this machine."""
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"

@@ -19,7 +19,7 @@ from pulpit.app.doctor.certificates import (
 )
 from pulpit.app.doctor.findings import Check, Problem
 
-__all__ = ["Chain", "Peer", "tls_checks"]
+__all__ = ["Chain", "Peer", "client_context", "tls_checks"]
 
 # verification results of OpenSSL (x509_vfy.h)
 _NOT_YET_VALID, _EXPIRED = 9, 10
@@ -86,6 +86,25 @@ def tls_checks(peer: Peer, *, needs: Sequence[str]) -> Sequence[Check]:
     )
 
 
+def client_context(peer: Peer, *, names: bool) -> ssl.SSLContext:
+    """Return how a server is greeted by TLS.
+
+    Args:
+        peer: the server.
+        names: whether its certificate must be for its name.
+    """
+    known, own = peer.authorities, peer.own
+    folder = known is not None and known.is_dir()
+    context = ssl.create_default_context(
+        cafile=str(known) if known and not folder else None,
+        capath=str(known) if known and folder else None,
+    )
+    context.check_hostname = names
+    if own is not None:
+        context.load_cert_chain(own.certificate, own.key, password="")
+    return context
+
+
 @dataclass(slots=True)
 class Chain:
     """The certificates that a server shows, looked at in steps.
@@ -137,19 +156,6 @@ class Chain:
             soon=self.peer.soon,
         )
 
-    def _context(self, *, names: bool) -> ssl.SSLContext:
-        """Return how to greet the server."""
-        known, own = self.peer.authorities, self.peer.own
-        folder = known is not None and known.is_dir()
-        context = ssl.create_default_context(
-            cafile=str(known) if known and not folder else None,
-            capath=str(known) if known and folder else None,
-        )
-        context.check_hostname = names
-        if own is not None:
-            context.load_cert_chain(own.certificate, own.key, password="")
-        return context
-
     def _handshake(self, *, names: bool) -> dict[str, Any]:
         """Return its certificate, taken apart.
 
@@ -158,7 +164,9 @@ class Chain:
         """
         with (
             self.peer.connect() as plug,
-            self._context(names=names).wrap_socket(plug, server_hostname=self.peer.host) as secure,
+            client_context(self.peer, names=names).wrap_socket(
+                plug, server_hostname=self.peer.host
+            ) as secure,
         ):
             # in TLS 1.3 a server tells only now what it thinks of our certificate
             # it may have ended the connection with a word that is still to be read

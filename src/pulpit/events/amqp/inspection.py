@@ -82,9 +82,7 @@ class Inspection:
         exchange: that is looked at.
     """
 
-    def __init__(
-        self, address: Address, options: LinkOptions, *, exchange: str = EXCHANGE
-    ) -> None:
+    def __init__(self, address: Address, options: LinkOptions, *, exchange: str = EXCHANGE) -> None:
         self._address, self._options, self._exchange = address, options, exchange
         self._connection: Any = None
         self._opened = False
@@ -168,4 +166,4 @@ class Inspection:
     def _explained(self, error: Exception) -> Exception:
         """Return what an error means."""
         who = login_of(self._address, self._options)
-        return explain(error, self._address, who=who, opened=self._opened)
+        return explain(error, self._address, who=who, opened=self._opened, exchange=self._exchange)

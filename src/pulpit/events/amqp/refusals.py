@@ -42,7 +42,9 @@ def refuse_own_door(connection: Any, address: Address) -> None:
         )
 
 
-def explain(error: Exception, address: Address, *, who: str, opened: bool) -> LinkError:
+def explain(
+    error: Exception, address: Address, *, who: str, opened: bool, exchange: str = EXCHANGE
+) -> LinkError:
     """Return what *error* means that came while connecting.
 
     Args:
@@ -50,11 +52,12 @@ def explain(error: Exception, address: Address, *, who: str, opened: bool) -> Li
         address: of the broker.
         who: whom we log in as, in words.
         opened: whether the login had been accepted.
+        exchange: that messages go to.
     """
     if isinstance(error, LinkError):
         return error
     if isinstance(error, errors.AMQPError):
-        return _explain_amqp(error, address, who=who, opened=opened)
+        return _explain_amqp(error, address, who=who, opened=opened, exchange=exchange)
     # a file that is not there is named by neither of the two
     if isinstance(error, ssl.SSLError) or (address.tls and isinstance(error, FileNotFoundError)):
         return LinkError(_tls_words(error, address), reason=Reason.TLS, refused=True)
@@ -74,7 +77,7 @@ def explain_closed(closed: Closed, address: Address, *, who: str) -> LinkError:
     said = f"{closed.code} {closed.text}"
     match closed.code:
         case ReplyCode.ACCESS_REFUSED:
-            return _no_permission(said, address, who)
+            return _no_permission(said, address, who, EXCHANGE)
         case ReplyCode.NOT_ALLOWED:
             return _no_virtual_host(said, address, who)
         case ReplyCode.PRECONDITION_FAILED:
@@ -98,7 +101,7 @@ def explain_closed(closed: Closed, address: Address, *, who: str) -> LinkError:
 
 
 def _explain_amqp(
-    error: errors.AMQPError, address: Address, *, who: str, opened: bool
+    error: errors.AMQPError, address: Address, *, who: str, opened: bool, exchange: str
 ) -> LinkError:
     """Return what an answer of the broker means."""
     said = str(error.message or error)
@@ -111,10 +114,10 @@ def _explain_amqp(
                 refused=True,
             )
         case errors.AccessRefused():
-            return _no_permission(said, address, who)
+            return _no_permission(said, address, who, exchange)
         case errors.PreconditionFailed():
             return LinkError(
-                f"{address} has an exchange {EXCHANGE} that is not of type topic, durable and not "
+                f"{address} has an exchange {exchange} that is not of type topic, durable and not "
                 "auto-delete: delete it there; it is declared again by itself",
                 reason=Reason.EXCHANGE_MISMATCH,
                 refused=True,
@@ -137,9 +140,9 @@ def _explain_amqp(
     return LinkError(_no_broker(f"no connection to {address}: {said}"), reason=Reason.PROTOCOL)
 
 
-def _no_permission(said: str, address: Address, who: str) -> LinkError:
+def _no_permission(said: str, address: Address, who: str, exchange: str) -> LinkError:
     return LinkError(
-        f"{address} does not let {who} use exchange {EXCHANGE}: give it the permission to "
+        f"{address} does not let {who} use exchange {exchange}: give it the permission to "
         f"configure and write it ({said})",
         reason=Reason.NO_PERMISSION,
         refused=True,
