@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from pulpit.cli.exits import ExitCode
+from pulpit.cli.findings import findings_document, is_unsound, show_finding, sum_up
 from pulpit.cli.flags import ConfigFile, DataFolder, DoorAddress, Events, Host, Port, overrides
 from pulpit.cli.session import Session, session_of
-from pulpit.cli.words import amount, printable
 from pulpit.config import Address, Settings, load
+from pulpit.domain.findings import Finding
 from pulpit.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from pulpit.app.doctor import Api, Finding
+    from pulpit.app.doctor import Api
 
 __all__ = ["doctor"]
-
-#: Outcome to its mark and colour.
-_MARKS = {
-    "ok": ("✓", "green"),
-    "note": ("!", "yellow"),
-    "failed": ("✗", "bold red"),
-    "skipped": ("·", "dim"),
-}
-#: Columns of the longest title.
-_TITLE = 20
 
 
 def doctor(  # noqa: PLR0917 - typer makes flags of them
@@ -62,14 +49,14 @@ def doctor(  # noqa: PLR0917 - typer makes flags of them
         api=lambda settings: _api(session, settings),
     ):
         if not json:
-            _show(session, finding, heading=not findings or findings[-1].group != finding.group)
+            heading = not findings or findings[-1].group != finding.group
+            show_finding(session, finding, heading=heading)
         findings.append(finding)
-    counts = Counter(finding.outcome.value for finding in findings)
     if json:
-        session.print_json(_document(findings, counts))
+        session.print_json(findings_document(findings))
     else:
-        _sum_up(session, counts)
-    if counts["failed"]:
+        sum_up(session, findings)
+    if is_unsound(findings):
         raise typer.Exit(ExitCode.UNSOUND)
 
 
@@ -100,45 +87,3 @@ def _api(session: Session, settings: Settings) -> Api:
         transport=session.outside.transport,
         now=session.outside.now,
     )
-
-
-def _show(session: Session, finding: Finding, *, heading: bool) -> None:
-    """Print a finding, below the name of its group if it is the first of it."""
-    if heading:
-        session.out.print(Text(printable(finding.group), style="bold"))
-    mark, style = _MARKS[finding.outcome.value]
-    told = Text(printable(finding.detail), style="dim" if finding.outcome == "skipped" else "")
-    if finding.fix:
-        told.append(f"\n→ {printable(finding.fix)}", style=style)
-    row = Table.grid(padding=(0, 1))
-    row.add_column(width=3, justify="right")
-    row.add_column(width=_TITLE, no_wrap=True)
-    row.add_column(overflow="fold")
-    row.add_row(Text(mark, style=style), Text(finding.title), told)
-    session.out.print(row)
-
-
-def _sum_up(session: Session, counts: Mapping[str, int]) -> None:
-    """Print what it comes to."""
-    failed, notes = counts.get("failed", 0), counts.get("note", 0)
-    words = f"{amount(failed, 'thing')} to mend" if failed else "Nothing to mend"
-    if notes:
-        words += f", {amount(notes, 'note')}"
-    session.out.print(Text(f"{words}.", style="bold red" if failed else "green"))
-
-
-def _document(findings: Sequence[Finding], counts: Mapping[str, int]) -> dict[str, Any]:
-    """Return all findings as JSON."""
-    return {
-        "outcome": "failed" if counts.get("failed") else "ok",
-        "findings": [
-            {
-                "group": finding.group,
-                "check": finding.check,
-                "outcome": finding.outcome.value,
-                "detail": finding.detail,
-                "fix": finding.fix,
-            }
-            for finding in findings
-        ],
-    }
