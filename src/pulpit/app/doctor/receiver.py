@@ -164,9 +164,10 @@ class Receiver:
         try:
             parts = urlsplit(str(self._config.get("url") or ""))
             # a port that is none is told only when it is asked for
-            return parts if parts.port != 0 else _NOWHERE
+            port = parts.port
         except ValueError:
             return _NOWHERE
+        return _NOWHERE if port == 0 else parts
 
     @property
     def _host(self) -> str:
