@@ -641,7 +641,11 @@ class Vault(Protocol):
     """Keeps what is secret so that who reads the database, or a copy of it, can't read that."""
 
     def seal(self, secrets: Secrets) -> bytes:
-        """Return the secrets encrypted with a key that is kept outside of the database."""
+        """Return the secrets encrypted with a key that is kept outside of the database.
+
+        Raises:
+            SecretsUnreadable: there is no key that can be used; it says why.
+        """
 
     def open(self, sealed: bytes) -> Secrets:
         """Return what was sealed.
