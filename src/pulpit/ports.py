@@ -75,6 +75,9 @@ class TaskStore(Protocol):
     def find(self, task_ids: Collection[str]) -> Mapping[str, Task]:
         """Return those of the tasks that exist, by id."""
 
+    def arguments(self, task_ids: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Return the arguments of those of the tasks that exist, by id; reads nothing else."""
+
     def update(self, tasks: Sequence[Task]) -> None:
         """Write state, times, progress, result, error, spawned, revision and attempt of each."""
 

@@ -50,6 +50,15 @@ def test_a_task_comes_back_whole(database: Database) -> None:
     assert _get(database, task.id) == added
 
 
+def test_arguments_are_found_by_id(database: Database) -> None:
+    """Those of any number of tasks, of which some may be gone."""
+    tasks = [submit(database, arguments={"n": n, "deep": [{"x": None}]}) for n in range(3)]
+    with database.read() as transaction:
+        found = transaction.tasks.arguments([tasks[0].id, tasks[2].id, "gone"])
+        assert transaction.tasks.arguments([]) == {}
+    assert found == {task.id: task.arguments for task in (tasks[0], tasks[2])}
+
+
 @pytest.mark.parametrize("result", [None, 5, 1.5, True, "5", "", [], {"a": [1]}, "ü"])
 def test_an_update_writes_what_changes(database: Database, result: Any) -> None:
     """An update writes state, times, progress, result, error, spawned, revision and attempt."""

@@ -117,14 +117,10 @@ class Notice:
         return None
 
     @property
-    def is_publish(self) -> bool:
-        """Whether it is of a publish."""
-        return self.report.task_type == PUBLISH_TASK
-
-    @property
     def has_result(self) -> bool:
-        """Whether the event holds what the task has returned."""
-        return bytes(memoryview(self.report.result)[:1]) == b"{" and not self.has_link
+        """Whether the task has finished and the event holds the document that it has returned."""
+        is_object = bytes(memoryview(self.report.result)[:1]) == b"{"
+        return self.event.state is TaskState.FINISHED and is_object and not self.has_link
 
     @property
     def has_link(self) -> bool:
@@ -134,6 +130,12 @@ class Notice:
             return False
         value = msgspec.json.decode(result)
         return isinstance(value, dict) and value.keys() == {"_href"}
+
+    def lacks(self, event_type: str) -> bool:
+        """Tell whether more belongs into the message than the event holds; see ``Known``."""
+        if event_type in _FINISHES.values():
+            return not self.has_result
+        return event_type == _STARTS[PUBLISH_TASK]
 
     def message(self, event_type: str) -> Message:
         """Return what listeners are told under an event type, still without its body."""
@@ -180,14 +182,15 @@ class Notice:
 
     def _result(self, known: Known) -> Any:
         """Return what the sync or publish has returned, or the like of it where it has not."""
-        if self.event.state is TaskState.FINISHED:
-            if self.has_result:
-                return self.report.result
-            if isinstance(known.result, Mapping):
-                return _bounded(known.result)
+        if self.has_result:
+            return self.report.result
+        if self.has_link and isinstance(known.result, Mapping):
+            return _bounded(known.result)
         progress = msgspec.json.decode(self.report.progress_report)
         by, parts = next(iter(progress.items()), (None, None)) if progress else (None, None)
-        return self._publish(known, by, parts) if self.is_publish else self._sync(known, by, parts)
+        if self.report.task_type == PUBLISH_TASK:
+            return self._publish(known, by, parts)
+        return self._sync(known, by, parts)
 
     def _sync(self, known: Known, importer_id: str | None, stages: Any) -> SyncResult:
         """Return the document of a sync that has returned none."""

@@ -42,6 +42,9 @@ _UPDATE = (
 _ADD = insert(tasks).returning(tasks.c.number)
 _ADD_TAGS, _ADD_RESERVATIONS = insert(task_tags), insert(reservations)
 _FIND = select(tasks).where(tasks.c.id.in_(bindparam("ids", expanding=True)))
+_ARGUMENTS = select(tasks.c.id, tasks.c.arguments).where(
+    tasks.c.id.in_(bindparam("ids", expanding=True))
+)
 _RELEASE = (
     delete(reservations)
     .where(
@@ -188,6 +191,13 @@ class SqlTaskStore:
             task.id: task
             for batch in batched(task_ids)
             for task in self._all(_FIND, {"ids": batch})
+        }
+
+    def arguments(self, task_ids: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+        return {
+            row.id: row.arguments
+            for batch in batched(task_ids)
+            for row in self._connection.execute(_ARGUMENTS, {"ids": batch})
         }
 
     def update(self, changed: Sequence[Task]) -> None:

@@ -58,6 +58,9 @@ class MemoryTaskStore:
         wanted = set(task_ids)
         return {task.id: task for task in self._state.tasks.values() if task.id in wanted}
 
+    def arguments(self, task_ids: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+        return {task_id: task.arguments for task_id, task in self.find(task_ids).items()}
+
     def update(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
             if present := self._state.tasks.get(task.number):
