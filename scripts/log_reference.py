@@ -26,6 +26,7 @@ _GROUPS = {
     "events/amqp": "The broker",
     "events/door": "The AMQP door",
     "events": "Channels",
+    "services": "Dispatch to listeners",
     "storage": "The database",
 }
 
