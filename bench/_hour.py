@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from pulpit.config.settings import DataReaping, Events
+from pulpit.config.settings import DataReaping, Events, Listeners
 from pulpit.domain.events import Event, EventKind
 from pulpit.domain.outcomes import Finished, Outcome, Progress, Update
 from pulpit.domain.tasks import Task
@@ -85,7 +85,7 @@ class Hour:
             self.storage.cursors,
             clock=self._clock,
             keep=_keep(),
-            publisher_cursor=CURSOR,
+            readers=[CURSOR],
         )
         self._running: list[Task | None] = [None] * _TASKS
         self._report = {"yum_importer": {"state": "IN_PROGRESS", "fill": "x" * (BODY - _BARE)}}
@@ -183,6 +183,7 @@ def _keep() -> Keep:
         progress_hours=events.progress_hours,
         progress_rows=events.progress_rows,
         task_days=DataReaping().task_status_history,
+        delivery_days=Listeners().history_days,
         unconfirmed_bytes=events.unconfirmed_size,
     )
 

@@ -134,6 +134,7 @@ class Keeping(RuleBasedStateMachine):
             progress_hours=hours,
             progress_rows=progress_rows,
             task_days=_FOREVER,
+            delivery_days=_FOREVER,
             unconfirmed_bytes=unconfirmed_bytes,
         )
         retention = Retention(
@@ -141,7 +142,7 @@ class Keeping(RuleBasedStateMachine):
             self.database.cursors,
             clock=self.clock,
             keep=keep,
-            publisher_cursor=_CURSOR if publisher else None,
+            readers=[_CURSOR] if publisher else [],
         )
         before = self.kept()
         retention.compact_journal()

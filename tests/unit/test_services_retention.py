@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pulpit.domain.deliveries import Attempt, DeliveryState, Verdict
 from pulpit.domain.events import Event
 from pulpit.domain.outcomes import Finished, Progress, Update
 from pulpit.domain.tasks import Task, TaskState
@@ -20,6 +21,7 @@ from pulpit.services.tasks import Tasks, new_task
 from pulpit.storage.schema import upgrade
 from pulpit.storage.sqlite import SqliteStorage
 from pulpit.testing import FrozenClock, MemoryStorage, RecordingEngine
+from tests.contract.databases import new_listener, new_message
 
 _KEEP = Keep(
     status_days=7,
@@ -27,6 +29,7 @@ _KEEP = Keep(
     progress_hours=1,
     progress_rows=200,
     task_days=7,
+    delivery_days=7,
     unconfirmed_bytes=10**9,
 )
 
@@ -40,14 +43,14 @@ class _House:
         self.tasks = Tasks(storage, clock=self.clock, engine=RecordingEngine())
         self.lifecycle = Lifecycle(storage, clock=self.clock, completions={}, offer=lambda _: None)
 
-    def retention(self, cursor: str | None = None, **keep: Any) -> Retention:
+    def retention(self, *readers: str, **keep: Any) -> Retention:
         """Return the service with other bounds."""
         return Retention(
             self.storage,
             self.storage.cursors,
             clock=self.clock,
             keep=dataclasses.replace(_KEEP, **keep),
-            publisher_cursor=cursor,
+            readers=readers,
         )
 
     def begin(self) -> Task:
@@ -212,6 +215,20 @@ def test_unconfirmed_status_stays(house: _House) -> None:
     assert [event.sequence for event in house.events()] == [9]
 
 
+def test_what_one_of_several_has_not_read_stays(house: _House) -> None:
+    """The one that is furthest behind holds it; one that never came so far holds nothing."""
+    for _ in range(3):
+        house.finish(house.begin())
+    house.storage.cursors.save("amqp", 9)
+    house.storage.cursors.save("listeners", 4)
+    house.clock.advance(days=30)
+    assert house.retention("amqp", "listeners", "new").compact_journal() == 4
+    house.storage.cursors.save("listeners", 9)
+    house.storage.cursors.save("amqp", 5)
+    assert house.retention("amqp", "listeners", "new").compact_journal() == 1
+    assert [event.sequence for event in house.events()] == [6, 7, 8, 9]
+
+
 def test_past_the_cap_unconfirmed_status_goes(house: _House) -> None:
     """A broker that stays away must not fill the disk: past the cap the gap is told."""
     for _ in range(3):
@@ -255,10 +272,32 @@ def test_progress_of_purged_tasks_goes(house: _House) -> None:
     assert house.revisions(task) == [(0, 1), (1, 2), (2, 8)]
 
 
+def test_deliveries_that_are_over_go_by_age(house: _House) -> None:
+    """In parts, with their messages; what is still to be delivered stays however old."""
+    with house.storage.write() as transaction:
+        transaction.listeners.add(new_listener("a" * 24))
+        wanted = [(new_message(number), ["a" * 24]) for number in range(2_500)]
+        transaction.deliveries.add(wanted, now=house.clock())
+        *tried, left = transaction.deliveries.pending("a" * 24, after=0, limit=2_500)
+        attempt = Attempt(time=house.clock(), duration=0, verdict=Verdict.DELIVERED)
+        over = [each.tried(attempt, state=DeliveryState.DELIVERED, due=None) for each in tried]
+        transaction.deliveries.settle(over)
+    house.clock.advance(days=7)
+    assert house.retention().purge_deliveries() == 0
+    house.clock.advance(seconds=1)
+    assert house.retention().purge_deliveries() == 2 * 2_499
+    with house.storage.read() as transaction:
+        assert transaction.deliveries.get(left.id) == left
+        assert len(transaction.deliveries.messages([left.message, tried[0].message])) == 1
+
+
 def test_bounds_without_end_are_understood(house: _House) -> None:
     """Whoever keeps for a million years keeps all."""
     house.finish(house.begin())
     house.clock.advance(days=3_000)
-    retention = house.retention(status_days=4e8, progress_hours=1e10, task_days=4e8)
+    retention = house.retention(
+        status_days=4e8, progress_hours=1e10, task_days=4e8, delivery_days=4e8
+    )
     assert retention.compact_journal() == 0
+    assert retention.purge_deliveries() == 0
     assert retention.purge_tasks() == 0

@@ -25,6 +25,8 @@ _COMPACT_EVERY = _COUNT_EVERY = 60.0
 _CLEAN_EVERY = 300.0
 #: Seconds between two looks for workers that are lost.
 _REAP_EVERY = 1.0
+#: Seconds between two looks for deliveries that were over long ago.
+_PURGE_EVERY = 600.0
 _SECONDS_A_DAY = 86_400
 
 
@@ -65,9 +67,10 @@ class Housekeeping:
                 progress_hours=keep.progress_hours,
                 progress_rows=keep.progress_rows,
                 task_days=settings.data_reaping.task_status_history,
+                delivery_days=settings.listeners.history_days,
                 unconfirmed_bytes=keep.unconfirmed_size,
             ),
-            publisher_cursor=CURSOR,
+            readers=[CURSOR],
         )
 
     @contextlib.asynccontextmanager
@@ -85,6 +88,7 @@ class Housekeeping:
         jobs = [
             every(_COMPACT_EVERY, self._retention.compact_journal, name="compact_journal"),
             every(_CLEAN_EVERY, self._content.clean_up, name="clean_up_publications"),
+            every(_PURGE_EVERY, self._retention.purge_deliveries, name="purge_deliveries"),
             # it reads the names of all files, which a start has better things to do than
             every(reaping, strays, name="remove_strays", at_once=False),
             every(reaping, self._retention.purge_tasks, name="purge_tasks"),

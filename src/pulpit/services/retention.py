@@ -1,9 +1,10 @@
-"""What is old goes: journal rows, ended tasks."""
+"""What is old goes: journal rows, ended tasks, deliveries that are over."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pulpit.domain.tasks import COMPLETE
 from pulpit.ports import Clock, CursorStore, Storage
@@ -26,7 +27,9 @@ class Keep:
     progress_hours: float
     progress_rows: int
     task_days: float
-    #: Bytes of overdue status rows past which they go even if the broker has not confirmed them.
+    #: For deliveries that are over.
+    delivery_days: float
+    #: Bytes of overdue status rows past which they go even if somebody has not read them yet.
     unconfirmed_bytes: int
 
 
@@ -35,10 +38,11 @@ class Retention:
 
     Args:
         storage: where it is.
-        cursors: how far the broker has confirmed.
+        cursors: how far those who read the journal have come.
         clock: the present time.
         keep: the bounds.
-        publisher_cursor: name of the publisher's cursor, None while there is no publisher.
+        readers: names of the cursors of those who are to read every status change, such as the
+            publisher, whose broker must have confirmed it.
     """
 
     def __init__(
@@ -48,22 +52,17 @@ class Retention:
         *,
         clock: Clock,
         keep: Keep,
-        publisher_cursor: str | None,
+        readers: Collection[str],
     ) -> None:
         self._storage = storage
         self._cursors = cursors
         self._clock = clock
         self._keep = keep
-        self._publisher_cursor = publisher_cursor
+        self._readers = readers
 
     def compact_journal(self) -> int:
         """Delete journal rows that are past retention; return how many."""
-        total = 0
-        while True:
-            gone = self._compact()
-            total += gone
-            if gone < _ROWS:
-                return total
+        return _in_parts(self._compact)
 
     def _compact(self) -> int:
         keep = self._keep
@@ -74,17 +73,39 @@ class Retention:
                 status_rows=keep.status_rows,
                 progress_hours=min(keep.progress_hours, _LONGEST_DAYS * _HOURS_A_DAY),
                 progress_rows=keep.progress_rows,
-                keep_after=self._confirmed(),
+                keep_after=self._read_by_all(),
                 keep_bytes=keep.unconfirmed_bytes,
                 limit=_ROWS,
             )
 
-    def _confirmed(self) -> int | None:
-        """Return the number above which the broker still needs what is there."""
-        return self._cursors.load(self._publisher_cursor) if self._publisher_cursor else None
+    def _read_by_all(self) -> int | None:
+        """Return the number above which somebody still needs what is there."""
+        found = map(self._cursors.load, self._readers)
+        return min((number for number in found if number is not None), default=None)
 
     def purge_tasks(self) -> int:
         """Delete tasks that ended long ago; return how many."""
-        before = self._clock() - timedelta(days=min(self._keep.task_days, _LONGEST_DAYS))
         with self._storage.write() as transaction:
-            return transaction.tasks.purge(COMPLETE, before=before)
+            return transaction.tasks.purge(COMPLETE, before=self._ago(self._keep.task_days))
+
+    def purge_deliveries(self) -> int:
+        """Delete deliveries that were over long ago, and their messages; return how many rows."""
+        return _in_parts(self._purge_deliveries)
+
+    def _purge_deliveries(self) -> int:
+        before = self._ago(self._keep.delivery_days)
+        with self._storage.write_beside() as transaction:
+            return transaction.deliveries.purge(before=before, limit=_ROWS)
+
+    def _ago(self, days: float) -> datetime:
+        return self._clock() - timedelta(days=min(days, _LONGEST_DAYS))
+
+
+def _in_parts(act: Callable[[], int]) -> int:
+    """Do what deletes some rows at a time until none are left; return how many there were."""
+    total = 0
+    while True:
+        gone = act()
+        total += gone
+        if gone < _ROWS:
+            return total
