@@ -11,8 +11,9 @@ from typing import Any
 from pulpit.app.tenure import Term
 from pulpit.config import Settings
 from pulpit.domain.clock import utc_now
-from pulpit.events.amqp import CURSOR
+from pulpit.events.amqp import CURSOR as PUBLISHER
 from pulpit.services.content import Content
+from pulpit.services.dispatch import CURSOR as DISPATCH
 from pulpit.services.retention import Keep, Retention
 from pulpit.services.workers import Reaper
 from pulpit.storage.database import SqlStorage
@@ -70,7 +71,7 @@ class Housekeeping:
                 delivery_days=settings.listeners.history_days,
                 unconfirmed_bytes=keep.unconfirmed_size,
             ),
-            readers=[CURSOR],
+            readers=[PUBLISHER, DISPATCH],
         )
 
     @contextlib.asynccontextmanager
