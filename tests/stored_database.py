@@ -20,7 +20,9 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 
 from pulpit.domain.criteria import Criteria
+from pulpit.domain.deliveries import Attempt, DeliveryState, Verdict
 from pulpit.domain.events import EventKind, NewEvent
+from pulpit.domain.listeners import Filters, Health
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.tasks import Task, TaskState, task_report
 from pulpit.domain.units import Unit, unit_key_digest
@@ -34,13 +36,24 @@ from tests.contract.databases import (
     new_distributor,
     new_erratum,
     new_importer,
+    new_listener,
+    new_message,
     new_package,
     new_publication,
     new_repository,
     new_task,
 )
 
-__all__ = ["CURSORS", "LIVE_PATH", "REPOSITORIES", "fill", "meaning", "task_id"]
+__all__ = [
+    "CURSORS",
+    "LIVE_PATH",
+    "REPOSITORIES",
+    "fill",
+    "fill_listeners",
+    "meaning",
+    "meaning_of_listeners",
+    "task_id",
+]
 
 #: Texts that a careless conversion spoils.
 _TEXTS = ("zoo", "Zoo", "é 🦒", "a'b\"c\\d", "tab\tline\n", "")
@@ -48,6 +61,7 @@ REPOSITORIES = ("zoo", "Zoo", "zoo-2", "emu")
 CURSORS = {CURSOR: 5, FOLDED: 6}
 #: A package that a live publication serves.
 LIVE_PATH = "repos/zoo/lion-1.0-1.noarch.rpm"
+_LISTENERS = ("a" * 24, "b" * 24)
 _STATES = ("waiting", "running", "finished", "error", "canceled", "skipped")
 #: Results that JSON writes in many ways.
 _RESULTS: Sequence[Any] = (None, 7, 2.5, "text", [1, None, "é"], {"added_count": 2**40, "ok": True})
@@ -161,6 +175,52 @@ def _add_content(transaction: Transaction) -> None:
         transaction.publications.switch(publication.id, now=NOW + timedelta(seconds=live))
 
 
+def fill_listeners(storage: Database) -> None:
+    """Put listeners with deliveries in every state into a database; there since step 0003."""
+    health = Health(failing_since=NOW, last_failed=NOW, last_reason=_TEXTS[4])
+    filters = Filters(repositories=REPOSITORIES, tags=("pulp:action:é 🦒",))
+    with storage.write() as transaction:
+        for listener_id in _LISTENERS:
+            transaction.listeners.add(new_listener(listener_id))
+        full = new_listener(_LISTENERS[0], filters=filters, sealed=bytes(range(256)))
+        transaction.listeners.update(dataclasses.replace(full, disabled_reason=_TEXTS[3]))
+        transaction.listeners.set_health({full.id: health})
+        for number, words in enumerate(_TEXTS, 1):
+            message = new_message(number, tags=(words,), body=words.encode(), task_id=task_id(1))
+            transaction.deliveries.add([(message, _LISTENERS)], now=NOW)
+        failed = Attempt(time=NOW, duration=0.1, verdict=Verdict.FAILED, status=500, reason="é\n")
+        one, two, three, *_ = transaction.deliveries.pending(full.id, after=0, limit=9)
+        tried = [
+            one.tried(failed, state=DeliveryState.PENDING, due=NOW + timedelta(seconds=5)),
+            two.tried(failed, state=DeliveryState.EXHAUSTED, due=None),
+            three.tried(
+                dataclasses.replace(failed, verdict=Verdict.DELIVERED, response="a\0b"),
+                state=DeliveryState.DELIVERED,
+                due=None,
+            ),
+        ]
+        transaction.deliveries.settle(tried)
+
+
+def meaning_of_listeners(storage: Database) -> dict[str, Any]:
+    """Return what the storage tells of what ``fill_listeners`` has put into it."""
+    with storage.read() as transaction:
+        pages = [
+            transaction.deliveries.page(
+                listener_id=listener_id, states=(), since=None, before=None, limit=99
+            )
+            for listener_id in _LISTENERS
+        ]
+        return {
+            "listeners": transaction.listeners.list(),
+            "deliveries": pages,
+            "messages": transaction.deliveries.messages(
+                {each.message for page in pages for each in page}
+            ),
+            "counts": transaction.deliveries.counts(),
+        }
+
+
 def meaning(storage: Database) -> dict[str, Any]:
     """Return what the storage tells of what ``fill`` has put into it."""
     with storage.read() as transaction:
@@ -207,6 +267,7 @@ def _dump() -> str:
         path = upgrade(Path(folder))
         with SqliteStorage(path) as storage:
             fill(storage)
+            fill_listeners(storage)
         with closing(sqlite3.connect(path)) as connection:
             # it is this machine's, and any other one would leave sequence numbers out
             connection.execute("DELETE FROM settings WHERE name = 'boot.id'")

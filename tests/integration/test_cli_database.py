@@ -13,6 +13,7 @@ from pulpit.cli.exits import ExitCode
 from pulpit.cli.program import main
 from pulpit.cli.session import Outside
 from pulpit.storage.migrations import HEAD
+from pulpit.storage.migrations.run import pending
 from pulpit.storage.schema import data_folder, upgrade
 from pulpit.storage.sqlite import SqliteStorage
 from tests.services.postgresql import PostgresServer
@@ -20,6 +21,10 @@ from tests.stored_database import fill
 
 #: Runs `pulpit db` with these words on the data folder; returns exit code, output and errors.
 Run = Callable[..., tuple[int, str, str]]
+
+
+#: All steps of the schema.
+_STEPS = pending(None)
 
 
 @pytest.fixture
@@ -59,7 +64,7 @@ def test_sqlite_from_nothing(run: Run, tmp_path: Path) -> None:
     assert code == ExitCode.OK
     assert json.loads(out)["schema"] is None
     assert not (tmp_path / "data").exists()
-    assert run("upgrade")[:2] == (0, f"{tmp_path}/data/pulpit.db: ran 0001, {HEAD}.\n")
+    assert run("upgrade")[:2] == (0, f"{tmp_path}/data/pulpit.db: ran {', '.join(_STEPS)}.\n")
     assert "was up to date" in run("upgrade")[1]
 
 
@@ -75,7 +80,7 @@ def test_postgresql_from_nothing(run: Run, empty: str) -> None:
     """What is due is told by the exit code too."""
     code, out, err = run("status", PULPIT_DATABASE_URL=empty)
     assert code == ExitCode.UNSOUND
-    assert f"0001, {HEAD}" in out
+    assert ", ".join(_STEPS) in out
     assert "pulpit db upgrade" in err
     assert run("upgrade", PULPIT_DATABASE_URL=empty)[0] == ExitCode.OK
     code, out, _ = run("status", "--json", PULPIT_DATABASE_URL=empty)

@@ -18,9 +18,17 @@ from pulpit.storage.copying import Copied, copy_database
 from pulpit.storage.postgresql import PostgresStorage
 from pulpit.storage.schema import upgrade
 from pulpit.storage.sqlite import SqliteStorage
-from tests.contract.databases import append, new_event, new_repository, new_task, submit
+from tests.contract.databases import (
+    NOW,
+    append,
+    new_event,
+    new_message,
+    new_repository,
+    new_task,
+    submit,
+)
 from tests.services.postgresql import PostgresServer
-from tests.stored_database import fill, meaning
+from tests.stored_database import fill, fill_listeners, meaning, meaning_of_listeners
 
 
 @pytest.fixture
@@ -29,6 +37,7 @@ def source(tmp_path: Path) -> Path:
     path = upgrade(tmp_path)
     with SqliteStorage(path) as storage:
         fill(storage)
+        fill_listeners(storage)
     return path
 
 
@@ -60,6 +69,7 @@ def test_copy_means_the_same(source: Path, postgresql_url: str) -> None:
     assert all(each.is_same for each in compared)
     with SqliteStorage(source) as old, PostgresStorage(postgresql_url) as new:
         assert meaning(new) == meaning(old)
+        assert meaning_of_listeners(new) == meaning_of_listeners(old)
         everything = {"after": 0, "limit": 1_000}
         assert new.events.read(**everything) == old.events.read(**everything)
 
@@ -67,11 +77,16 @@ def test_copy_means_the_same(source: Path, postgresql_url: str) -> None:
 def test_numbers_go_on_above_all_that_were_given(source: Path, postgresql_url: str) -> None:
     """Even above those whose rows are gone, which somebody may remember."""
     _change(source, "UPDATE sqlite_sequence SET seq = 1000000 WHERE name = 'journal'")
+    _change(source, "UPDATE sqlite_sequence SET seq = 2000000 WHERE name = 'deliveries'")
     _change(source, "DELETE FROM tasks WHERE number > 3")
     _copy(source, postgresql_url)
     with PostgresStorage(postgresql_url) as new:
         assert append(new, new_event()) == [1_000_001]
         assert submit(new).number == 7
+        with new.write_beside() as transaction:
+            transaction.deliveries.add([(new_message(99), ["b" * 24])], now=NOW)
+            *_, newest = transaction.deliveries.pending("b" * 24, after=0, limit=99)
+        assert (newest.number, newest.message) == (2_000_001, 7)
 
 
 def test_empty_database_can_be_copied(tmp_path: Path, postgresql_url: str) -> None:
