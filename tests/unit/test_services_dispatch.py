@@ -451,16 +451,18 @@ def test_what_is_written_at_once_is_bounded(portion: Portion) -> None:
     """In deliveries and in bytes, however many listeners want however much."""
     world = _World(portion=portion)
     for number in range(20):
-        world.listener(f"all-{number}", "task.*")
+        world.listener(f"all-{number}", "*", "task.*")
     world.begun()
     storage = _Counting(world.storage)
     dispatch = world.dispatch(storage=storage)
     for number in range(20):
-        task = dataclasses.replace(_task(number=number), traceback="x" * (9_000 * (number % 10)))
+        task = dataclasses.replace(
+            _running(_task(number=number)), traceback="x" * (9_000 * (number % 10))
+        )
         world.tell(task)
     _drain(dispatch)
-    assert len(world.deliveries("all-7")) == 20
-    assert sum(count for count, _ in storage.written) == 400
+    assert len(world.deliveries("all-7")) == 40
+    assert sum(count for count, _ in storage.written) == 800
     assert max(count for count, _ in storage.written) <= portion.deliveries + 20
     assert max(size for _, size in storage.written) <= portion.size + 100_000
     assert max(limit for _, limit in world.journal.reads) == 50
