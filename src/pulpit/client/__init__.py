@@ -28,6 +28,13 @@ from pulpit.client.errors import (
 )
 from pulpit.client.events import Event, EventFilter, Filters, Stale
 from pulpit.client.following import Resumed, Retry
+from pulpit.client.listeners import (
+    Delivery,
+    DeliveryPage,
+    Listener,
+    ListenerTest,
+    RotatedSecret,
+)
 from pulpit.client.options import EventOptions, FollowOptions
 from pulpit.client.reports import CallReport, TaskReport
 from pulpit.client.snapshots import KnownTask, Snapshot
@@ -41,6 +48,8 @@ __all__ = [
     "Client",
     "ClientError",
     "Conflict",
+    "Delivery",
+    "DeliveryPage",
     "Event",
     "EventFilter",
     "EventOptions",
@@ -49,9 +58,12 @@ __all__ = [
     "FollowOptions",
     "Forbidden",
     "KnownTask",
+    "Listener",
+    "ListenerTest",
     "NotFound",
     "Resumed",
     "Retry",
+    "RotatedSecret",
     "Snapshot",
     "Stale",
     "TaskReport",

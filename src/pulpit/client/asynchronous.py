@@ -10,6 +10,7 @@ from typing import Any, Self, Unpack
 import httpx
 
 from pulpit.client import requests
+from pulpit.client.asynchronous_listeners import AsyncListenerCalls
 from pulpit.client.connection import AsyncConnection
 from pulpit.client.events import Event, EventFilter, Stale
 from pulpit.client.options import EventOptions, FollowOptions, following
@@ -21,7 +22,7 @@ from pulpit.config import DEFAULT_URL
 __all__ = ["AsyncClient"]
 
 
-class AsyncClient:
+class AsyncClient(AsyncListenerCalls):
     """Client for an event loop; its calls mean what those of Client mean, which tells of each.
 
     Args:

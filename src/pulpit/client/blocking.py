@@ -10,6 +10,7 @@ from typing import Any, Self, Unpack
 import httpx
 
 from pulpit.client import requests
+from pulpit.client.blocking_listeners import ListenerCalls
 from pulpit.client.connection import Connection
 from pulpit.client.events import Event, EventFilter, Stale
 from pulpit.client.options import EventOptions, FollowOptions, following
@@ -21,7 +22,7 @@ from pulpit.config import DEFAULT_URL
 __all__ = ["Client"]
 
 
-class Client:
+class Client(ListenerCalls):
     """Speaks to one server; every method raises ClientError for what has no good end.
 
     Args:
