@@ -148,6 +148,12 @@ class SigningSecret:
     value: str = field(repr=False)
     #: After a rotation: until when the old one is used beside the new one.
     until: datetime | None = None
+    #: Whether who has set up the listener chose it; else it was made here.
+    is_chosen: bool = False
+
+    def holds(self, now: datetime) -> bool:
+        """Tell whether deliveries are signed with it now."""
+        return self.until is None or now < self.until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from pulpit.testing.events import RecordingSink, expect_events
 from pulpit.testing.files import MemoryFileStore
 from pulpit.testing.journal import MemoryCursorStore, MemoryJournal
 from pulpit.testing.listeners import MemoryVault
+from pulpit.testing.notifiers import RecordingNotifier
 from pulpit.testing.storage import MemoryStorage, MemoryTransaction
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "MemoryTransaction",
     "MemoryVault",
     "RecordingEngine",
+    "RecordingNotifier",
     "RecordingSink",
     "expect_events",
 ]
