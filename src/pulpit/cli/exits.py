@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
     TASK_ERROR = 1, "A task that was followed ended in error."
     USAGE = 2, "The command line is wrong."
     TASK_CANCELED = 3, "A task that was followed was canceled."
-    NOT_FOUND = 4, "There is no such repository or task."
+    NOT_FOUND = 4, "There is no such repository, task, listener or delivery."
     UNREACHABLE = 5, "No server answers at the address, or its certificate is not trusted."
     UNAUTHORIZED = 6, "The server refused the login, or what this user asked for."
     REFUSED = 7, "The server refused the request: a value is not valid, or the id is taken."
@@ -43,7 +43,13 @@ class ExitCode(IntEnum):
         9,
         ("The configuration, the data folder, a port or the credentials file can't be used."),
     )
-    UNSOUND = 10, "`pulpit doctor` or `pulpit db status` found something that must be mended."
+    UNSOUND = (
+        10,
+        (
+            "`pulpit doctor`, `pulpit db status` or `pulpit listener doctor` found something that "
+            "must be mended, or a listener did not take the ping of `pulpit listener test`."
+        ),
+    )
     HUNG = (
         last_resort.HUNG,
         "The server or a worker was told to stop and something hung: it ended at once.",

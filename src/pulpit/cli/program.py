@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from pulpit.cli import config, database, repositories, tasks
+from pulpit.cli import config, database, listeners, repositories, tasks
 from pulpit.cli.doctor import doctor
 from pulpit.cli.exits import ExitCode, of_error
 from pulpit.cli.login import login
@@ -25,7 +25,13 @@ from pulpit.errors import PulpitError
 
 __all__ = ["ExitCode", "app", "main"]
 
-_KINDS = {"repo_id": "repository", "repository": "repository", "task_id": "task"}
+_KINDS = {
+    "repo_id": "repository",
+    "repository": "repository",
+    "task_id": "task",
+    "event_listener_id": "listener",
+    "delivery_id": "delivery",
+}
 
 app = typer.Typer(
     name="pulpit",
@@ -41,6 +47,7 @@ app.command()(worker)
 app.command()(doctor)
 app.add_typer(repositories.app, name="repo")
 app.add_typer(tasks.app, name="task")
+app.add_typer(listeners.app, name="listener")
 app.add_typer(config.app, name="config")
 app.add_typer(database.app, name="db")
 app.command()(watch)
