@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
 
 from pulpit import config
+from pulpit.cli.program import app
 
 _ROOT = Path(__file__).resolve().parents[2]
 _TEXTS = {
@@ -21,6 +24,13 @@ _FILES = [
         re.findall(r"^```ini\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     )
 ]
+#: What a reader types, its lines joined and without what follows it in the shell.
+_COMMANDS = {
+    (path.name, line.partition(" | ")[0])
+    for path, text in _TEXTS.items()
+    for block in re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    for line in re.findall(r"^\$ (pulpit .*)$", block.replace("\\\n", " "), re.MULTILINE)
+}
 #: Variables that are not settings: where the client finds the server, and its user.
 _OF_THE_CLIENT = {
     "PULPIT_URL",
@@ -40,9 +50,24 @@ def test_configuration_files_load(block: str, tmp_path: Path) -> None:
     assert config.load(path, environ={}).origins
 
 
+@pytest.mark.parametrize(("page", "line"), sorted(_COMMANDS))
+def test_commands_are_understood(page: str, line: str) -> None:
+    """Each command that a page shows exists, with its flags."""
+    words, command, context = shlex.split(line, comments=True), typer.main.get_command(app), None
+    while words:
+        assert command is not None, page
+        context = command.make_context(words[0], words[1:], parent=context)
+        words = [*getattr(context, "_protected_args", ()), *context.args]
+        if not hasattr(command, "get_command"):
+            assert words == []
+        elif words:
+            command = command.get_command(context, words[0])
+
+
 def test_there_are_examples() -> None:
     """The search for examples finds some: it has not gone blind."""
     assert _FILES
+    assert _COMMANDS
 
 
 @pytest.mark.parametrize("path", _TEXTS, ids=lambda path: str(path.relative_to(_ROOT)))
