@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import msgspec
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Row,
     Select,
@@ -80,6 +81,11 @@ _OLDEST = select(
     .scalar_subquery(),
 )
 _IS_NAMED = exists().where(deliveries.c.message == messages.c.number)
+_IS_IN: Mapping[DeliveryState, ColumnElement[bool]] = {
+    DeliveryState.PENDING: IS_PENDING,
+    DeliveryState.DELIVERED: deliveries.c.state == DeliveryState.DELIVERED.value,
+    DeliveryState.EXHAUSTED: IS_EXHAUSTED,
+}
 _STATES = {state.value: state for state in DeliveryState}
 
 
@@ -220,15 +226,18 @@ class SqlDeliveryStore:
         limit: int,
     ) -> Sequence[Delivery]:
         statement = select(deliveries).where(deliveries.c.listener_id == listener_id)
-        if states:
-            # as text, so that the indexes of pending and exhausted ones are used
-            names = ", ".join(f"'{state.value}'" for state in sorted(set(states)))
-            statement = statement.where(text(f"state IN ({names})"))
         if since is not None:
             statement = statement.where(deliveries.c.created >= since)
         if before is not None:
             statement = statement.where(deliveries.c.number < before)
-        return self._all(statement.order_by(deliveries.c.number.desc()).limit(limit))
+        statement = statement.order_by(deliveries.c.number.desc()).limit(limit)
+        if not states:
+            return self._all(statement)
+        # one by one: so each is found by the index of its state
+        found = [
+            each for state in set(states) for each in self._all(statement.where(_IS_IN[state]))
+        ]
+        return sorted(found, key=lambda each: -each.number)[:limit]
 
     def resend(
         self,
@@ -268,11 +277,8 @@ class SqlDeliveryStore:
 
     def counts(self) -> Mapping[str, Mapping[DeliveryState, int]]:
         counts: dict[str, dict[DeliveryState, int]] = {}
-        for state, condition in (
-            (DeliveryState.PENDING, IS_PENDING),
-            (DeliveryState.EXHAUSTED, IS_EXHAUSTED),
-        ):
-            statement = select(deliveries.c.listener_id, func.count()).where(condition)
+        for state in (DeliveryState.PENDING, DeliveryState.EXHAUSTED):
+            statement = select(deliveries.c.listener_id, func.count()).where(_IS_IN[state])
             for listener_id, count in self._connection.execute(
                 statement.group_by(deliveries.c.listener_id)
             ):
