@@ -263,5 +263,5 @@ def test_deliveries_are_what_was_made_of_them(make_database: MakeDatabase) -> No
     """However it interleaves: each is made once, keeps its id and place, and is never lost."""
     machine = type("Machine", (Deliveries,), {"make": staticmethod(make_database)})
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=20, stateful_step_count=30, deadline=None)
+        machine, settings=settings(max_examples=10, stateful_step_count=30, deadline=None)
     )
