@@ -18,10 +18,9 @@ import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
-from pulpit.app.doctor.listener import diagnose_listener
+from pulpit.app.doctor.listener import ListenerDoctor, diagnose_listener
 from pulpit.config import Email, Messaging, Settings, StartTls
 from pulpit.domain.clock import utc_now
-from pulpit.domain.deliveries import Parcel, Receipt
 from pulpit.domain.findings import Finding, Outcome
 from pulpit.domain.listeners import (
     Health,
@@ -31,7 +30,10 @@ from pulpit.domain.listeners import (
     Secrets,
     SigningSecret,
 )
+from pulpit.domain.messages import Message
 from pulpit.errors import InvalidValue
+from pulpit.testing import MemoryStorage
+from pulpit.testing.notifiers import RecordingNotifier
 from tests.services import free_ports
 from tests.services.http import Answer, FeedServer
 from tests.services.rabbitmq import RabbitMQ
@@ -39,27 +41,6 @@ from tests.services.rabbitmq import RabbitMQ
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PASSWORD = "keeper-of-the-zoo"
 SECRET = SigningSecret(value="whsec_" + base64.b64encode(b"s" * 24).decode())
-
-
-class _Checker:
-    """A notifier whose configurations are all fine, unless told otherwise."""
-
-    wrong: InvalidValue | None = None
-
-    async def deliver(
-        self, listener: OpenListener, parcel: Parcel, *, trace: bool = False
-    ) -> Receipt:
-        """Deliver nothing: the doctor does not."""
-        raise AssertionError((listener, parcel, trace))
-
-    def check(self, config: Mapping[str, Any]) -> None:
-        """Do as told."""
-        assert config is not None
-        if self.wrong is not None:
-            raise self.wrong
-
-    async def close(self) -> None:
-        """Hold nothing."""
 
 
 def listener(config: Mapping[str, Any], kind: NotifierType = NotifierType.HTTP) -> Listener:
@@ -84,7 +65,8 @@ def look(
     **options: Any,
 ) -> dict[str, Finding]:
     """Return what is found of a listener, by check; no finding may show a secret."""
-    given: dict[str, Any] = {"notifier": _Checker(), "oldest_pending": None, "now": utc_now}
+    notifier = RecordingNotifier()
+    given: dict[str, Any] = {"notifier": notifier, "oldest_pending": None, "now": utc_now}
     found = asyncio.run(
         diagnose_listener(
             OpenListener(listener=looked_at, secrets=Secrets(password=PASSWORD, signing=secrets)),
@@ -93,6 +75,7 @@ def look(
             **(given | options),
         )
     )
+    assert notifier.notified == []
     assert PASSWORD not in repr(found)
     assert not any(secret.value in repr(found) for secret in secrets)
     bare = [finding for finding in found if finding.outcome is Outcome.FAILED and not finding.fix]
@@ -151,11 +134,40 @@ def test_a_listener_that_is_told_of_nothing(receiver: FeedServer) -> None:
     assert outcomes(found, Outcome.NOTE) == ["pending"]
 
 
+def test_the_doctor_of_the_server_knows_what_waits(receiver: FeedServer) -> None:
+    """It takes the notifier of the listener's type, and the oldest of its deliveries."""
+    known, storage = listener({"url": f"{receiver.url}hook"}), MemoryStorage()
+    message = Message(
+        sequence=1,
+        event_id="e",
+        event_type="repo.sync.start",
+        repo_id="zoo",
+        task_id=None,
+        tags=(),
+        time=NOW,
+        body=b"{}",
+    )
+    with storage.write() as transaction:
+        transaction.listeners.add(known)
+        transaction.deliveries.add([(message, [known.id])], now=NOW)
+    notifier = RecordingNotifier()
+    doctor = ListenerDoctor(
+        settings=Settings(),
+        storage=storage,
+        notifiers={NotifierType.HTTP: notifier},
+        judge=lambda _address: None,
+    )
+    found = asyncio.run(doctor(OpenListener(listener=known, secrets=Secrets(signing=(SECRET,)))))
+    (waiting,) = (finding for finding in found if finding.check == "pending")
+    assert waiting.outcome is Outcome.NOTE
+    assert "2026-05-01 12:00:00 UTC" in waiting.detail
+    assert notifier.checked == [known.config]
+
+
 def test_a_configuration_that_is_refused_now(receiver: FeedServer) -> None:
     """What the notifier says of it is told."""
-    checker = _Checker()
-    checker.wrong = InvalidValue("url")
-    found = look(listener({"url": receiver.url}), notifier=checker)
+    refusing = RecordingNotifier(problem=InvalidValue("url"))
+    found = look(listener({"url": receiver.url}), notifier=refusing)
     assert found["configuration"].outcome is Outcome.FAILED
 
 

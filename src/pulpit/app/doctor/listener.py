@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pulpit.app.doctor.broker import Broker
@@ -18,12 +19,40 @@ from pulpit.domain.listeners import Listener, NotifierType, OpenListener
 from pulpit.errors import ConfigurationError, PulpitError
 from pulpit.events.amqp.addresses import parse_addresses
 from pulpit.events.amqp.link import LinkOptions
-from pulpit.ports import Notifier
+from pulpit.ports import Notifier, Storage
 
-__all__ = ["diagnose_listener"]
+__all__ = ["ListenerDoctor", "diagnose_listener"]
 
 #: What waits for longer than this is worth a word.
 _LONG = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerDoctor:
+    """Looks at any listener, for who asks by the API."""
+
+    settings: Settings
+    storage: Storage
+    notifiers: Mapping[NotifierType, Notifier]
+    #: Returns why deliveries by HTTP may not go to an address; None if they may.
+    judge: Callable[[str], str | None]
+    now: Callable[[], datetime] = utc_now
+
+    async def __call__(self, opened: OpenListener) -> Sequence[Finding]:
+        """Return what is found of the listener; see ``diagnose_listener``."""
+        waiting = await asyncio.to_thread(self._oldest_pending)
+        return await diagnose_listener(
+            opened,
+            settings=self.settings,
+            notifier=self.notifiers[opened.listener.notifier_type],
+            judge=self.judge,
+            oldest_pending=waiting.get(opened.listener.id),
+            now=self.now,
+        )
+
+    def _oldest_pending(self) -> Mapping[str, datetime]:
+        with self.storage.read() as transaction:
+            return transaction.deliveries.oldest_pending()
 
 
 async def diagnose_listener(
