@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from pulpit.domain.deliveries import Attempt, Delivery, DeliveryState, Verdict
+from pulpit.domain.listeners import Health
 from pulpit.domain.messages import Message
 from pulpit.errors import MissingResource
 from tests.contract.databases import NOW, Database, new_listener, new_message
@@ -196,6 +197,22 @@ def test_attempt_that_somebody_else_made_first_is_not_written(house: Database) -
     assert set(_settle(house, *stale, _failed(three))) == {three.id}
     assert _page(house) == [_failed(three), *before[1:]]
     assert not _settle(house)
+
+
+def test_answer_that_is_no_text_is_written(house: Database) -> None:
+    """Mail servers may answer with any bytes; what stands beside them is told as it is."""
+    _add(house, new_message(1))
+    (one,) = _pending(house)
+    attempt = Attempt(
+        time=NOW, duration=0, verdict=Verdict.FAILED, reason="\udcff", response="é \udc80 ok"
+    )
+    assert _settle(house, one.tried(attempt, state=DeliveryState.EXHAUSTED, due=None))
+    (kept,) = _get(house, one).attempts
+    assert kept.response.startswith("é ")
+    assert kept.response.endswith(" ok")
+    with house.write() as transaction:
+        transaction.listeners.set_health({_A: Health(last_reason="\udcff")})
+        assert transaction.listeners.get(_A).health.last_reason
 
 
 def test_resent_one_starts_anew(house: Database) -> None:

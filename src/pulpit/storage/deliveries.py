@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 from uuid import uuid4
@@ -25,7 +26,7 @@ from sqlalchemy import (
 from pulpit.domain.deliveries import Attempt, Delivery, DeliveryState
 from pulpit.domain.messages import Message
 from pulpit.errors import MissingResource
-from pulpit.storage.rows import batched
+from pulpit.storage.rows import batched, storable
 from pulpit.storage.tables import (
     IS_EXHAUSTED,
     IS_PENDING,
@@ -328,7 +329,14 @@ def encoded_tags(message: Message) -> str:
 
 def encoded_attempts(delivery: Delivery) -> str:
     """Return a delivery's attempts as JSON text."""
-    return msgspec.json.encode(delivery.attempts).decode()
+    try:
+        return msgspec.json.encode(delivery.attempts).decode()
+    except UnicodeEncodeError:
+        attempts = [
+            replace(each, reason=storable(each.reason), response=storable(each.response))
+            for each in delivery.attempts
+        ]
+        return msgspec.json.encode(attempts).decode()
 
 
 def moment(time: datetime | None) -> int | None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select
 
 from pulpit.domain.listeners import Filters, Health, Listener, NotifierType
 from pulpit.errors import MissingResource
+from pulpit.storage.rows import storable
 from pulpit.storage.tables import listeners
 
 __all__ = ["SqlListenerStore"]
@@ -78,7 +79,10 @@ def _columns(listener: Listener) -> dict[str, Any]:
 
 
 def _health_columns(health: Health) -> dict[str, Any]:
-    return dataclasses.asdict(health)
+    reason = health.last_reason
+    return dataclasses.asdict(health) | {
+        "last_reason": None if reason is None else storable(reason)
+    }
 
 
 def _listener(row: RowMapping) -> Listener:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import BigInteger, ColumnElement, Connection, Table, cast, extract, func
 from sqlalchemy.dialects import sqlite
 
-__all__ = ["batched", "insert_ignoring", "insert_statement", "now_of", "upsert"]
+__all__ = ["batched", "insert_ignoring", "insert_statement", "now_of", "storable", "upsert"]
 
 _T = TypeVar("_T")
 
@@ -22,6 +22,11 @@ def batched(values: Collection[_T], size: int = IN_LIMIT) -> Iterator[Sequence[_
     iterator = iter(values)
     while batch := list(islice(iterator, size)):
         yield batch
+
+
+def storable(text: str) -> str:
+    """Return a text with "?" in the place of what is no text, as mail servers may answer."""
+    return text.encode(errors="replace").decode()
 
 
 def insert_statement(connection: Connection, table: Table) -> Any:
