@@ -122,15 +122,28 @@ def test_what_was_tried_while_its_listener_went_is_not_written(
 def test_two_that_tell_of_the_same_events_write_them_once(
     storages: Sequence[PostgresStorage], run: Run
 ) -> None:
-    """A leader that was frozen goes on beside the next one; nobody reads past what is to come."""
+    """A leader that was frozen goes on beside the next one."""
     one, two = storages
     with one.write_beside() as transaction:
         transaction.deliveries.add([(new_message(number), [_A]) for number in (1, 2)], now=NOW)
         adding = run(_add, two, 2, 1, 3)
         _waits(one)
-        assert _pending(two) == []
     assert adding.result(PATIENCE) == 2
     assert [each.sequence for each in _pending(one)] == [1, 2, 3]
+
+
+def test_numbers_are_committed_in_their_order(
+    storages: Sequence[PostgresStorage], run: Run
+) -> None:
+    """Who reads on from the newest one passes none that is still to come."""
+    one, two = storages
+    with one.write_beside() as transaction:
+        transaction.deliveries.add([(new_message(1), [_A])], now=NOW)
+        adding = run(_add, two, 2)
+        _waits(one)
+        assert _pending(two) == []
+    assert adding.result(PATIENCE) == 2
+    assert [each.sequence for each in _pending(one)] == [1, 2]
 
 
 def test_of_two_that_have_tried_the_same_one_is_written(
