@@ -16,7 +16,6 @@ from sqlalchemy import (
     Select,
     bindparam,
     delete,
-    exists,
     func,
     select,
     text,
@@ -26,22 +25,18 @@ from sqlalchemy import (
 from pulpit.domain.deliveries import Attempt, Delivery, DeliveryState
 from pulpit.domain.messages import Message
 from pulpit.errors import MissingResource
+from pulpit.storage.messages import add_messages, read_messages, remove_nameless
 from pulpit.storage.rows import batched, storable
 from pulpit.storage.tables import (
     IS_EXHAUSTED,
     IS_PENDING,
     deliveries,
     listeners,
-    messages,
     microseconds,
 )
 
-__all__ = ["NewDelivery", "SqlDeliveryStore", "encoded_attempts", "encoded_tags", "moment"]
+__all__ = ["NewDelivery", "SqlDeliveryStore", "encoded_attempts", "moment"]
 
-_ADD_MESSAGE = """
-    INSERT INTO messages (sequence, event_id, event_type, repo_id, task_id, tags, time, body)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sequence, event_type) DO NOTHING
-"""
 _ADD = """
     INSERT INTO deliveries (
         id, listener_id, message, event_type, sequence, lane, created, due,
@@ -57,10 +52,6 @@ _SETTLE = """
     WHERE number = ?
 """
 #: Building a statement takes longer than running it; these run all the time.
-_LAST_MESSAGE = select(func.coalesce(func.max(messages.c.number), 0))
-_ADDED_AFTER = select(messages.c.number, messages.c.sequence, messages.c.event_type).where(
-    messages.c.number > bindparam("after")
-)
 _PENDING = (
     select(deliveries)
     .where(
@@ -81,7 +72,6 @@ _OLDEST = select(
     .limit(1)
     .scalar_subquery(),
 )
-_IS_NAMED = exists().where(deliveries.c.message == messages.c.number)
 _IS_IN: Mapping[DeliveryState, ColumnElement[bool]] = {
     DeliveryState.PENDING: IS_PENDING,
     DeliveryState.DELIVERED: deliveries.c.state == DeliveryState.DELIVERED.value,
@@ -149,23 +139,7 @@ class SqlDeliveryStore:
 
     def _add_messages(self, added: Sequence[Message]) -> dict[tuple[int, str], int]:
         """Write those that are not there; return (sequence, event type) to number of these."""
-        last = self._connection.execute(_LAST_MESSAGE).scalar_one()
-        rows = [
-            (
-                each.sequence,
-                each.event_id,
-                each.event_type,
-                each.repo_id,
-                each.task_id,
-                encoded_tags(each),
-                microseconds(each.time),
-                each.body,
-            )
-            for each in added
-        ]
-        self._connection.exec_driver_sql(_ADD_MESSAGE, rows)
-        found = self._connection.execute(_ADDED_AFTER, {"after": last})
-        return {(sequence, event_type): number for number, sequence, event_type in found}
+        return add_messages(self._connection, added)
 
     def _add(self, new: Sequence[NewDelivery], now: int) -> None:
         """Write new deliveries, in this order; *now* is in microseconds."""
@@ -180,13 +154,7 @@ class SqlDeliveryStore:
         return self._all(_PENDING_OF_LANE, {**values, "of_lane": lane})
 
     def messages(self, numbers: Collection[int]) -> Mapping[int, Message]:
-        return {
-            row.number: _message(row)
-            for batch in batched(numbers)
-            for row in self._connection.execute(
-                select(messages).where(messages.c.number.in_(batch))
-            )
-        }
+        return {each.number: each for each in read_messages(self._connection, numbers)}
 
     def settle(self, tried: Sequence[Delivery]) -> Collection[str]:
         if not tried:
@@ -299,32 +267,16 @@ class SqlDeliveryStore:
         found = self._connection.execute(first).all()
         for batch in batched([row.number for row in found]):
             self._connection.execute(delete(deliveries).where(deliveries.c.number.in_(batch)))
-        nameless = select(messages.c.number).where(~_IS_NAMED)
         if len(found) < limit:
-            # some are left by listeners that are gone; to find these takes a look at all
-            return len(found) + self._remove_messages(nameless.limit(limit))
-        gone = 0
-        for batch in batched({row.message for row in found}):
-            gone += self._remove_messages(nameless.where(messages.c.number.in_(batch)))
-        return len(found) + gone
-
-    def _remove_messages(self, nameless: Select[tuple[int]]) -> int:
-        """Delete messages; return how many."""
-        locked = nameless.with_for_update(skip_locked=True, of=messages)
-        numbers = list(self._connection.execute(locked).scalars())
-        for batch in batched(numbers):
-            self._connection.execute(delete(messages).where(messages.c.number.in_(batch)))
-        return len(numbers)
+            # listeners that are gone leave some as well
+            return len(found) + remove_nameless(self._connection, limit=limit)
+        among = {row.message for row in found}
+        return len(found) + remove_nameless(self._connection, among=among, limit=limit)
 
     def _all(
         self, statement: Select[Any], values: Mapping[str, Any] | None = None
     ) -> list[Delivery]:
         return [_delivery(row) for row in self._connection.execute(statement, values or {})]
-
-
-def encoded_tags(message: Message) -> str:
-    """Return a message's tags as JSON text."""
-    return msgspec.json.encode(message.tags).decode()
 
 
 def encoded_attempts(delivery: Delivery) -> str:
@@ -361,19 +313,4 @@ def _delivery(row: Row[Any]) -> Delivery:
         created=row.created,
         due=row.due,
         finished=row.finished,
-    )
-
-
-def _message(row: Row[Any]) -> Message:
-    """Return what a row says."""
-    return Message(
-        number=row.number,
-        sequence=row.sequence,
-        event_id=row.event_id,
-        event_type=row.event_type,
-        repo_id=row.repo_id,
-        task_id=row.task_id,
-        tags=tuple(row.tags),
-        time=row.time,
-        body=row.body,
     )

@@ -16,27 +16,14 @@ from pulpit.storage.deliveries import (
     NewDelivery,
     SqlDeliveryStore,
     encoded_attempts,
-    encoded_tags,
     moment,
 )
 from pulpit.storage.locks import AdvisoryLock, lock
-from pulpit.storage.tables import listeners, microseconds
+from pulpit.storage.messages import add_messages_at_once
+from pulpit.storage.tables import listeners
 
 __all__ = ["PostgresDeliveryStore"]
 
-_ADD_MESSAGES = text("""
-    INSERT INTO messages (sequence, event_id, event_type, repo_id, task_id, tags, time, body)
-    SELECT sequence, event_id, event_type, repo_id, task_id, CAST(tags AS json), time, body
-    FROM unnest(
-        CAST(:sequence AS bigint[]), CAST(:event_id AS text[]), CAST(:event_type AS text[]),
-        CAST(:repo_id AS text[]), CAST(:task_id AS text[]), CAST(:tags AS text[]),
-        CAST(:time AS bigint[]), CAST(:body AS bytea[])
-    ) WITH ORDINALITY
-        AS new (sequence, event_id, event_type, repo_id, task_id, tags, time, body, place)
-    ORDER BY place
-    ON CONFLICT (sequence, event_type) DO NOTHING
-    RETURNING number, sequence, event_type
-""")
 _ADD = text("""
     INSERT INTO deliveries (
         id, listener_id, message, event_type, sequence, lane, created, due,
@@ -74,18 +61,7 @@ class PostgresDeliveryStore(SqlDeliveryStore):
         return set(self._connection.execute(held).scalars())
 
     def _add_messages(self, added: Sequence[Message]) -> dict[tuple[int, str], int]:
-        columns = {
-            "sequence": [each.sequence for each in added],
-            "event_id": [each.event_id for each in added],
-            "event_type": [each.event_type for each in added],
-            "repo_id": [each.repo_id for each in added],
-            "task_id": [each.task_id for each in added],
-            "tags": [encoded_tags(each) for each in added],
-            "time": [microseconds(each.time) for each in added],
-            "body": [each.body for each in added],
-        }
-        found = self._connection.execute(_ADD_MESSAGES, columns)
-        return {(sequence, event_type): number for number, sequence, event_type in found}
+        return add_messages_at_once(self._connection, added)
 
     def _add(self, new: Sequence[NewDelivery], now: int) -> None:
         columns = zip(NewDelivery._fields, map(list, zip(*new, strict=True)), strict=True)
