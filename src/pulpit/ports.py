@@ -629,6 +629,18 @@ class DeliveryStore(Protocol):
     def oldest_pending(self) -> Mapping[str, datetime]:
         """Return by listener when the first of its pending deliveries was created."""
 
+    def discard(self, listener_id: str, *, limit: int) -> int:
+        """Delete deliveries of a listener, whatever they are, and messages that no other names.
+
+        Before a listener with many of them is removed: so nobody waits long for that.
+
+        Args:
+            listener_id: whose.
+            limit: how many at the most; call again while it is reached.
+
+        Returns: how many deliveries.
+        """
+
     def purge(self, *, before: datetime, limit: int) -> int:
         """Delete deliveries settled before the time, and messages that no delivery names.
 

@@ -333,6 +333,21 @@ def test_purge_goes_by_parts(house: Database) -> None:
     assert len(parts) > 2
 
 
+def test_what_a_listener_has_is_discarded_by_parts(house: Database) -> None:
+    """Whatever came of it; what others are to be told stays, with its message."""
+    _add(house, new_message(1), new_message(2), new_message(3))
+    _add(house, new_message(4), to=[_A, _B])
+    one, two, _, four = _pending(house)
+    _settle(house, _delivered(one), _failed(two, due=None))
+    with house.write_beside() as transaction:
+        assert transaction.deliveries.discard(_A, limit=3) == 3
+        assert transaction.deliveries.discard(_A, limit=3) == 1
+        assert transaction.deliveries.discard(_A, limit=3) == 0
+        assert len(transaction.deliveries.messages([one.message, two.message, four.message])) == 1
+    assert _page(house) == []
+    assert _sequences(_pending(house, _B)) == [4]
+
+
 def test_messages_of_listeners_that_are_gone_are_purged(house: Database) -> None:
     """Though their deliveries went before, and never were over."""
     _add(house, new_message(1))

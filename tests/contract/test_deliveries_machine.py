@@ -222,6 +222,21 @@ class Deliveries(RuleBasedStateMachine):
             assert purged == old
             assert named == set(left)
 
+    @rule(listener_id=st.sampled_from(_LISTENERS[1:]), limit=st.integers(1, 3))
+    def discard(self, listener_id: str, limit: int) -> None:
+        """Some of what a listener was and is to be told goes, the oldest first."""
+        doomed = self._of(listener_id)[:limit]
+        with self.database.write_beside() as transaction:
+            assert transaction.deliveries.discard(listener_id, limit=limit) == len(doomed)
+            left = transaction.deliveries.messages(self.messages.values())
+        for each in doomed:
+            del self.expected[each.id]
+        named = {each.message for each in self.expected.values()}
+        gone = {each.message for each in doomed} - named
+        assert gone.isdisjoint(left)
+        self.messages = {key: each for key, each in self.messages.items() if each not in gone}
+        assert len(left) == len(self.messages)
+
     def _of(self, listener_id: str) -> list[Delivery]:
         return [each for each in self.expected.values() if each.listener_id == listener_id]
 

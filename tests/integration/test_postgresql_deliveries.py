@@ -164,7 +164,7 @@ def test_nobody_waits_for_each_other(storages: Sequence[PostgresStorage], run: R
     """Whatever is done at once, in whatever order, ends without an error."""
     one, _ = storages
     _add(one, *range(200))
-    acts = [_try_some, _resend_some, _purge_some, _change, _add_some, _come_and_go]
+    acts = [_try_some, _resend_some, _purge_some, _discard_some, _change, _add_some, _come_and_go]
     done = [
         run(_repeat, partial(act, storages[number % 2]), random.Random(number))
         for number, act in enumerate(acts * 2, 1)
@@ -194,6 +194,11 @@ def _resend_some(storage: PostgresStorage, chance: random.Random) -> None:
 def _purge_some(storage: PostgresStorage, chance: random.Random) -> None:
     with storage.write_beside() as transaction:
         transaction.deliveries.purge(before=NOW, limit=chance.randint(1, 5))
+
+
+def _discard_some(storage: PostgresStorage, chance: random.Random) -> None:
+    with storage.write_beside() as transaction:
+        transaction.deliveries.discard(_A, limit=chance.randint(1, 5))
 
 
 def _change(storage: PostgresStorage, chance: random.Random) -> None:

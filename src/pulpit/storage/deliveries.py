@@ -258,20 +258,32 @@ class SqlDeliveryStore:
         found = self._connection.execute(_OLDEST)
         return {listener_id: created for listener_id, created in found if created is not None}
 
+    def discard(self, listener_id: str, *, limit: int) -> int:
+        self._take([listener_id])
+        mine = select(deliveries.c.number, deliveries.c.message).where(
+            deliveries.c.listener_id == listener_id
+        )
+        found, _ = self._remove(mine.order_by(deliveries.c.number).limit(limit))
+        return found
+
     def purge(self, *, before: datetime, limit: int) -> int:
         old = select(deliveries.c.number, deliveries.c.message).where(
             deliveries.c.finished < before
         )
-        # whoever has one locked resends it, or purges too
-        first = old.order_by(deliveries.c.finished).limit(limit).with_for_update(skip_locked=True)
-        found = self._connection.execute(first).all()
+        found, messages = self._remove(old.order_by(deliveries.c.finished).limit(limit))
+        if found < limit:
+            # listeners that are gone leave some as well
+            messages += remove_nameless(self._connection, limit=limit)
+        return found + messages
+
+    def _remove(self, doomed: Select[tuple[int, int]]) -> tuple[int, int]:
+        """Delete deliveries and their messages that no other names; return how many of each."""
+        # whoever has one locked resends it, or deletes it as well
+        found = self._connection.execute(doomed.with_for_update(skip_locked=True)).all()
         for batch in batched([row.number for row in found]):
             self._connection.execute(delete(deliveries).where(deliveries.c.number.in_(batch)))
-        if len(found) < limit:
-            # listeners that are gone leave some as well
-            return len(found) + remove_nameless(self._connection, limit=limit)
         among = {row.message for row in found}
-        return len(found) + remove_nameless(self._connection, among=among, limit=limit)
+        return len(found), remove_nameless(self._connection, among=among)
 
     def _all(
         self, statement: Select[Any], values: Mapping[str, Any] | None = None

@@ -117,14 +117,14 @@ def _message(row: Row[Any]) -> Message:
 
 
 def remove_nameless(
-    connection: Connection, *, among: Collection[int] | None = None, limit: int
+    connection: Connection, *, among: Collection[int] | None = None, limit: int | None = None
 ) -> int:
     """Delete messages that no delivery names; return how many.
 
     Args:
         connection: of the transaction.
         among: of those with these numbers; None: of all, which takes a look at all.
-        limit: how many of all at the most.
+        limit: how many of all at the most; None: any number.
     """
     if among is None:
         return _remove(connection, _NAMELESS.limit(limit))

@@ -154,15 +154,28 @@ class MemoryDeliveryStore:
             oldest.setdefault(each.listener_id, each.created)
         return oldest
 
+    def discard(self, listener_id: str, *, limit: int) -> int:
+        doomed = self._those(lambda each: each.listener_id == listener_id)[:limit]
+        self._remove(doomed)
+        return len(doomed)
+
     def purge(self, *, before: datetime, limit: int) -> int:
         old = self._those(lambda each: each.finished is not None and each.finished < before)[:limit]
-        for each in old:
+        removed = self._remove(old)
+        return len(old) + removed + self._remove_nameless(self._state.messages, limit)
+
+    def _remove(self, doomed: Sequence[Delivery]) -> int:
+        """Delete deliveries, and their messages that no other names; return how many of these."""
+        for each in doomed:
             del self._state.deliveries[each.number]
+        return self._remove_nameless({each.message for each in doomed})
+
+    def _remove_nameless(self, among: Collection[int], limit: int | None = None) -> int:
         named = {each.message for each in self._state.deliveries.values()}
-        nameless = [number for number in self._state.messages if number not in named][:limit]
+        nameless = [number for number in among if number not in named][:limit]
         for number in nameless:
             del self._state.messages[number]
-        return len(old) + len(nameless)
+        return len(nameless)
 
     def _those(self, condition: Callable[[Delivery], bool]) -> list[Delivery]:
         """Return the deliveries that meet a condition, by number."""
