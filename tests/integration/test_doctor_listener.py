@@ -385,7 +385,7 @@ class _Mails:
 
 def _login(_server: Any, _session: Any, _envelope: Any, _mechanism: Any, told: Any) -> AuthResult:
     """Let the keeper in."""
-    return AuthResult(success=told.password == PASSWORD.encode())
+    return AuthResult(success=told.password == PASSWORD.encode(), handled=False)
 
 
 def mail(addresses: list[str], *, server: Mapping[str, Any] | None = None, **email: Any) -> Any:
@@ -436,6 +436,7 @@ def test_a_mail_server_with_tls_and_login(authority: _Authority) -> None:
     assert {finding.outcome for finding in found.values()} == {Outcome.OK}, found
     found = mail(["a@example.com"], server=server, password="lion", **ours)
     assert failed(found) == ["login"]
+    assert "refuses user and password of zoo (535" in found["login"].detail
     assert found["recipients"].outcome is Outcome.SKIPPED
     unknown = ours | {"cacert": None}
     assert failed(mail(["a@example.com"], server=server, password=PASSWORD, **unknown)) == [

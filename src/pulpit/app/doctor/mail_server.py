@@ -19,6 +19,8 @@ __all__ = ["MailServer"]
 
 _WHERE = "host and port in [email]"
 _SETTINGS = "[email]"
+#: Seconds for an answer: mail servers let those wait who come with a wrong password.
+_PATIENCE = 8.0
 #: Characters of an answer that are told.
 _LONGEST = 200
 _REFUSED = 400
@@ -156,7 +158,7 @@ class MailServer:
             self.settings.host,
             self.settings.port,
             local_hostname=socket.gethostname(),
-            timeout=SECONDS,
+            timeout=_PATIENCE,
         )
 
     @contextmanager
@@ -165,9 +167,10 @@ class MailServer:
         session = self._connect()
         try:
             yield session
-        finally:
+            # after a failure, a good-bye might be answered by nobody
             with suppress(smtplib.SMTPException, OSError):
                 session.quit()
+        finally:
             session.close()
 
     @contextmanager
