@@ -209,7 +209,7 @@ class Delivering(RuleBasedStateMachine):
 
 
 def test_lanes_keep_order_and_bounds_and_forget_nothing_whatever_happens() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Delivering, settings=settings(max_examples=150, stateful_step_count=60, deadline=None)
     )
 
@@ -232,7 +232,8 @@ def test_a_lane_whose_head_waits_holds_up_no_other_lane() -> None:
         table.add(lane, _START)
     _read(lanes, table)
     head = lanes.next()
-    assert head is not None and head.number == 1
+    assert head is not None
+    assert head.number == 1
     due = _START + timedelta(seconds=5)
     attempt = Attempt(time=_START, duration=0.0, verdict=Verdict.FAILED)
     lanes.failed(head, due)
@@ -279,9 +280,7 @@ def test_when_too_many_lanes_wait_a_success_has_all_of_them_tried_at_once() -> N
     _read(lanes, table, later)
     head = lanes.next()
     assert head is not None
-    table.rows[head.number] = replace(
-        head, state=DeliveryState.DELIVERED, due=None, finished=later
-    )
+    table.rows[head.number] = replace(head, state=DeliveryState.DELIVERED, due=None, finished=later)
     lanes.delivered(head, later)
     lanes.settled([head.number])
     _read(lanes, table, later)

@@ -32,7 +32,7 @@ def _schedule(*, retry_hours: float = _HOURS, disable_days: float = 5.0) -> Sche
     return Schedule(retry_hours=retry_hours, disable_days=disable_days)
 
 
-def _delivery(**values: int) -> Delivery:
+def _delivery(*, attempted: int = 0, attempted_before: int = 0) -> Delivery:
     return Delivery(
         id="msg_1",
         number=1,
@@ -43,7 +43,8 @@ def _delivery(**values: int) -> Delivery:
         lane="repository:zoo",
         created=_NOW,
         due=_NOW,
-        **values,
+        attempted=attempted,
+        attempted_before=attempted_before,
     )
 
 
@@ -86,9 +87,7 @@ def test_delays_are_scaled_to_the_hours_that_are_set() -> None:
 
 
 def test_no_hours_mean_one_attempt() -> None:
-    tried = _schedule(retry_hours=0).after(
-        _delivery(), _FAILED, began=_NOW, now=_NOW, chance=0.5
-    )
+    tried = _schedule(retry_hours=0).after(_delivery(), _FAILED, began=_NOW, now=_NOW, chance=0.5)
     assert tried.state is DeliveryState.EXHAUSTED
 
 

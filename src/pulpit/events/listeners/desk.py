@@ -87,7 +87,9 @@ class Desk:
         free = self._bucket.free_at(now)
         return min(due, free) if due else free
 
-    def tried(self, delivery: Delivery, receipt: Receipt, *, began: datetime, now: datetime) -> None:
+    def tried(
+        self, delivery: Delivery, receipt: Receipt, *, began: datetime, now: datetime
+    ) -> None:
         """Heed what came of an attempt.
 
         Args:
@@ -111,4 +113,3 @@ class Desk:
         self.under_way -= 1
         self.lanes.failed(delivery, None)
         self.lanes.settled([delivery.number])
-

@@ -194,9 +194,7 @@ class Lanes:
             else:
                 self._hold(lane, delivery)
 
-    def _take_lane(
-        self, name: str, limit: int, found: Sequence[Delivery], now: datetime
-    ) -> None:
+    def _take_lane(self, name: str, limit: int, found: Sequence[Delivery], now: datetime) -> None:
         """Hold what a lane begins with."""
         lane = self._lanes[name]
         fresh = [each for each in found if each.number not in self._open]
