@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pulpit.events.listeners.deliverer import Deliverer, DelivererSettings
+from pulpit.events.listeners.deliverer import Deliverer
+from pulpit.events.listeners.schedule import Schedule
+from pulpit.events.listeners.settings import DelivererSettings
 from pulpit.events.listeners.tally import DURATIONS, Tally
 
-__all__ = ["DURATIONS", "Deliverer", "DelivererSettings", "Tally"]
+__all__ = ["DURATIONS", "Deliverer", "DelivererSettings", "Schedule", "Tally"]

@@ -6,45 +6,22 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pulpit.domain.deliveries import Delivery
 from pulpit.domain.listeners import NotifierType
 from pulpit.domain.messages import Message
 from pulpit.events.listeners.desk import Desk, Opened
-from pulpit.events.listeners.lanes import Read
 from pulpit.events.listeners.notifying import Notifying
-from pulpit.events.listeners.reading import look, read_pending
+from pulpit.events.listeners.reader import Reader
+from pulpit.events.listeners.reading import look
 from pulpit.events.listeners.results import Batch, Results, write
-from pulpit.events.listeners.schedule import Schedule
+from pulpit.events.listeners.settings import DelivererSettings
 from pulpit.events.listeners.tally import Tally
 from pulpit.events.listeners.turns import Turns
 from pulpit.ports import Clock, Notifier, Storage, Vault
 
-__all__ = ["Deliverer", "DelivererSettings"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DelivererSettings:
-    """How much at a time, and how often."""
-
-    schedule: Schedule
-    #: Deliveries at a time, to all listeners and to one.
-    concurrency: int
-    per_listener: int
-    #: Deliveries a second to one listener; 0 is no limit.
-    rate: float
-    #: Results that are written at once, and seconds for which they are gathered.
-    batch: int = 500
-    batch_seconds: float = 0.05
-    #: Results that may wait for the database before nothing more is tried.
-    most_results: int = 2_000
-    #: Listeners whose deliveries are read at once.
-    reads: int = 32
-    #: Seconds between two looks for changes of listeners, and until a failed one is tried again.
-    look_seconds: float = 1.0
-    rest: float = 1.0
+__all__ = ["Deliverer"]
 
 
 class _Log(Protocol):
@@ -89,23 +66,33 @@ class Deliverer:
         self._notifying = Notifying(
             storage, notifiers=notifiers, tally=tally, log=log, rest=settings.rest
         )
+        self._reader = Reader(
+            storage,
+            bodies=self._notifying.bodies,
+            clock=clock,
+            most=settings.reads,
+            done=self._have_read,
+        )
         self._desks: dict[str, Desk] = {}
         self._turns = Turns(settings.concurrency)
         self._results = Results(most=settings.batch)
         self._attempts: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
-        #: Whose deliveries are to be read, in order.
-        self._to_read: dict[Desk, None] = {}
         #: Who is to be looked at again at a time; of each there is one timer.
         self._timers: dict[Desk, asyncio.TimerHandle] = {}
-        self._look_now, self._read_now = asyncio.Event(), asyncio.Event()
+        self._look_now = asyncio.Event()
         self._write_now, self._full = asyncio.Event(), asyncio.Event()
         self._stopping = False
 
     def start(self) -> None:
         """Begin to deliver."""
-        for loop in (self._keep_looking, self._keep_reading, self._keep_writing):
+        for loop in (self._keep_looking, self._reader.run, self._keep_writing):
             self._loops.append(asyncio.create_task(self._again(loop)))
+
+    @property
+    def listeners(self) -> int:
+        """How many listeners are delivered to, or were and are not done with."""
+        return len(self._desks)
 
     def look(self) -> None:
         """Heed at once that listeners have changed."""
@@ -179,7 +166,6 @@ class Deliverer:
                 # a result that waits is written all the same
                 if desk.is_quiet and not self._results.concerns(listener_id):
                     self._results.forget(listener_id)
-                    self._to_read.pop(desk, None)
                     del self._desks[listener_id]
         self._fill()
 
@@ -194,8 +180,7 @@ class Deliverer:
         """See to a listener after anything has happened: what to read, to try, to wait for."""
         if desk.is_closed or self._stopping:
             return
-        self._to_read[desk] = None
-        self._read_now.set()
+        self._reader.want(desk)
         self._turns.offer(desk)
         self._set_timer(desk)
 
@@ -214,41 +199,9 @@ class Deliverer:
         self._tend(desk)
         self._fill()
 
-    async def _keep_reading(self) -> None:
-        """Read what the listeners want."""
-        while True:
-            await self._read_now.wait()
-            self._read_now.clear()
-            while asked := self._asked():
-                await self._read(asked)
-
-    def _asked(self) -> list[tuple[Desk, Read]]:
-        """Return what to read at once."""
-        asked: list[tuple[Desk, Read]] = []
-        now = self._clock()
-        while self._to_read and len(asked) < self._settings.reads:
-            desk = next(iter(self._to_read))
-            del self._to_read[desk]
-            if not desk.is_closed and (read := desk.lanes.wanted(now)):
-                asked.append((desk, read))
-        return asked
-
-    async def _read(self, asked: list[tuple[Desk, Read]]) -> None:
-        """Read, and let what was read be tried."""
-        wanted = [(desk.listener.id, read) for desk, read in asked]
-        try:
-            found = await asyncio.to_thread(
-                read_pending, self._storage, wanted, self._notifying.bodies.lacking
-            )
-        except BaseException:
-            for desk, read in asked:
-                desk.lanes.not_read(read)
-                self._tend(desk)
-            raise
-        self._notifying.bodies.add(found.messages)
-        now = self._clock()
-        for (desk, read), deliveries in zip(asked, found.deliveries, strict=True):
-            desk.lanes.take_in(read, deliveries, now)
+    def _have_read(self, desks: Collection[Desk]) -> None:
+        """Try what was read."""
+        for desk in desks:
             self._tend(desk)
         self._fill()
 

@@ -95,4 +95,3 @@ class Notifying:
             return Receipt(
                 verdict=Verdict.FAILED, reason=f"the server failed ({kind}): see its log"
             )
-
