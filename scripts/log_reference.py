@@ -25,6 +25,7 @@ _GROUPS = {
     "api": "Requests",
     "events/amqp": "The broker",
     "events/door": "The AMQP door",
+    "events/listeners": "Deliveries to listeners",
     "events": "Channels",
     "services": "Dispatch to listeners",
     "storage": "The database",
