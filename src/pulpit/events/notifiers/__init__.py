@@ -1,0 +1,1 @@
+"""How listeners are told: a notifier for each of their types."""
