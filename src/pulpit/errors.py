@@ -9,6 +9,7 @@ The tree::
     │   ├── MissingValue             400 PLP0016
     │   ├── UnsupportedValue         400 PLP0017
     │   ├── DuplicateResource        409 PLP0018
+    │   ├── TooManyListeners         409 PLPIT14
     │   ├── NotJson                  400 PLP1009
     │   ├── WrongJsonType            400 PLP1015
     │   ├── PurgeWithoutState        403 PLP1012
@@ -90,6 +91,7 @@ __all__ = [
     "SecretsUnreadable",
     "StartError",
     "TaskLost",
+    "TooManyListeners",
     "Unavailable",
     "Unparsable",
     "UnsupportedValue",
@@ -204,6 +206,19 @@ class DuplicateResource(RequestError):
 
     def legacy(self) -> dict[str, Any]:
         return {"resource_id": self.resource_id}
+
+
+class TooManyListeners(RequestError):
+    """There are as many listeners as there may be: delete one that nobody needs."""
+
+    code = "PLPIT14"
+    status = HTTPStatus.CONFLICT
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"There are {most:,} listeners, and there may be no more: delete one that nobody needs",
+            data={"most": most},
+        )
 
 
 class NotJson(RequestError):
