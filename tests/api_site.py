@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,10 +17,12 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from pulpit.api import content as content_api
+from pulpit.api import deliveries as deliveries_api
 from pulpit.api import distributors as distributors_api
 from pulpit.api import events as events_api
 from pulpit.api import health as health_api
 from pulpit.api import importers as importers_api
+from pulpit.api import listeners as listeners_api
 from pulpit.api import metrics as metrics_api
 from pulpit.api import plugins as plugins_api
 from pulpit.api import repositories as repositories_api
@@ -33,6 +35,8 @@ from pulpit.api.web import Gate
 from pulpit.content.registry import Registry
 from pulpit.content.rpm.distributor import YumDistributor
 from pulpit.content.rpm.importer import YumImporter
+from pulpit.domain.findings import Finding, Outcome
+from pulpit.domain.listeners import NotifierType, OpenListener
 from pulpit.domain.outcomes import Failed, Finished, Progress, Update
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.tasks import Task
@@ -41,19 +45,22 @@ from pulpit.events.asyncapi import Servers
 from pulpit.events.fanout import Fanout
 from pulpit.ports import Clock, TaskContext, Transaction
 from pulpit.services.content import Content
+from pulpit.services.deliveries import Deliveries
 from pulpit.services.distributors import Distributors
 from pulpit.services.importers import Importers
 from pulpit.services.lifecycle import Lifecycle
+from pulpit.services.listeners import Listeners
 from pulpit.services.on_demand import OnDemand
 from pulpit.services.operations import BODIES, COMPLETIONS
 from pulpit.services.repositories import Repositories
 from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Tasks
+from pulpit.services.trials import Trials
 from pulpit.services.users import Users
 from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
 from pulpit.storage.sqlite import SqliteStorage
-from pulpit.testing import FrozenClock, RecordingEngine
+from pulpit.testing import FrozenClock, MemoryVault, RecordingEngine, RecordingNotifier
 
 __all__ = [
     "API",
@@ -167,6 +174,12 @@ async def _ready() -> tuple[bool, Mapping[str, Any]]:
     return True, {}
 
 
+async def _diagnose(opened: OpenListener) -> Sequence[Finding]:
+    """Return what a doctor finds who looks at nothing but the listener."""
+    told = f"it is told of {', '.join(opened.listener.event_types)}"
+    return [Finding(group="Listener", check="told", title="Told", outcome=Outcome.OK, detail=told)]
+
+
 async def _no_figures(_openmetrics: bool) -> bytes:
     """Return a page of metrics without any."""
     return b""
@@ -199,6 +212,8 @@ class Site:
         self.fanout = Fanout(self.storage.events)
         self.gate = Gate(self.users, log=self.log)
         self.status: dict[str, Any] = {"api_version": "2"}
+        self.notifiers = {kind: RecordingNotifier() for kind in NotifierType}
+        self.vault = MemoryVault()
         self.servers = Servers(source=EVENT_SOURCE_URI, door=("site", 5672))
         self.lifecycle = Lifecycle(
             self.storage, clock=self.clock, completions=COMPLETIONS, offer=self.engine.offer
@@ -245,11 +260,21 @@ class Site:
             *events_api.routes(
                 self.gate, self.storage.events, self.fanout, event_source_uri=EVENT_SOURCE_URI
             ),
+            *self._listener_routes(),
             *snapshot_api.routes(self.gate, Snapshots(self.storage)),
             *schemas_api.routes(self.gate, lambda: self.servers),
             *content_api.routes(content, on_demand, log=self.log),
             *health_api.routes(lambda: (True, {}), _ready),
             *metrics_api.routes(self.gate, _no_figures, public=False),
+        ]
+
+    def _listener_routes(self) -> list[BaseRoute]:
+        sealed: dict[str, Any] = {"vault": self.vault, "notifiers": self.notifiers}
+        listeners = Listeners(self.storage, clock=self.clock, **sealed)
+        trials = Trials(self.storage, clock=self.clock, diagnose=_diagnose, **sealed)
+        return [
+            *listeners_api.routes(self.gate, listeners, trials),
+            *deliveries_api.routes(self.gate, Deliveries(self.storage, clock=self.clock)),
         ]
 
     def __enter__(self) -> Self:
@@ -276,8 +301,7 @@ class Site:
             auth: login and password; None for none.
             options: as of ``httpx.AsyncClient.request``.
         """
-        url = path if path.startswith("/") else f"{API}/{path}"
-        return self._runner.run(self._client.request(method, url, auth=auth, **options))
+        return self._runner.run(self._client.request(method, _url(path), auth=auth, **options))
 
     def ask_at_once(
         self, count: int, method: str, path: str, **options: Any
@@ -286,8 +310,7 @@ class Site:
 
         async def together() -> list[httpx.Response]:
             requests = (
-                self._client.request(method, f"{API}/{path}", auth=AUTH, **options)
-                for _ in range(count)
+                self._client.request(method, _url(path), auth=AUTH, **options) for _ in range(count)
             )
             return await asyncio.gather(*requests)
 
@@ -310,6 +333,11 @@ class Site:
     def record(self, task: Task, news: Any) -> None:
         """Record what the task's attempt tells."""
         self.lifecycle.record([Update(task_id=task.id, attempt=task.attempt, news=news)])
+
+
+def _url(path: str) -> str:
+    """Return a path from the root."""
+    return path if path.startswith("/") else f"{API}/{path}"
 
 
 def _known(app: Starlette) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pulpit.domain.listeners import Listener, NotifierType
 from tests.api_site import API, Site, copy_of
 
 _KEYS = st.sampled_from(
@@ -39,6 +41,17 @@ _KEYS = st.sampled_from(
         "importers",
         "feed",
         "relative_url",
+        "notifier_type_id",
+        "notifier_config",
+        "event_types",
+        "repositories",
+        "password",
+        "secret",
+        "reason",
+        "overlap",
+        "delivery",
+        "since",
+        "all",
         "state",
         "tags",
         "$in",
@@ -60,6 +73,9 @@ _WORDS = st.sampled_from(
         "yum_importer",
         "yum_distributor",
         "",
+        "*",
+        "http",
+        "task.error",
         "*****",
         "ascending",
         "http://feed.example/",
@@ -108,6 +124,14 @@ _PATHS = st.sampled_from(
         "tasks/search/",
         "plugins/types/",
         "/pulpit/v1/events/",
+        "events/",
+        "events/5e1f00000000000000000000/",
+        "/pulpit/v1/listeners/",
+        "/pulpit/v1/listeners/5e1f00000000000000000000/",
+        "/pulpit/v1/listeners/5e1f00000000000000000000/disable/",
+        "/pulpit/v1/listeners/5e1f00000000000000000000/rotate-secret/",
+        "/pulpit/v1/listeners/5e1f00000000000000000000/resend/",
+        "/pulpit/v1/listeners/5e1f00000000000000000000/deliveries/",
         "status/",
     ]
 )
@@ -118,6 +142,7 @@ _QUERIES = st.lists(
                 "tag",
                 "state",
                 "since",
+                "before",
                 "limit",
                 "skip",
                 "sort",
@@ -141,9 +166,19 @@ _QUERIES = st.lists(
 )
 
 
+_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+_LISTENER = Listener(
+    id="5e1f00000000000000000000",
+    notifier_type=NotifierType.HTTP,
+    event_types=("*",),
+    created=_NOW,
+    last_updated=_NOW,
+)
+
+
 @pytest.fixture(scope="module")
 def shared_site(new_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Yield a site with a repository, that all examples work on."""
+    """Yield a site with a repository and a listener, that all examples work on."""
     folder = tmp_path_factory.mktemp("site")
     with Site(copy_of(new_database, folder), folder / "data") as site:
         site.ask(
@@ -161,6 +196,8 @@ def shared_site(new_database: Path, tmp_path_factory: pytest.TempPathFactory) ->
                 ],
             },
         )
+        with site.storage.write() as transaction:
+            transaction.listeners.add(_LISTENER)
         yield site
 
 

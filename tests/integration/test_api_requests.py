@@ -56,10 +56,12 @@ def test_the_site_has_the_routes_of_every_module(site: Site) -> None:
     assert walked == {"web", "content", "events", "health", "metrics"}
     assert modules == {
         "content",
+        "deliveries",
         "distributors",
         "events",
         "health",
         "importers",
+        "listeners",
         "metrics",
         "plugins",
         "repositories",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import inspect
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import anyio
 import msgspec
@@ -29,7 +30,7 @@ from pulpit.errors import (
 )
 from pulpit.services.documents import as_object, parse_json, refuse_unknown
 
-__all__ = ["API", "Call", "Gate", "Handler", "error_response", "json_response"]
+__all__ = ["API", "AsyncHandler", "Call", "Gate", "Handler", "error_response", "json_response"]
 
 #: Where Pulp 2's API lives.
 API = "/pulp/api/v2"
@@ -124,6 +125,8 @@ class Call:
 
 #: Answers a call; runs in a thread of its own.
 Handler = Callable[[Call], Response]
+#: Answers a call in the event loop, which it must not hold up.
+AsyncHandler = Callable[[Call], Awaitable[Response]]
 
 
 class _Users(Protocol):
@@ -148,7 +151,9 @@ class Gate:
         self._body_seconds = body_seconds
         self._strangers = anyio.CapacityLimiter(_STRANGERS)
 
-    def route(self, path: str, *, public: bool = False, **handlers: Handler) -> Route:
+    def route(
+        self, path: str, *, public: bool = False, **handlers: Handler | AsyncHandler
+    ) -> Route:
         """Return a route whose methods are answered by the handlers.
 
         Args:
@@ -164,7 +169,7 @@ class Gate:
                 user = None if public else await self.user(request)
                 body = await _body(request, self._body_seconds)
                 call = Call(request=request, user=user, body=body)
-                return await run_in_threadpool(handlers[method], call)
+                return await _answered(handlers[method], call)
             except PulpitError as error:
                 return error_response(request, error)
             except ClientDisconnect:
@@ -184,6 +189,13 @@ class Gate:
         return await anyio.to_thread.run_sync(
             self._users.authenticate, login, password, limiter=self._strangers
         )
+
+
+async def _answered(handler: Handler | AsyncHandler, call: Call) -> Response:
+    """Return what the handler answers, wherever it runs."""
+    if inspect.iscoroutinefunction(handler):
+        return cast("Response", await handler(call))
+    return await run_in_threadpool(cast("Handler", handler), call)
 
 
 def _credentials(request: Request) -> tuple[str, str]:
