@@ -73,6 +73,7 @@ __all__ = [
     "Site",
     "assert_error",
     "copy_of",
+    "known",
     "spawned",
 ]
 
@@ -225,7 +226,7 @@ class Site:
     def serve(self, app: Starlette) -> None:
         """Let requests go to the application."""
         self.app = app
-        transport = httpx.ASGITransport(_known(app))
+        transport = httpx.ASGITransport(known(app))
         self._client = httpx.AsyncClient(
             transport=transport, base_url="http://site", trust_env=False
         )
@@ -340,7 +341,7 @@ def _url(path: str) -> str:
     return path if path.startswith("/") else f"{API}/{path}"
 
 
-def _known(app: Starlette) -> Any:
+def known(app: Starlette) -> Any:
     """Return the application as httpx wants its type."""
     return app
 

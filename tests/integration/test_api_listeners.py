@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from typing import Any
 
+import httpx
 import pytest
 
+from pulpit.client import AsyncClient, NotFound
 from pulpit.domain.deliveries import Attempt, DeliveryState, Receipt, Verdict
+from pulpit.domain.findings import Outcome
 from pulpit.domain.listeners import NotifierType, Secrets
 from pulpit.domain.messages import Message
 from pulpit.errors import InvalidValue
 from pulpit.testing import MemoryVault
-from tests.api_site import API, Site, assert_error
+from tests.api_site import API, AUTH, Site, assert_error, known
 
 EVENTS = f"{API}/events/"
 LISTENERS = "/pulpit/v1/listeners/"
@@ -434,3 +438,42 @@ def test_without_the_key_listeners_can_be_seen(site: Site) -> None:
     assert body["http_status"] == 500
     assert "the key that they were sealed with is not here" in body["error_message"]
     assert body["traceback"] is None
+
+
+def test_the_client_speaks_all_of_it(site: Site) -> None:
+    """Whatever it asks is understood, and it understands the answers."""
+
+    async def ask() -> None:
+        transport = httpx.ASGITransport(known(site.app))
+        async with AsyncClient("http://site", auth=AUTH, transport=transport) as client:
+            made = await client.create_listener(_sent(filters={"repositories": ["zoo"]}))
+            assert made.secret is not None
+            assert made.repositories == ("zoo",)
+            failed = _deliver(site, made.id, DeliveryState.EXHAUSTED)
+            _deliver(site, made.id, DeliveryState.PENDING, sequence=2)
+            (listed,) = await client.listeners()
+            assert (listed.pending, listed.exhausted) == (1, 1)
+            changed = await client.update_listener(made.id, {"event_types": ["task.*"]})
+            assert changed.event_types == ("task.*",)
+            disabled = await client.disable_listener(made.id, reason="it moves")
+            assert disabled.disabled_reason == "it moves"
+            tested = await client.test_listener(made.id)
+            assert (tested.delivered, tested.disabled) == (True, True)
+            assert (await client.enable_listener(made.id)).is_enabled
+            rotated = await client.rotate_listener_secret(made.id, overlap=0)
+            assert rotated.secret != made.secret
+            (finding,) = await client.diagnose_listener(made.id)
+            assert finding.outcome is Outcome.OK
+            page = await client.deliveries(
+                made.id, states=["exhausted", "delivered"], since=site.clock(), limit=5
+            )
+            assert [each.id for each in page.deliveries] == [failed]
+            assert (await client.delivery(made.id, failed)).attempts[0]["reason"] == "HTTP 500"
+            assert await client.resend(made.id, since=site.clock()) == 1
+            assert await client.resend(made.id) == 0
+            assert await client.resend(made.id, delivery=failed) == 1
+            await client.delete_listener(made.id)
+            with pytest.raises(NotFound):
+                await client.listener(made.id)
+
+    asyncio.run(ask())
