@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, cast
 
 from starlette.applications import Starlette
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from pulpit.api import content as content_api
+from pulpit.api import deliveries as deliveries_api
 from pulpit.api import distributors as distributors_api
 from pulpit.api import events as events_api
 from pulpit.api import importers as importers_api
+from pulpit.api import listeners as listeners_api
 from pulpit.api import plugins as plugins_api
 from pulpit.api import repositories as repositories_api
 from pulpit.api import schemas as schemas_api
@@ -31,15 +34,20 @@ from pulpit.app.notifications import Notifications
 from pulpit.app.watching import Watching
 from pulpit.config import Settings
 from pulpit.domain.clock import utc_now
+from pulpit.domain.listeners import NotifierType
 from pulpit.events.asyncapi import Servers
 from pulpit.events.fanout import Fanout
+from pulpit.ports import Notifier, Vault
 from pulpit.services.content import Content
+from pulpit.services.deliveries import Deliveries
 from pulpit.services.distributors import Distributors
 from pulpit.services.importers import Importers
+from pulpit.services.listeners import Listeners, unheard
 from pulpit.services.on_demand import OnDemand
 from pulpit.services.repositories import Repositories
 from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Tasks
+from pulpit.services.trials import Diagnose, Trials
 from pulpit.services.users import Users
 from pulpit.storage.database import SqlStorage
 
@@ -63,7 +71,13 @@ class Served:
     fanout: Fanout
     notifications: Notifications
     watching: Watching
+    vault: Vault
+    notifiers: Mapping[NotifierType, Notifier]
     log: Any
+    #: Looks at what lies on the way to a listener; None where nobody can.
+    diagnose: Diagnose | None = None
+    #: Called after each change of listeners that who delivers must heed.
+    listeners_changed: Callable[[], None] = unheard
 
 
 def application(parts: Served) -> ASGIApp:
@@ -104,6 +118,7 @@ def _routed(parts: Served) -> Starlette:
                 parts.fanout,
                 event_source_uri=parts.settings.event_source,
             ),
+            *_listener_routes(gate, parts),
             *snapshot_api.routes(gate, Snapshots(storage)),
             *schemas_api.routes(gate, lambda: _servers(parts)),
             *parts.watching.routes(
@@ -116,6 +131,25 @@ def _routed(parts: Served) -> Starlette:
             *content_api.routes(parts.content, parts.on_demand, log=parts.log),
         ],
     )
+
+
+def _listener_routes(gate: Gate, parts: Served) -> Sequence[Route]:
+    """Return what leads requests to event listeners and their deliveries."""
+    storage, changed = parts.storage, parts.listeners_changed
+    listeners = Listeners(
+        storage, clock=utc_now, vault=parts.vault, notifiers=parts.notifiers, changed=changed
+    )
+    trials = Trials(
+        storage,
+        clock=utc_now,
+        vault=parts.vault,
+        notifiers=parts.notifiers,
+        diagnose=parts.diagnose,
+    )
+    return [
+        *listeners_api.routes(gate, listeners, trials),
+        *deliveries_api.routes(gate, Deliveries(storage, clock=utc_now, changed=changed)),
+    ]
 
 
 def _status(parts: Served) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ from pulpit.app.last_resort import LastResort
 from pulpit.app.leading import Leading
 from pulpit.app.logs import configure_logs, set_log_level
 from pulpit.app.notifications import Notifications
+from pulpit.app.notifiers import in_use, make_notifiers
 from pulpit.app.opening import open_storage, with_event_source
 from pulpit.app.reloading import HangUp, Reloading, with_live
 from pulpit.app.routes import Served, application
@@ -41,6 +42,7 @@ from pulpit.services.on_demand import OnDemand
 from pulpit.services.users import Users
 from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
+from pulpit.storage.vault import FolderVault
 
 __all__ = ["Ready", "serve"]
 
@@ -153,6 +155,8 @@ class _Server:
         self._notifications = Notifications(
             settings, storage=storage, users=self._users, tls=tls, log=log
         )
+        self._vault = FolderVault(settings.storage.data, log=log)
+        self._notifiers = make_notifiers(settings, log=log)
         self._housekeeping = Housekeeping(
             settings,
             storage=storage,
@@ -178,6 +182,7 @@ class _Server:
         async with (
             self._admitted(),
             self._told(),
+            in_use(self._notifiers),
             self._leading.running(),
             self._downloading(),
             answering(self._application(), listeners, tls=self._tls, last_words=_LAST_WORDS),
@@ -213,6 +218,8 @@ class _Server:
                 fanout=self._fanout,
                 notifications=self._notifications,
                 watching=self._watching,
+                vault=self._vault,
+                notifiers=self._notifiers,
                 log=self._log,
             )
         )
