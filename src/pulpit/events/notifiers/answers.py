@@ -1,0 +1,183 @@
+"""What receivers answer: read no further than needed, harmless to show, without our secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+import aiohttp
+
+from pulpit.domain.deliveries import RESPONSE_KEPT, Exchange, Verdict
+from pulpit.domain.listeners import Secrets
+from pulpit.events.notifiers.attempts import Attempted
+
+__all__ = ["Mask", "exchange_of", "read_head", "retry_after", "shown_body", "verdict_of"]
+
+#: Bytes of a body that are read; the rest is left to the connection, which is closed.
+_MOST_BYTES = 4 << 10
+#: Seconds for which a body is waited for: the status has decided already.
+_PATIENCE = 1.0
+_MOST_LINES, _LONGEST_LINE = 100, 1_000
+_LONGEST_PAUSE = 24 * 3600.0
+_PAUSING = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+_SHOWN_SECRET = "*****"  # noqa: S105 - what is shown in the place of one
+_SECRET_HEADER = re.compile(r"(?i)authorization|authenticat|cookie|token|secret|password|api-?key")
+#: The shortest beginning of a secret that is known for one at the end of a text.
+_SHORTEST_PART = 4
+_WHSEC = "whsec_"
+
+
+def verdict_of(status: int) -> Verdict:
+    """Return what a status means."""
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return Verdict.DELIVERED
+    return Verdict.GONE if status == HTTPStatus.GONE else Verdict.FAILED
+
+
+def retry_after(status: int, header: str | None, *, now: datetime) -> float | None:
+    """Return the seconds that the receiver wants to be left alone for, at most a day.
+
+    Args:
+        status: of the answer; only 429 and 503 can say so.
+        header: ``Retry-After``: seconds or a date.
+        now: the present time.
+    """
+    if header is None or status not in _PAUSING:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), _LONGEST_PAUSE)
+    try:
+        until = parsedate_to_datetime(text)
+        until = until.replace(tzinfo=UTC) if until.tzinfo is None else until
+        return min(max((until - now).total_seconds(), 0.0), _LONGEST_PAUSE)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+async def read_head(answer: aiohttp.ClientResponse, *, until: float | None) -> bytes:
+    """Return the beginning of the body as it came; lets go of the connection.
+
+    Whatever is wrong with a body changes nothing: its status was told before.
+
+    Args:
+        answer: whose head was read.
+        until: time of the loop after which nothing is waited for.
+    """
+    body, content = b"", answer.content
+    with suppress(TimeoutError, aiohttp.ClientError, OSError):
+        if content.is_eof():
+            # all of it came with the head, and the connection was let go then
+            return content.read_nowait(_MOST_BYTES)
+        limit = asyncio.get_running_loop().time() + _PATIENCE
+        async with asyncio.timeout_at(limit if until is None else min(until, limit)):
+            while len(body) < _MOST_BYTES:
+                piece = await content.read(_MOST_BYTES - len(body))
+                if not piece:
+                    break
+                body += piece
+    # a connection on which more may come is of no use to the next delivery
+    if content.at_eof():
+        answer.release()
+    else:
+        answer.close()
+    return body
+
+
+def printable(text: str) -> str:
+    """Return the text in one line, without what could move a cursor or turn text around."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else " " if each.isspace() else "�" for each in text)
+
+
+class Mask:
+    """Hides a listener's secrets in what its receiver says.
+
+    Args:
+        secrets: of the listener.
+        also: other texts to hide, such as the header that carries the password.
+    """
+
+    def __init__(self, secrets: Secrets, also: Iterable[str] = ()) -> None:
+        named = {secrets.password or "", *also}
+        for signing in secrets.signing:
+            named |= {signing.value, signing.value.removeprefix(_WHSEC)}
+        if secrets.password:
+            named.add(base64.b64encode(secrets.password.encode()).decode())
+        # the longest first, lest a part of it is taken for another one
+        self._secrets = sorted((each for each in named if each), key=len, reverse=True)
+        pattern = "|".join(map(re.escape, self._secrets))
+        self._pattern = re.compile(pattern) if pattern else None
+
+    def __call__(self, text: str) -> str:
+        """Return the text without secrets, nor the beginning of one at its end."""
+        if self._pattern is None or not text:
+            return text
+        text = self._pattern.sub(_SHOWN_SECRET, text)
+        for secret in self._secrets:
+            if secret[:_SHORTEST_PART] not in text[-len(secret) :]:
+                continue
+            for length in range(min(len(secret), len(text)) - 1, _SHORTEST_PART - 1, -1):
+                if text.endswith(secret[:length]):
+                    return text[:-length] + _SHOWN_SECRET
+        return text
+
+
+def shown_body(body: bytes, encoding: str, mask: Mask) -> str:
+    """Return the head of a body as it is remembered.
+
+    Args:
+        body: its beginning.
+        encoding: ``Content-Encoding``; what is compressed stays so, and is not shown.
+        mask: hides secrets.
+    """
+    if not body:
+        return ""
+    if encoding.strip().lower() not in ("", "identity"):
+        return "(compressed)"
+    return printable(mask(body.decode("utf-8", "replace")))[:RESPONSE_KEPT]
+
+
+def exchange_of(
+    attempt: Attempted, answer: aiohttp.ClientResponse | None, response: str, mask: Mask
+) -> Exchange:
+    """Return what went over the wire, without secrets.
+
+    Args:
+        attempt: what was sent, and to whom.
+        answer: what was answered, if anything was.
+        response: the head of its body.
+        mask: hides secrets.
+    """
+    received: tuple[str, ...] = ()
+    if answer is not None:
+        received = (
+            f"HTTP/1.1 {answer.status} {answer.reason or ''}".rstrip(),
+            *(f"{name}: {value}" for name, value in answer.headers.items()),
+        )
+    return Exchange(
+        peer=attempt.peer,
+        sent=_lines(attempt.sent, mask),
+        received=_lines(received, mask) + (("", response) if response else ()),
+    )
+
+
+def _lines(lines: tuple[str, ...], mask: Mask) -> tuple[str, ...]:
+    """Return lines of a head that can be shown, the first of which is no header."""
+    return tuple(
+        printable(mask(_header(line) if index else line))[:_LONGEST_LINE]
+        for index, line in enumerate(lines[:_MOST_LINES])
+    )
+
+
+def _header(line: str) -> str:
+    """Return a header without a value that is secret."""
+    name, _, value = line.partition(": ")
+    return f"{name}: {_SHOWN_SECRET}" if value and _SECRET_HEADER.search(name) else line

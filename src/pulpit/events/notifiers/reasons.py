@@ -1,0 +1,131 @@
+"""Why a delivery failed, in a line that says what to look at."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import aiohttp
+from aiohttp.http_exceptions import LineTooLong
+
+from pulpit.events.notifiers.attempts import Attempted, Phase
+from pulpit.events.notifiers.targets import Target
+from pulpit.events.notifiers.trust import TrustFiles
+
+__all__ = ["reason_of", "reason_of_status", "reason_of_timeout"]
+
+# results of OpenSSL's verification (x509_vfy.h)
+_NOT_YET_VALID, _EXPIRED, _OTHER_NAMES = 9, 10, {62, 64}
+#: No authority is known for the certificate, or it is its own.
+_UNKNOWN = {2, 18, 19, 20, 21}
+_NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"}
+_CUT_OFF = "the receiver closed the connection without an answer; its log may say why"
+
+
+def reason_of_status(status: int) -> str:
+    """Say what an answer means that does not take the delivery."""
+    try:
+        shown = f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        shown = str(status)
+    words = f"the receiver answered {shown}"
+    match status:
+        case HTTPStatus.GONE:
+            return f"{words}: it wants no more deliveries"
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+            return f"{words}; look at username, password and the signing secret"
+        case _ if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            return f"{words}; redirects are not followed: correct the url of the listener"
+    return words
+
+
+def reason_of_timeout(attempt: Attempted, seconds: float) -> str:
+    """Say what an attempt was waiting for when its time was over."""
+    return f"timed out after {seconds:g} s in {attempt.phase.value}"
+
+
+def reason_of(error: Exception, target: Target, attempt: Attempted, files: TrustFiles) -> str:
+    """Say what an exception of the library means; its own text may hold the URL."""
+    causes = tuple(_causes(error))
+    if attempt.refused is not None:
+        return f"refused: {attempt.refused}"
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _distrust(cause, target, files)
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError):
+            return _no_tls(cause, files)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return _no_address(causes, target)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return _no_http(causes)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return _CUT_OFF
+    numbers = [cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno]
+    if attempt.phase is Phase.HANDSHAKE:
+        return "the receiver closed the connection in the TLS handshake; its log may say why"
+    if attempt.phase is Phase.ANSWER and (not numbers or numbers[0] == errno.EPIPE):
+        return _CUT_OFF
+    what = "the connection broke" if attempt.phase is Phase.ANSWER else "can't connect"
+    known = errno.errorcode.get(numbers[0]) if numbers else None
+    return f"{what}: {os.strerror(numbers[0]) if known else 'none of the addresses answers'}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and those that it came of."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop(0)
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting += [getattr(each, "os_error", None), each.__cause__, each.__context__]
+
+
+def _distrust(error: ssl.SSLCertVerificationError, target: Target, files: TrustFiles) -> str:
+    """Say why the receiver's certificate is not accepted."""
+    code = error.verify_code
+    if code in _OTHER_NAMES:
+        return f"TLS: the receiver's certificate is not for {target.host}"
+    if code == _EXPIRED:
+        return "TLS: the receiver's certificate, or one above it, has expired"
+    if code == _NOT_YET_VALID:
+        return "TLS: the receiver's certificate, or one above it, is not valid yet"
+    if code in _UNKNOWN:
+        who = "ca_path does" if files.authorities else "the system's authorities do"
+        return f"TLS: {who} not vouch for the receiver's certificate; name its authority in ca_path"
+    return f"TLS: the receiver's certificate is not accepted ({error.verify_message})"
+
+
+def _no_tls(error: ssl.SSLError, files: TrustFiles) -> str:
+    """Say why there is no TLS at all."""
+    reason = str(error.reason or "closed by the receiver")
+    if reason in _NO_TLS:
+        return "TLS: the receiver does not speak it at this port; correct the url"
+    if "ALERT" in reason and "CERTIFICATE" in reason and files.certificate is None:
+        return "TLS: the receiver demands a certificate; name one in client_cert"
+    words = reason.lower().replace("_", " ")
+    return f"TLS: the handshake failed ({words})"
+
+
+def _no_address(causes: tuple[BaseException, ...], target: Target) -> str:
+    """Say why a name has no address."""
+    for cause in causes:
+        if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN:
+            return f"no name server answers for {target.host}"
+    return f"the name {target.host} is not known"
+
+
+def _no_http(causes: tuple[BaseException, ...]) -> str:
+    """Say why an answer can't be read."""
+    if any(isinstance(cause, LineTooLong) for cause in causes):
+        return "the headers of the answer are too large"
+    if any("many headers" in str(cause).lower() for cause in causes):
+        return "the headers of the answer are too large"
+    return "the answer is no HTTP"
