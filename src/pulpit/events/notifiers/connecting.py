@@ -92,6 +92,8 @@ class Resolver(AbstractResolver):
         attempt = ATTEMPT.get()
         attempt.phase = Phase.NAME
         addresses = await asyncio.shield(self._asking(host))
+        if not addresses:
+            raise OSError(f"{host} has no address")
         for address in addresses:
             if what := self._networks.refusal(address):
                 attempt.refused = f"{host} stands for {address}, {what}; {_ALLOW}"
