@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import ipaddress
+import socket
 import ssl
+import struct
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -87,6 +90,8 @@ class Stream:
 
     def reset(self) -> None:
         """End the connection without goodbye."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
 
@@ -166,7 +171,8 @@ class Log:
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def error(self, event: str, /, **fields: Any) -> None:
-        """Remember an error."""
+        """Remember an error, and where it was."""
+        fields["trace"] = traceback.format_exc()
         self.told.append((event, fields))
 
 
@@ -194,7 +200,7 @@ async def notifying(
     finally:
         await notifier.close()
     if log is None:
-        assert told.told == []
+        assert not told.told, told.told
 
 
 def listener(

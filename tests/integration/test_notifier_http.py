@@ -213,7 +213,7 @@ async def _endless_status(stream: Stream) -> None:
     ("behave", "reason"),
     [
         (_close, "closed the connection without an answer"),
-        (_reset, r"Connection reset|closed the connection"),
+        (_reset, "Connection reset"),
         (_cut_off, "closed the connection without an answer"),
         (_endless_headers, "the headers of the answer are too large"),
         (_endless_line, "the headers of the answer are too large"),

@@ -181,6 +181,8 @@ class HttpNotifier:
                     allow_redirects=False,
                     ssl=await self._trust.context(route.files) if secure else True,
                 )
+            except aiohttp.ClientConnectorError:
+                raise
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 if attempt.is_fresh or stale == _MOST_STALE:
                     raise

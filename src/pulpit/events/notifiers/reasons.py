@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 
 import aiohttp
@@ -23,7 +23,6 @@ _NOT_YET_VALID, _EXPIRED, _OTHER_NAMES = 9, 10, {62, 64}
 #: No authority is known for the certificate, or it is its own.
 _UNKNOWN = {2, 18, 19, 20, 21}
 _NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"}
-_CUT_OFF = "the receiver closed the connection without an answer; its log may say why"
 
 
 def reason_of_status(status: int) -> str:
@@ -50,29 +49,42 @@ def reason_of_timeout(attempt: Attempted, seconds: float) -> str:
 
 def reason_of(error: Exception, target: Target, attempt: Attempted, files: TrustFiles) -> str:
     """Say what an exception of the library means; its own text may hold the URL."""
-    causes = tuple(_causes(error))
     if attempt.refused is not None:
         return f"refused: {attempt.refused}"
+    causes = tuple(_causes(error))
+    # the library's own exceptions are some of these too, without what they say
     for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return _distrust(cause, target, files)
-    for cause in causes:
-        if isinstance(cause, ssl.SSLError):
-            return _no_tls(cause, files)
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, aiohttp.ClientError):
+            return _no_tls(cause, target, files)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return _no_address(causes, target)
     if isinstance(error, aiohttp.ClientResponseError):
         return _no_http(causes)
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return _CUT_OFF
+    return _no_connection(error, causes, target, attempt, files)
+
+
+def _no_connection(
+    error: Exception,
+    causes: Sequence[BaseException],
+    target: Target,
+    attempt: Attempted,
+    files: TrustFiles,
+) -> str:
+    """Say where a connection ended, or why there was none."""
     numbers = [cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno]
+    known = os.strerror(numbers[0]) if numbers and numbers[0] in errno.errorcode else None
     if attempt.phase is Phase.HANDSHAKE:
-        return "the receiver closed the connection in the TLS handshake; its log may say why"
-    if attempt.phase is Phase.ANSWER and (not numbers or numbers[0] == errno.EPIPE):
-        return _CUT_OFF
-    what = "the connection broke" if attempt.phase is Phase.ANSWER else "can't connect"
-    known = errno.errorcode.get(numbers[0]) if numbers else None
-    return f"{what}: {os.strerror(numbers[0]) if known else 'none of the addresses answers'}"
+        return "TLS: the receiver closed the connection in the handshake; its log may say why"
+    if attempt.phase is not Phase.ANSWER:
+        return f"can't connect: {known or 'no address of the host answers'}"
+    # by TLS 1.3 a receiver tells only after the handshake what it thinks of our certificate
+    why = "its log may say why"
+    if target.scheme == "https" and attempt.is_fresh:
+        mine = "accept that of client_cert" if files.certificate else "get one by client_cert"
+        why = f"it may demand a certificate, and not {mine}"
+    if isinstance(error, aiohttp.ServerDisconnectedError) or known is None:
+        return f"the receiver closed the connection without an answer; {why}"
+    return f"the connection broke before an answer came ({known}); {why}"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -103,8 +115,10 @@ def _distrust(error: ssl.SSLCertVerificationError, target: Target, files: TrustF
     return f"TLS: the receiver's certificate is not accepted ({error.verify_message})"
 
 
-def _no_tls(error: ssl.SSLError, files: TrustFiles) -> str:
-    """Say why there is no TLS at all."""
+def _no_tls(error: ssl.SSLError, target: Target, files: TrustFiles) -> str:
+    """Say why there is no TLS."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _distrust(error, target, files)
     reason = str(error.reason or "closed by the receiver")
     if reason in _NO_TLS:
         return "TLS: the receiver does not speak it at this port; correct the url"
@@ -114,7 +128,7 @@ def _no_tls(error: ssl.SSLError, files: TrustFiles) -> str:
     return f"TLS: the handshake failed ({words})"
 
 
-def _no_address(causes: tuple[BaseException, ...], target: Target) -> str:
+def _no_address(causes: Sequence[BaseException], target: Target) -> str:
     """Say why a name has no address."""
     for cause in causes:
         if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN:
@@ -122,7 +136,7 @@ def _no_address(causes: tuple[BaseException, ...], target: Target) -> str:
     return f"the name {target.host} is not known"
 
 
-def _no_http(causes: tuple[BaseException, ...]) -> str:
+def _no_http(causes: Sequence[BaseException]) -> str:
     """Say why an answer can't be read."""
     if any(isinstance(cause, LineTooLong) for cause in causes):
         return "the headers of the answer are too large"
