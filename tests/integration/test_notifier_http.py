@@ -117,7 +117,7 @@ def test_any_other_answer_is_a_failure(status: int, reason: str) -> None:
     assert (receipt.verdict, receipt.status) == (Verdict.FAILED, status)
     assert reason in receipt.reason
     assert "theirs" not in receipt.reason
-    assert receipt.response == ("why�[31m  not" if body else "")
+    assert receipt.response == ("why [31m not" if body else "")
 
 
 def test_gone_is_told_apart() -> None:
@@ -423,7 +423,7 @@ def test_a_body_without_end_is_not_read(head: str) -> None:
 
     receipt = deliver(flood)
     assert (receipt.verdict, receipt.status) == (Verdict.FAILED, 500)
-    assert receipt.response == "x" * RESPONSE_KEPT
+    assert receipt.response == "x" * (RESPONSE_KEPT - 1) + "…"
     # what the buffers of both kernels hold
     assert sent < 32 << 20
 
@@ -490,7 +490,7 @@ def test_what_went_over_the_wire_is_told_if_asked_for() -> None:
                 "HTTP/1.1 202 Taken",
                 "Set-Cookie: *****",
                 "X-Token: *****",
-                "X-A: b�",
+                "X-A: b",
                 "Content-Length: 6",
                 "",
                 "thanks",

@@ -16,6 +16,7 @@ import aiohttp
 from pulpit.domain.deliveries import RESPONSE_KEPT, Exchange, Verdict
 from pulpit.domain.listeners import Secrets
 from pulpit.events.notifiers.attempts import Attempted
+from pulpit.events.notifiers.lines import one_line
 
 __all__ = ["Mask", "exchange_of", "read_head", "retry_after", "shown_body", "verdict_of"]
 
@@ -90,13 +91,6 @@ async def read_head(answer: aiohttp.ClientResponse, *, until: float | None) -> b
     return body
 
 
-def printable(text: str) -> str:
-    """Return the text in one line, without what could move a cursor or turn text around."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else " " if each.isspace() else "�" for each in text)
-
-
 class Mask:
     """Hides a listener's secrets in what its receiver says.
 
@@ -142,7 +136,7 @@ def shown_body(body: bytes, encoding: str, mask: Mask) -> str:
         return ""
     if encoding.strip().lower() not in ("", "identity"):
         return "(compressed)"
-    return printable(mask(body.decode("utf-8", "replace")))[:RESPONSE_KEPT]
+    return one_line(mask(body.decode("utf-8", "replace")), RESPONSE_KEPT)
 
 
 def exchange_of(
@@ -172,7 +166,7 @@ def exchange_of(
 def _lines(lines: tuple[str, ...], mask: Mask) -> tuple[str, ...]:
     """Return lines of a head that can be shown, the first of which is no header."""
     return tuple(
-        printable(mask(_header(line) if index else line))[:_LONGEST_LINE]
+        one_line(mask(_header(line) if index else line), _LONGEST_LINE)
         for index, line in enumerate(lines[:_MOST_LINES])
     )
 
