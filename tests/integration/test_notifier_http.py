@@ -16,6 +16,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from pulpit.domain.deliveries import RESPONSE_KEPT, Receipt, Verdict
+from pulpit.events.notifiers.attempts import ATTEMPT, Attempted
 from tests.integration.receivers import (
     NOW,
     SECRET,
@@ -543,6 +544,24 @@ def test_a_kept_connection_that_has_ended_fails_no_delivery() -> None:
     asyncio.run(run())
 
 
+def test_connections_are_not_kept_without_bound() -> None:
+    async def run() -> None:
+        async with receiving(OK) as receiver, notifying() as notifier:
+            address = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", receiver.port))
+            ATTEMPT.set(Attempted())
+            others = [notifier._guard(address) for _ in range(600)]
+            await notifier.deliver(listener(receiver.url()), parcel())
+            for each in others:
+                each.close()
+            del others, each
+            # those that are gone are not counted
+            await notifier.deliver(listener(receiver.url()), parcel())
+            told = [post.headers.get("connection") for post in receiver.posts]
+            assert told == ["close", None]
+
+    asyncio.run(run())
+
+
 def test_a_change_of_the_listener_is_heeded_at_once() -> None:
     async def run() -> None:
         async with receiving(OK) as first, receiving(OK) as second, notifying() as notifier:
@@ -598,8 +617,8 @@ def test_an_error_of_our_own_is_told_in_the_receipt_and_the_log() -> None:
             receipt = await notifier.deliver(listener("http://127.0.0.1:1/"), parcel())
         assert_told(receipt, "an error of this server's own")
         ((event, fields),) = log.told
-        assert event == "A delivery failed by an error of the server's own"
-        assert fields["delivery"] == "delivery-1"
+        assert event == "a delivery by http failed by an error of the server's own"
+        assert fields["delivery_id"] == "delivery-1"
 
     asyncio.run(run())
 

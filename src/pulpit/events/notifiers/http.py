@@ -103,9 +103,8 @@ class HttpNotifier:
             return await self._deliver(route, parcel, attempt)
         except Exception:  # noqa: BLE001 - a notifier raises nothing
             self._log.error(
-                "A delivery failed by an error of the server's own",
-                listener=listener.listener.id,
-                delivery=parcel.id,
+                "a delivery by http failed by an error of the server's own",
+                delivery_id=parcel.id,
                 exc_info=True,
             )
             return _failed("an error of this server's own; its log has more")
