@@ -190,7 +190,7 @@ async def notifying(
     networks = (ipaddress.ip_network(allow),) if allow else ()
     notifier = HttpNotifier(
         Listeners(timeout=seconds, allow_networks=networks),
-        event_source_uri=SOURCE,
+        event_source=SOURCE,
         clock=clock,
         log=told,
         lookup=lookup,

@@ -9,6 +9,7 @@ from typing import Any
 from pulpit.config import Settings
 from pulpit.domain.listeners import NotifierType
 from pulpit.events.notifiers.email import EmailNotifier
+from pulpit.events.notifiers.http import HttpNotifier
 from pulpit.ports import Notifier
 
 __all__ = ["in_use", "make_notifiers"]
@@ -27,7 +28,8 @@ def make_notifiers(settings: Settings, *, log: Any) -> Mapping[NotifierType, Not
         event_source=settings.event_source,
         log=log,
     )
-    return {NotifierType.EMAIL: email}
+    http = HttpNotifier(settings.listeners, event_source=settings.event_source, log=log)
+    return {NotifierType.HTTP: http, NotifierType.EMAIL: email}
 
 
 @contextlib.asynccontextmanager

@@ -12,6 +12,7 @@ import aiohttp
 from multidict import CIMultiDict
 
 from pulpit.config.settings import Listeners
+from pulpit.domain.clock import utc_now
 from pulpit.domain.deliveries import REASON_KEPT, Parcel, Receipt, Verdict
 from pulpit.domain.listeners import OpenListener
 from pulpit.errors import RequestError
@@ -59,9 +60,9 @@ class HttpNotifier:
 
     Args:
         settings: how long an attempt may take, and which networks it may reach.
-        event_source_uri: of this server, CloudEvents' ``source``.
-        clock: the present time.
+        event_source: URI of this server, CloudEvents' ``source``.
         log: where errors of our own are told.
+        clock: the present time.
         lookup: resolves names.
     """
 
@@ -69,12 +70,12 @@ class HttpNotifier:
         self,
         settings: Listeners,
         *,
-        event_source_uri: str,
-        clock: Clock,
+        event_source: str,
         log: _Log,
+        clock: Clock = utc_now,
         lookup: Lookup = look_up,
     ) -> None:
-        self._timeout, self._uri = settings.timeout, event_source_uri
+        self._timeout, self._source = settings.timeout, event_source
         self._clock, self._log = clock, log
         self._networks = Networks(settings.allow_networks)
         self._trust = Trust()
@@ -82,10 +83,6 @@ class HttpNotifier:
         self._routes: dict[str, Route] = {}
         self._resolver = Resolver(self._networks, lookup)
         self._session: aiohttp.ClientSession | None = None
-
-    def refusal(self, address: str) -> str | None:
-        """Return why deliveries may not go to an address; None if they may."""
-        return self._networks.refusal(address)
 
     def check(self, config: Mapping[str, Any]) -> None:
         check_config(config, self._networks)
@@ -191,7 +188,7 @@ class HttpNotifier:
         """Return what is sent, and its headers."""
         body = parcel.body
         if route.is_cloudevent:
-            body = cloudevent(parcel, source=self._uri)
+            body = cloudevent(parcel, source=self._source)
         now = self._clock()
         headers = route.headers.copy()
         headers["webhook-id"] = parcel.id
