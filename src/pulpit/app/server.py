@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp
 
+from pulpit.app.doctor.listener import ListenerDoctor
 from pulpit.app.engines import make_working
 from pulpit.app.files import raise_file_limit
 from pulpit.app.health import Phase
@@ -37,6 +38,7 @@ from pulpit.content.sources import SourceDownloads
 from pulpit.domain.clock import utc_now
 from pulpit.errors import StartError
 from pulpit.events.fanout import Fanout
+from pulpit.events.notifiers.networks import Networks
 from pulpit.services.content import Content
 from pulpit.services.on_demand import OnDemand
 from pulpit.services.users import Users
@@ -221,6 +223,12 @@ class _Server:
                 vault=self._vault,
                 notifiers=self._notifiers,
                 log=self._log,
+                diagnose=ListenerDoctor(
+                    settings=self._settings,
+                    storage=self._storage,
+                    notifiers=self._notifiers,
+                    judge=Networks(self._settings.listeners.allow_networks).refusal,
+                ),
             )
         )
 
