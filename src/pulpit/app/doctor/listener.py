@@ -19,6 +19,7 @@ from pulpit.domain.listeners import Listener, NotifierType, OpenListener
 from pulpit.errors import ConfigurationError, PulpitError
 from pulpit.events.amqp.addresses import parse_addresses
 from pulpit.events.amqp.link import LinkOptions
+from pulpit.events.notifiers.networks import Networks
 from pulpit.ports import Notifier, Storage
 
 __all__ = ["ListenerDoctor", "diagnose_listener"]
@@ -34,8 +35,6 @@ class ListenerDoctor:
     settings: Settings
     storage: Storage
     notifiers: Mapping[NotifierType, Notifier]
-    #: Returns why deliveries by HTTP may not go to an address; None if they may.
-    judge: Callable[[str], str | None]
     now: Callable[[], datetime] = utc_now
 
     async def __call__(self, opened: OpenListener) -> Sequence[Finding]:
@@ -45,7 +44,6 @@ class ListenerDoctor:
             opened,
             settings=self.settings,
             notifier=self.notifiers[opened.listener.notifier_type],
-            judge=self.judge,
             oldest_pending=waiting.get(opened.listener.id),
             now=self.now,
         )
@@ -60,7 +58,6 @@ async def diagnose_listener(
     *,
     settings: Settings,
     notifier: Notifier,
-    judge: Callable[[str], str | None],
     oldest_pending: datetime | None,
     now: Callable[[], datetime] = utc_now,
 ) -> Sequence[Finding]:
@@ -72,7 +69,6 @@ async def diagnose_listener(
         opened: the listener, with its secrets; no finding holds one.
         settings: of this server.
         notifier: of the listener's type, whose ``check`` judges the configuration.
-        judge: returns why deliveries by HTTP may not go to an address; None if they may.
         oldest_pending: when the oldest of its pending deliveries was created.
         now: the present time.
     """
@@ -80,7 +76,7 @@ async def diagnose_listener(
     def look() -> Sequence[Finding]:
         return [
             *examine("Listener", _checks(opened.listener, notifier, oldest_pending, now)),
-            *_on_the_way(opened, settings, judge, now),
+            *_on_the_way(opened, settings, now),
         ]
 
     return await asyncio.to_thread(look)
@@ -144,13 +140,13 @@ def _health(listener: Listener) -> str:
 def _on_the_way(
     opened: OpenListener,
     settings: Settings,
-    judge: Callable[[str], str | None],
     now: Callable[[], datetime],
 ) -> Iterator[Finding]:
     """Yield what is found between here and whoever is told."""
     match opened.listener.notifier_type:
         case NotifierType.HTTP:
-            receiver = Receiver(opened=opened, judge=judge, now=now)
+            networks = Networks(settings.listeners.allow_networks)
+            receiver = Receiver(opened=opened, networks=networks, now=now)
             yield from examine("Receiver", receiver.checks())
         case NotifierType.EMAIL:
             server = MailServer(listener=opened.listener, settings=settings.email)

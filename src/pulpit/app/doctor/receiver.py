@@ -13,25 +13,25 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import urlsplit
 
 from pulpit.app.doctor.certificates import OwnCertificate
 from pulpit.app.doctor.chain import Peer, client_context, tls_checks
 from pulpit.app.doctor.findings import Check, Note, Problem, Skip
 from pulpit.app.doctor.reaching import SECONDS, addresses_of, check_tcp, is_here
 from pulpit.domain.listeners import OpenListener
+from pulpit.errors import PulpitError
+from pulpit.events.notifiers.networks import Networks
+from pulpit.events.notifiers.signing import decode_keys, signature
+from pulpit.events.notifiers.targets import Target, parse_target
 
 __all__ = ["Receiver"]
 
-_PORTS = {"http": 80, "https": 443}
 #: Seconds by which clocks may differ: worth a word; receivers refuse signatures beyond that.
 _SKEW, _TOO_MUCH_SKEW = 30.0, 300.0
 #: Days left of a certificate that are worth a word: short-lived ones are renewed 30 days before.
 _SOON = 21
-#: What may stand in a path and a query as it is.
-_SAFE = "/%:@!$&'()*+,;=~-._?"
 _URL = "url of the listener"
-_NOWHERE = urlsplit("")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,39 +40,54 @@ class Receiver:
 
     Args:
         opened: the listener.
-        judge: returns why deliveries may not go to an address; None if they may.
+        networks: that deliveries may go to.
         now: the present time.
     """
 
     opened: OpenListener
-    judge: Callable[[str], str | None]
+    networks: Networks
     now: Callable[[], datetime]
+    _target: Target | None = None
+    #: Why the URL can't be read.
+    _unread: str = ""
     _allowed: list[str] = field(default_factory=list)
     _skew: float | None = None
 
+    def __post_init__(self) -> None:
+        """Read the URL as deliveries do."""
+        try:
+            self._target = parse_target(self._config.get("url"), self.networks)
+        except PulpitError as error:
+            self._unread = error.message
+
     def checks(self) -> Sequence[Check]:
-        """Return what there is to look at."""
+        """Return what there is to look at; little without a URL that can be read."""
+        url = Check(name="url", title="URL", answer=self.check_url)
+        signature = Check(name="signature", title="Signature", answer=self.check_signature)
+        if self._target is None:
+            return (url, signature)
         secured: Sequence[Check] = ()
-        if self._url.scheme == "https":
+        if self._where.scheme == "https":
             secured = tls_checks(self._peer(), needs=("tcp",))
         before = ("tcp", *(check.name for check in secured))
         return (
-            Check(name="url", title="URL", answer=self.check_url),
-            Check(name="host_name", title="Host name", answer=self.check_addresses, needs=("url",)),
+            url,
+            Check(name="host_name", title="Host name", answer=self.check_addresses),
             Check(name="tcp", title="TCP", answer=self.check_tcp, needs=("host_name",)),
             *secured,
             Check(name="answer", title="Answer", answer=self.check_answer, needs=before),
             Check(name="clock", title="Clock", answer=self.check_clock, needs=("answer",)),
-            Check(name="signature", title="Signature", answer=self.check_signature),
+            signature,
         )
 
     def check_url(self) -> str:
         """Look at the spelling, and whether others can read what is sent."""
-        if self._url.scheme not in _PORTS or not self._url.hostname:
-            raise Problem("it can't be read", f"correct the {_URL}: https://host/path")
-        if self._url.scheme == "https":
+        if self._target is None:
+            update = f"`pulpit listener update {self.opened.listener.id} --url URL`"
+            raise Problem(self._unread, f"correct it: {update}")
+        if self._target.scheme == "https":
             return "with TLS"
-        if is_here(self._host):
+        if is_here(self._target.host):
             return "without TLS, on this machine"
         raise Note(
             "without TLS: events, and a password, can be read on the way",
@@ -81,17 +96,20 @@ class Receiver:
 
     def check_addresses(self) -> str:
         """Look what the host name stands for, and whether deliveries may go there."""
-        addresses = addresses_of(self._host, setting=f"the {_URL}")
-        refused = {address: reason for address in addresses if (reason := self.judge(address))}
+        host = self._where.host
+        addresses = addresses_of(host, setting=f"the {_URL}")
+        refused = {
+            address: what for address in addresses if (what := self.networks.refusal(address))
+        }
         if refused:
-            told = ", ".join(f"{address} ({reason})" for address, reason in refused.items())
+            told = ", ".join(f"{address}, {what}" for address, what in refused.items())
             raise Problem(
-                f"{self._host} stands for what deliveries may not go to: {told}",
+                f"{host} stands for what deliveries may not go to: {told}",
                 "if it is to be told, add its network to allow_networks in [listeners]",
             )
         self._allowed = addresses
         told = ", ".join(addresses)
-        return f"{self._host} is an address" if told == self._host else f"{self._host} is {told}"
+        return f"{host} is an address" if told == host else f"{host} is {told}"
 
     def check_tcp(self) -> str:
         """Look whether something listens."""
@@ -139,19 +157,17 @@ class Receiver:
 
     def check_signature(self) -> str:
         """Look whether deliveries are signed so that a receiver can tell."""
-        secrets = [
-            secret
-            for secret in self.opened.secrets.signing
-            if secret.until is None or secret.until > self.now()
-        ]
-        rotate = f"`pulpit listener rotate-secret {self.opened.listener.id}`"
-        if not secrets:
-            raise Problem("there is no secret to sign with", f"make one: {rotate}")
-        if any(_key(secret.value) is None for secret in secrets):
-            raise Problem("a secret can't be used: it must be whsec_ and base64", rotate)
-        if len(secrets) == 1:
+        rotate = f"make a new secret: `pulpit listener rotate-secret {self.opened.listener.id}`"
+        try:
+            keys = decode_keys(self.opened.secrets.signing)
+        except ValueError as error:
+            raise Problem(f"a secret can't be used: {error}", rotate) from error
+        made = signature(keys, delivery_id="msg_0", now=self.now(), body=b"{}").split()
+        if not made:
+            raise Problem("there is no secret to sign with", rotate)
+        if len(made) == 1:
             return "deliveries are signed"
-        return f"deliveries are signed with {len(secrets)} secrets, while the older one holds"
+        return f"deliveries are signed with {len(made)} secrets, while the older one holds"
 
     @property
     def _config(self) -> Mapping[str, Any]:
@@ -159,36 +175,23 @@ class Receiver:
         return self.opened.listener.config
 
     @property
-    def _url(self) -> SplitResult:
-        """Where it is."""
-        try:
-            parts = urlsplit(str(self._config.get("url") or ""))
-            # a port that is none is told only when it is asked for
-            port = parts.port
-        except ValueError:
-            return _NOWHERE
-        return _NOWHERE if port == 0 else parts
-
-    @property
-    def _host(self) -> str:
-        """Its name, or address."""
-        return self._url.hostname or ""
-
-    @property
-    def _port(self) -> int:
-        return self._url.port or _PORTS[self._url.scheme]
+    def _where(self) -> Target:
+        """What the URL says; only for who has seen that it can be read."""
+        assert self._target is not None
+        return self._target
 
     @property
     def _netloc(self) -> str:
         """Host and port, as they are told."""
-        return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
+        host, port = self._where.host, self._where.port
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def _connect(self) -> socket.socket:
         """Return a connection to the first address that takes it; to no other than was judged."""
         failed: OSError = ConnectionError("no address")
         for address in self._allowed:
             try:
-                return socket.create_connection((address, self._port), timeout=SECONDS)
+                return socket.create_connection((address, self._where.port), timeout=SECONDS)
             except OSError as error:
                 failed = error
         raise failed
@@ -197,25 +200,22 @@ class Receiver:
         """Return status and date of the answer to a HEAD request."""
         plug = self._connect()
         with plug:
-            if self._url.scheme == "https":
+            if self._where.scheme == "https":
                 plug = client_context(self._peer(), names=True).wrap_socket(
-                    plug, server_hostname=self._host
+                    plug, server_hostname=self._where.host
                 )
-            connection = http.client.HTTPConnection(self._host, self._url.port, timeout=SECONDS)
+            # a port that goes without saying is none of the header Host
+            parts = urlsplit(self._where.url)
+            connection = http.client.HTTPConnection(parts.netloc, timeout=SECONDS)
+            target = f"{parts.path}?{parts.query}" if parts.query else parts.path
             connection.sock = plug
             with plug:
-                connection.request("HEAD", self._target, headers=self._headers())
+                connection.request("HEAD", target, headers=self._headers())
                 answer = connection.getresponse()
         date = None
         with suppress(TypeError, ValueError):
             date = parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
         return answer.status, date
-
-    @property
-    def _target(self) -> str:
-        """What is asked for: path and query."""
-        query = f"?{self._url.query}" if self._url.query else ""
-        return quote(f"{self._url.path or '/'}{query}", safe=_SAFE)
 
     def _headers(self) -> dict[str, str]:
         """Return what is told with the request."""
@@ -239,9 +239,11 @@ class Receiver:
             )
         return Peer(
             called="the receiver",
-            host=self._host,
+            host=self._where.host,
             connect=self._connect,
-            greeting=f"OPTIONS * HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode("ascii", "replace"),
+            greeting=f"OPTIONS * HTTP/1.1\r\nHost: {self._where.host}\r\n\r\n".encode(
+                "ascii", "replace"
+            ),
             authorities=Path(ca_path) if ca_path else None,
             own=own,
             soon=_SOON,
@@ -250,12 +252,3 @@ class Receiver:
             address_setting=f"the {_URL}",
             without_tls=f"use http:// in the {_URL}, or turn TLS on at the receiver",
         )
-
-
-def _key(secret: str) -> bytes | None:
-    """Return the bytes that a secret stands for; None if it is none."""
-    prefix, _, encoded = secret.partition("_")
-    try:
-        return base64.b64decode(encoded, validate=True) if prefix == "whsec" else None
-    except ValueError:
-        return None
