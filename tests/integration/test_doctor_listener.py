@@ -452,6 +452,17 @@ def test_a_mail_server_with_tls_and_login(authority: _Authority) -> None:
     ]
 
 
+def test_a_mail_server_that_nobody_vouches_for(authority: _Authority) -> None:
+    """TLS that is merely taken where it is offered is taken with anybody; so mails are sent."""
+    server = {"tls_context": authority.server("other.example")}
+    found = mail(["a@example.com"], server=server)
+    assert failed(found) == []
+    assert "whomever" in found["starttls"].detail
+    assert found["recipients"].outcome is Outcome.OK
+    trusted = {"cacert": authority.path}
+    assert failed(mail(["a@example.com"], server=server, **trusted)) == ["tls_name"]
+
+
 def test_exchanges_of_a_broker(rabbitmq: RabbitMQ) -> None:
     """One of the listener's own, and RabbitMQ's own one; one of another type is a fault."""
     settings = Settings(messaging=Messaging(event_notification_url=(rabbitmq.url,)))
