@@ -38,7 +38,6 @@ from pulpit.content.sources import SourceDownloads
 from pulpit.domain.clock import utc_now
 from pulpit.errors import StartError
 from pulpit.events.fanout import Fanout
-from pulpit.events.notifiers.networks import Networks
 from pulpit.services.content import Content
 from pulpit.services.on_demand import OnDemand
 from pulpit.services.users import Users
@@ -227,7 +226,6 @@ class _Server:
                     settings=self._settings,
                     storage=self._storage,
                     notifiers=self._notifiers,
-                    judge=Networks(self._settings.listeners.allow_networks).refusal,
                 ),
             )
         )
