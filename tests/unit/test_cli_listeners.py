@@ -326,10 +326,12 @@ def test_a_ping_shows_the_whole_exchange(api: FakeApi, cli: Cli) -> None:
         "✓ ping to https://hooks.example/zoo delivered: 204",
     ]
     receipt = {"verdict": "failed", "status": None, "reason": "connection refused"}
-    refused = pinged(receipt=receipt, exchange=None, disabled=True)
+    nothing = {"peer": "192.0.2.7:443", "sent": [], "received": []}
+    refused = pinged(receipt=receipt, exchange=nothing, disabled=True)
     api.at("POST", f"{ONE}test/", refused)
     done = cli("listener", "test", ID)
     assert done.code == ExitCode.UNSOUND
+    assert done.out.startswith("* no connection to 192.0.2.7:443\n")
     assert "failed: connection refused" in done.out
     assert "It is disabled" in done.err
     assert json.loads(cli("listener", "test", ID, "--json").out) == refused

@@ -96,7 +96,8 @@ def exchange_lines(exchange: Mapping[str, Any], *, taken: bool) -> Iterator[Text
     """
     answer = "green" if taken else "red"
     if peer := exchange.get("peer"):
-        yield Text(f"* connected to {printable(peer, limit=300)}", style="dim")
+        how = "connected to" if exchange.get("sent") else "no connection to"
+        yield Text(f"* {how} {printable(peer, limit=300)}", style="dim")
     for key, mark, style in (("sent", ">", "cyan"), ("received", "<", answer)):
         lines = exchange.get(key)
         for line in lines if isinstance(lines, list) else []:
