@@ -24,6 +24,7 @@ __all__ = [
     "FrameReader",
     "MalformedFrame",
     "PublishEncoder",
+    "publish_frames",
 ]
 
 #: The one channel in use on a connection.
@@ -182,8 +183,7 @@ class PublishEncoder:
     """
 
     def __init__(self, *, exchange: str, frame_max: int) -> None:
-        self._method = _BASIC_PUBLISH + _short(exchange.encode())
-        self._largest_body = frame_max - _OVERHEAD
+        self._exchange, self._frame_max = exchange.encode(), frame_max
         self._templates: dict[tuple[str, str, EventKind], _Template] = {}
 
     def encode(self, message: Message) -> bytes:
@@ -193,23 +193,44 @@ class PublishEncoder:
         template = self._templates.get(kept)
         if template is None:
             template = self._templates[kept] = _Template(message)
-        key = message.routing_key.encode()
-        method = b"%b%c%b\x00" % (self._method, len(key), key)
         header = _CONTENT.pack(_BASIC, 0, len(body), _PROPERTY_FLAGS) + template.properties(
             event, message.timestamp
         )
-        frames = [
-            _FRAME.pack(_METHOD, CHANNEL, len(method)),
-            method,
-            _END,
-            _FRAME.pack(_HEADER, CHANNEL, len(header)),
-            header,
-            _END,
-        ]
-        for start in range(0, len(body), self._largest_body):
-            part = body[start : start + self._largest_body]
-            frames += _FRAME.pack(_BODY, CHANNEL, len(part)), part, _END
-        return b"".join(frames)
+        return publish_frames(
+            self._exchange,
+            message.routing_key.encode(),
+            header=header,
+            body=body,
+            frame_max=self._frame_max,
+        )
+
+
+def publish_frames(
+    exchange: bytes, key: bytes, *, header: bytes, body: bytes, frame_max: int
+) -> bytes:
+    """Return the frames of basic.publish with a message.
+
+    Args:
+        exchange: where it goes; at most 255 bytes, as the key.
+        key: its routing key.
+        header: the payload of the frame of its properties.
+        body: its body.
+        frame_max: the largest frame that the connection allows, in bytes.
+    """
+    method = b"%b%c%b%c%b\x00" % (_BASIC_PUBLISH, len(exchange), exchange, len(key), key)
+    frames = [
+        _FRAME.pack(_METHOD, CHANNEL, len(method)),
+        method,
+        _END,
+        _FRAME.pack(_HEADER, CHANNEL, len(header)),
+        header,
+        _END,
+    ]
+    largest = frame_max - _OVERHEAD
+    for start in range(0, len(body), largest):
+        part = body[start : start + largest]
+        frames += _FRAME.pack(_BODY, CHANNEL, len(part)), part, _END
+    return b"".join(frames)
 
 
 class FrameReader:

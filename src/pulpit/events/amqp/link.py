@@ -15,6 +15,7 @@ from typing import Any
 from pulpit.errors import Fenced
 from pulpit.events.amqp.addresses import Address
 from pulpit.events.amqp.connecting import LinkOptions, always, login_of, new_connection
+from pulpit.events.amqp.exchanges import declare
 from pulpit.events.amqp.frames import (
     CHANNEL,
     HEARTBEAT,
@@ -50,6 +51,7 @@ class Link:
         connection: of the library, with its channel in confirm mode.
         address: of the broker.
         who: whom we are logged in as, in words.
+        exchange: where messages go.
         may_send: asked before each write to the socket; once it says no, sending raises Fenced.
     """
 
@@ -59,13 +61,15 @@ class Link:
         address: Address,
         *,
         who: str,
+        exchange: str = EXCHANGE,
         may_send: Callable[[], bool] = always,
     ) -> None:
         self._connection, self._address, self._who = connection, address, who
+        self._exchange = exchange
         self._socket = connection.sock
         self._socket.settimeout(0)
         self._reader = FrameReader(frame_max=connection.frame_max)
-        self._encoder = PublishEncoder(exchange=EXCHANGE, frame_max=connection.frame_max)
+        self._encoder = PublishEncoder(exchange=exchange, frame_max=connection.frame_max)
         self._heartbeat = float(connection.heartbeat or 0)
         self._may_send = may_send
         self._out: deque[memoryview] = deque()
@@ -75,6 +79,11 @@ class Link:
         self._last_sent = self._last_heard = time.monotonic()
         #: The broker takes no messages for now (memory or disk alarm).
         self.blocked = False
+
+    @property
+    def frame_max(self) -> int:
+        """The largest frame that the connection allows, in bytes."""
+        return int(self._connection.frame_max)
 
     @property
     def backed_up(self) -> bool:
@@ -87,7 +96,14 @@ class Link:
         Raises:
             LinkError: the connection is lost.
         """
-        data = b"".join([self._encoder.encode(message) for message in messages])
+        self.send(b"".join([self._encoder.encode(message) for message in messages]))
+
+    def send(self, data: bytes) -> None:
+        """Send frames, or keep them until the socket takes them.
+
+        Raises:
+            LinkError: the connection is lost.
+        """
         self._out.append(memoryview(data))
         self._waiting += len(data)
         self._flush()
@@ -124,7 +140,9 @@ class Link:
                 case Blocked():
                     self.blocked = news.blocked
                 case Closed():
-                    raise explain_closed(news, self._address, who=self._who)
+                    raise explain_closed(
+                        news, self._address, who=self._who, exchange=self._exchange
+                    )
 
     def wait(self, *wakers: Any, timeout: float) -> None:
         """Return when the broker or one of *wakers* (objects with fileno) has news, or time is up.
@@ -237,22 +255,42 @@ class Link:
             self._flush()
 
 
-def open_link(address: Address, options: LinkOptions) -> Link:
-    """Connect, declare the exchange and turn confirms on.
+def open_link(
+    address: Address,
+    options: LinkOptions,
+    *,
+    name: str = "pulpit-publisher",
+    exchange: str = EXCHANGE,
+    declare: Callable[[Any, str], None] = declare,
+) -> Link:
+    """Connect, see to the exchange and turn confirms on.
+
+    Args:
+        address: of the broker.
+        options: how to connect.
+        name: under which the broker lists the connection.
+        exchange: where messages will go.
+        declare: sees that it is there, by a channel of the library.
 
     Raises:
         LinkError: none of that, and why.
     """
-    connection = new_connection(address, options, name="pulpit-publisher")
+    connection = new_connection(address, options, name=name)
     try:
-        return _open(connection, address, options)
+        return _open(connection, address, options, exchange, declare)
     except BaseException:
         with suppress(OSError):
             connection.collect()
         raise
 
 
-def _open(connection: Any, address: Address, options: LinkOptions) -> Link:
+def _open(
+    connection: Any,
+    address: Address,
+    options: LinkOptions,
+    exchange: str,
+    declare: Callable[[Any, str], None],
+) -> Link:
     """Take a connection through all steps; its failure becomes a sentence that says what to do."""
     who, opened = login_of(address, options), False
     try:
@@ -260,18 +298,19 @@ def _open(connection: Any, address: Address, options: LinkOptions) -> Link:
         opened = True
         refuse_own_door(connection, address)
         connection.sock.settimeout(options.timeout)
-        _prepare(connection.channel(CHANNEL))
+        channel = connection.channel(CHANNEL)
+        _check_frames(connection.frame_max)
+        declare(channel, exchange)
+        channel.confirm_select()
     except Exception as error:
         # the door may refuse us before we are connected, but it has said who it is
         refuse_own_door(connection, address)
         # what answers may be no broker at all and break the library in any way
-        raise explain(error, address, who=who, opened=opened) from error
-    return Link(connection, address, who=who, may_send=options.may_send)
+        raise explain(error, address, who=who, opened=opened, exchange=exchange) from error
+    return Link(connection, address, who=who, exchange=exchange, may_send=options.may_send)
 
 
-def _prepare(channel: Any) -> None:
-    """Declare the exchange as its consumers do, and ask for confirms."""
-    if channel.connection.frame_max < _SMALLEST_FRAME_MAX:
-        raise ValueError(f"it allows frames of {channel.connection.frame_max} bytes only")
-    channel.exchange_declare(EXCHANGE, "topic", durable=True, auto_delete=False)
-    channel.confirm_select()
+def _check_frames(largest: int) -> None:
+    """Refuse a broker whose frames are too small for any message."""
+    if largest < _SMALLEST_FRAME_MAX:
+        raise ValueError(f"it allows frames of {largest} bytes only")

@@ -72,12 +72,14 @@ def explain(
     return LinkError(_no_broker(words), reason=Reason.PROTOCOL)
 
 
-def explain_closed(closed: Closed, address: Address, *, who: str) -> LinkError:
+def explain_closed(
+    closed: Closed, address: Address, *, who: str, exchange: str = EXCHANGE
+) -> LinkError:
     """Return what it means that the broker has closed a connection that was in use."""
     said = f"{closed.code} {closed.text}"
     match closed.code:
         case ReplyCode.ACCESS_REFUSED:
-            return _no_permission(said, address, who, EXCHANGE)
+            return _no_permission(said, address, who, exchange)
         case ReplyCode.NOT_ALLOWED:
             return _no_virtual_host(said, address, who)
         case ReplyCode.PRECONDITION_FAILED:
@@ -92,7 +94,7 @@ def explain_closed(closed: Closed, address: Address, *, who: str) -> LinkError:
                 _no_broker(f"{address} closed the connection: {said}"), reason=Reason.PROTOCOL
             )
         case ReplyCode.NOT_FOUND:
-            words = f"exchange {EXCHANGE} was deleted at {address}; it is declared again by itself"
+            words = f"exchange {exchange} was deleted at {address}; it is declared again by itself"
         case ReplyCode.CONNECTION_FORCED:
             words = f"{address} was told to close the connection; it is opened again by itself"
         case _:
@@ -130,6 +132,13 @@ def _explain_amqp(
                 "on at the broker (auth_mechanisms), or EXTERNAL, and set clientcert in "
                 "[messaging] and a URL without a user",
                 reason=Reason.NO_MECHANISM,
+                refused=True,
+            )
+        case errors.NotFound():
+            return LinkError(
+                f"{address} has no exchange {exchange}, and does not let anybody declare one of "
+                "that name: name another one",
+                reason=Reason.NO_PERMISSION,
                 refused=True,
             )
         case errors.ConnectionForced():
