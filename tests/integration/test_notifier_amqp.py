@@ -334,7 +334,9 @@ def test_what_is_delivered_is_in_the_queue_whatever_happens_to_the_broker(
         async def kill() -> None:
             await reached(200)
             await asyncio.to_thread(rabbitmq.kill)
-            await asyncio.to_thread(rabbitmq.start)
+            # it dies with the thread that starts it
+            rabbitmq.launch()
+            await asyncio.to_thread(rabbitmq.await_answer)
             await reached(len(delivered) + 50)
             over.set()
 

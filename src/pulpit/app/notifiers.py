@@ -8,6 +8,7 @@ from typing import Any
 
 from pulpit.config import Settings
 from pulpit.domain.listeners import NotifierType
+from pulpit.events.notifiers.amqp import AmqpNotifier
 from pulpit.events.notifiers.email import EmailNotifier
 from pulpit.events.notifiers.http import HttpNotifier
 from pulpit.ports import Notifier
@@ -29,7 +30,13 @@ def make_notifiers(settings: Settings, *, log: Any) -> Mapping[NotifierType, Not
         log=log,
     )
     http = HttpNotifier(settings.listeners, event_source=settings.event_source, log=log)
-    return {NotifierType.HTTP: http, NotifierType.EMAIL: email}
+    amqp = AmqpNotifier(
+        settings.messaging,
+        timeout=settings.listeners.timeout,
+        event_source=settings.event_source,
+        log=log,
+    )
+    return {NotifierType.HTTP: http, NotifierType.EMAIL: email, NotifierType.AMQP: amqp}
 
 
 @contextlib.asynccontextmanager
