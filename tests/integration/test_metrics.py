@@ -15,10 +15,14 @@ from sqlalchemy import text
 
 from pulpit.app.figures import Figures, Parts
 from pulpit.app.task_counts import TaskCounts
+from pulpit.domain.deliveries import Attempt, DeliveryState, Verdict
 from pulpit.domain.events import EventKind
+from pulpit.domain.listeners import Listener, NotifierType
+from pulpit.domain.messages import Message
 from pulpit.domain.workers import new_worker
 from pulpit.events.amqp import CURSOR, PublisherStatus
 from pulpit.events.amqp.reasons import Reason
+from pulpit.events.listeners import Tally
 from pulpit.services.lifecycle import Lifecycle
 from pulpit.services.tasks import Tasks, repository_task
 from pulpit.storage.database import SqlStorage
@@ -81,7 +85,7 @@ class _House:
         self.storage = open_storage()
         self.clock = FrozenClock()
         self.counts = TaskCounts()
-        self.channels = _Channels()
+        self.channels, self.tally = _Channels(), Tally()
         # the head is known once somebody reads
         self.head = self.storage.events.head
         observe = self.counts.observe
@@ -97,6 +101,7 @@ class _House:
             engine=lambda: {"slots": 4, "busy": 1, "updates": 0},
             leads=lambda: True,
             notifications=self.channels,
+            deliveries=self.tally,
             streams=lambda: STREAMS,
             housekeeping_failures={"purge_tasks": 2},
         )
@@ -252,6 +257,50 @@ def test_processes_of_the_database_are_told(house: _House) -> None:
     assert page["pulpit_workers_slots",] == 8
     assert 0 <= page["pulpit_workers_silence_seconds",] < 500
     assert 500 < page["pulpit_lease_seconds", "leader"] <= 1_000
+
+
+def test_deliveries_to_listeners_are_told(house: _House) -> None:
+    """What waits and was given up by the database, attempts as this process has counted them."""
+    now = house.clock()
+    with house.storage.write() as transaction:
+        for name, reason in (("a", None), ("b", None), ("c", "by the operator")):
+            transaction.listeners.add(
+                Listener(
+                    id=name * 24,
+                    notifier_type=NotifierType.HTTP,
+                    created=now,
+                    last_updated=now,
+                    disabled_reason=reason,
+                )
+            )
+        message = Message(
+            sequence=1,
+            event_id="e",
+            event_type="task.error",
+            repo_id=None,
+            task_id=None,
+            tags=(),
+            time=now,
+            body=b"{}",
+        )
+        transaction.deliveries.add([(message, ["a" * 24, "b" * 24])], now=now)
+        (first,) = transaction.deliveries.pending("a" * 24, after=0, limit=2)
+        attempt = Attempt(time=now, duration=1.0, verdict=Verdict.FAILED)
+        exhausted = first.tried(attempt, state=DeliveryState.EXHAUSTED, due=None)
+        assert transaction.deliveries.settle([exhausted])
+    for seconds in (0.001, 0.3, 100.0):
+        house.tally.count(NotifierType.HTTP, Verdict.FAILED, seconds)
+    page = house.page()
+    assert page["pulpit_listeners", "enabled"] == 2
+    assert page["pulpit_listeners", "disabled"] == 1
+    assert page["pulpit_listener_deliveries", "pending"] == 1
+    assert page["pulpit_listener_deliveries", "exhausted"] == 1
+    assert page["pulpit_listener_oldest_pending_seconds",] > 0
+    assert page["pulpit_listener_attempts_total", "http", "failed"] == 3
+    assert page["pulpit_listener_attempt_seconds_bucket", "0.005", "http"] == 1
+    assert page["pulpit_listener_attempt_seconds_bucket", "0.5", "http"] == 2
+    assert page["pulpit_listener_attempt_seconds_count", "http"] == 3
+    assert page["pulpit_listener_attempt_seconds_sum", "http"] == pytest.approx(100.301)
 
 
 def test_a_long_journal_of_postgresql_is_estimated(postgresql_url: str) -> None:

@@ -33,6 +33,7 @@ _BOUNDED = {
     "sink",
     "state",
     "type",
+    "verdict",
     "version",
 }
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)

@@ -7,15 +7,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
 from pulpit.app.bounded import Bounded
-from pulpit.app.metrics import Page, Samples, Values
+from pulpit.app.listeners import listener_figures
+from pulpit.app.metrics import Histogram, Page, Samples, Values
 from pulpit.app.task_counts import TaskCounts
 from pulpit.domain.clock import utc_now
 from pulpit.domain.events import EventKind
 from pulpit.events.amqp import CURSOR, PublisherStatus
+from pulpit.events.listeners import DURATIONS, Tally
+from pulpit.ports import Storage
+from pulpit.services.dispatch import CURSOR as LISTENERS_CURSOR
 from pulpit.storage.database import SqlStorage
 from pulpit.storage.figures import DatabaseFigures, JournalSize, journal_size, read_figures
 from pulpit.storage.migrations import HEAD
@@ -25,7 +30,7 @@ __all__ = ["Channels", "Figures", "Parts"]
 #: Seconds that a scrape waits for the database.
 _PATIENCE = 1.0
 #: Names of cursors, and the sinks as metrics call them.
-_SINKS = {CURSOR: "broker", "door": "door"}
+_SINKS = {CURSOR: "broker", "door": "door", LISTENERS_CURSOR: "listeners"}
 #: Metric to what the engine calls it.
 _ENGINE = {
     "pulpit_worker_slots": "slots",
@@ -61,6 +66,8 @@ class Parts:
     #: Tells whether this server leads.
     leads: Callable[[], bool]
     notifications: Channels
+    #: Counts of attempts to deliver to listeners.
+    deliveries: Tally
     #: Returns counts of the HTTP stream.
     streams: Callable[[], Mapping[str, int]]
     #: Job to how often it has failed.
@@ -104,7 +111,14 @@ class Figures:
         except Exception:  # noqa: BLE001 - whatever it is, all the rest is worth telling
             database = {"pulpit_database_up": _one(0), **self._tasks.samples(None)}
         # nothing is awaited from here on, so pages don't mix
-        self._now = {**database, **self._own(), **self._events(), **self._channels()}
+        deliveries = _attempts(self._parts.deliveries)
+        self._now = {
+            **database,
+            **self._own(),
+            **self._events(),
+            **self._channels(),
+            **deliveries,
+        }
         return self._page.render(openmetrics=openmetrics)
 
     def _own(self) -> Samples:
@@ -176,6 +190,7 @@ class Figures:
             **self._tasks.samples(found.tasks),
             **_ages(found, parts.storage.signal.head),
             **_processes(found),
+            **_listeners(parts.storage),
         }
 
 
@@ -198,6 +213,32 @@ def _publishing(broker: PublisherStatus) -> Samples:
         "pulpit_events_resent_total": _one(broker.resent),
         "pulpit_events_unconfirmed": _one(broker.published - broker.confirmed),
         "pulpit_publish_failures_total": _by(broker.failures),
+    }
+
+
+def _attempts(tally: Tally) -> Samples:
+    """Return how deliveries to listeners go."""
+    durations: dict[tuple[str, ...], Histogram] = {}
+    for kind, counts in tally.durations.items():
+        bounds = [*map(str, DURATIONS), "+Inf"]
+        durations[kind.value,] = Histogram(
+            buckets=list(zip(bounds, accumulate(counts), strict=True)), total=tally.seconds[kind]
+        )
+    return {
+        "pulpit_listener_attempts_total": {
+            (kind.value, verdict.value): count for (kind, verdict), count in tally.attempts.items()
+        },
+        "pulpit_listener_attempt_seconds": durations,
+    }
+
+
+def _listeners(storage: Storage) -> Samples:
+    """Return what the database knows of listeners and deliveries."""
+    found = listener_figures(storage)
+    return {
+        "pulpit_listeners": _by({"enabled": found.enabled, "disabled": found.disabled}),
+        "pulpit_listener_deliveries": _by({"pending": found.pending, "exhausted": found.exhausted}),
+        "pulpit_listener_oldest_pending_seconds": _one(_age(found.oldest, utc_now())),
     }
 
 

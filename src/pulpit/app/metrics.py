@@ -119,6 +119,15 @@ METRICS: Mapping[str, tuple[Definition, ...]] = {
         _counter("stream_stale_total", "Readers told that events are gone"),
         _counter("stream_closed_dead_total", "Readers cut off that took nothing for too long"),
     ),
+    "Listeners": (
+        _gauge("listeners", "Event listeners, by whether they are enabled or disabled", "state"),
+        _gauge("listener_deliveries", "Deliveries to listeners: pending, exhausted", "state"),
+        _gauge("listener_oldest_pending_seconds", "Age of the oldest delivery that is pending"),
+        _counter(
+            "listener_attempts_total", "Attempts of deliveries to listeners", "type", "verdict"
+        ),
+        _histogram("listener_attempt_seconds", "Time that these attempts took", "type"),
+    ),
     "Tasks": (
         _gauge("tasks", "Tasks that have not ended", "state", "type"),
         _counter("tasks_submitted_total", "Tasks handed in", "type"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, cast
@@ -30,6 +30,7 @@ from pulpit.api.web import Gate
 from pulpit.app.content import content_types
 from pulpit.app.engines import Working
 from pulpit.app.leading import Leading
+from pulpit.app.listeners import ListenerDuties
 from pulpit.app.notifications import Notifications
 from pulpit.app.watching import Watching
 from pulpit.config import Settings
@@ -42,7 +43,7 @@ from pulpit.services.content import Content
 from pulpit.services.deliveries import Deliveries
 from pulpit.services.distributors import Distributors
 from pulpit.services.importers import Importers
-from pulpit.services.listeners import Listeners, unheard
+from pulpit.services.listeners import Listeners
 from pulpit.services.on_demand import OnDemand
 from pulpit.services.repositories import Repositories
 from pulpit.services.snapshot import Snapshots
@@ -70,14 +71,13 @@ class Served:
     on_demand: OnDemand
     fanout: Fanout
     notifications: Notifications
+    listeners: ListenerDuties
     watching: Watching
     vault: Vault
     notifiers: Mapping[NotifierType, Notifier]
     log: Any
     #: Looks at what lies on the way to a listener; None where nobody can.
     diagnose: Diagnose | None = None
-    #: Called after each change of listeners that who delivers must heed.
-    listeners_changed: Callable[[], None] = unheard
 
 
 def application(parts: Served) -> ASGIApp:
@@ -126,6 +126,7 @@ def _routed(parts: Served) -> Starlette:
                 working=parts.working,
                 leads=lambda: parts.leading.leads,
                 notifications=parts.notifications,
+                deliveries=parts.listeners.tally,
                 streams=parts.fanout.figures,
             ),
             *content_api.routes(parts.content, parts.on_demand, log=parts.log),
@@ -135,7 +136,7 @@ def _routed(parts: Served) -> Starlette:
 
 def _listener_routes(gate: Gate, parts: Served) -> Sequence[Route]:
     """Return what leads requests to event listeners and their deliveries."""
-    storage, changed = parts.storage, parts.listeners_changed
+    storage, changed = parts.storage, parts.listeners.changed
     listeners = Listeners(
         storage, clock=utc_now, vault=parts.vault, notifiers=parts.notifiers, changed=changed
     )
@@ -165,6 +166,7 @@ def _status(parts: Served) -> Mapping[str, Any]:
         "messaging_connection": {"connected": parts.notifications.connected},
         "known_workers": parts.working.known() if connected else [],
         "events": parts.notifications.status(),
+        "listeners": parts.listeners.status() if connected else {},
     }
 
 

@@ -22,6 +22,7 @@ from pulpit.app.health import Phase
 from pulpit.app.housekeeping import Housekeeping
 from pulpit.app.last_resort import LastResort
 from pulpit.app.leading import Leading
+from pulpit.app.listeners import ListenerDuties
 from pulpit.app.logs import configure_logs, set_log_level
 from pulpit.app.notifications import Notifications
 from pulpit.app.notifiers import in_use, make_notifiers
@@ -158,6 +159,9 @@ class _Server:
         )
         self._vault = FolderVault(settings.storage.data, log=log)
         self._notifiers = make_notifiers(settings, log=log)
+        self._listeners = ListenerDuties(
+            settings, storage=storage, notifiers=self._notifiers, vault=self._vault, log=log
+        )
         self._housekeeping = Housekeeping(
             settings,
             storage=storage,
@@ -218,6 +222,7 @@ class _Server:
                 on_demand=self._on_demand,
                 fanout=self._fanout,
                 notifications=self._notifications,
+                listeners=self._listeners,
                 watching=self._watching,
                 vault=self._vault,
                 notifiers=self._notifiers,
@@ -256,7 +261,11 @@ class _Server:
     @contextlib.asynccontextmanager
     async def _duties(self, term: Term) -> AsyncIterator[None]:
         """Do while the block runs what only the leader does."""
-        async with self._notifications.publishing(term), self._housekeeping.leading(term):
+        async with (
+            self._notifications.publishing(term),
+            self._housekeeping.leading(term),
+            self._listeners.leading(term),
+        ):
             yield
 
     @contextlib.asynccontextmanager

@@ -16,6 +16,7 @@ from pulpit.app.health import Health, Phase
 from pulpit.app.notifications import Notifications
 from pulpit.app.task_counts import TaskCounts
 from pulpit.config import MetricsReaders, Settings
+from pulpit.events.listeners import Tally
 from pulpit.storage.database import SqlStorage
 from pulpit.storage.figures import schema_fits
 
@@ -51,6 +52,7 @@ class Watching:
         working: Working,
         leads: Callable[[], bool],
         notifications: Notifications,
+        deliveries: Tally,
         streams: Callable[[], Mapping[str, int]],
     ) -> Sequence[BaseRoute]:
         """Return the routes of metrics and probes.
@@ -60,6 +62,7 @@ class Watching:
             working: who runs tasks.
             leads: tells whether this server leads.
             notifications: the AMQP channels.
+            deliveries: counts of attempts to deliver to listeners.
             streams: returns counts of the HTTP stream.
         """
         folder = self._settings.storage.data
@@ -69,6 +72,7 @@ class Watching:
             engine=working.figures,
             leads=leads,
             notifications=notifications,
+            deliveries=deliveries,
             streams=streams,
             housekeeping_failures=self.housekeeping_failures,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -74,6 +74,7 @@ class Dispatch:
         clock: the present time.
         log: where it is told what listeners are not told.
         portion: how much is taken at once.
+        told: called with the listeners for which there may be new deliveries.
     """
 
     def __init__(
@@ -85,9 +86,10 @@ class Dispatch:
         clock: Clock,
         log: _Log,
         portion: Portion = _PORTION,
+        told: Callable[[Collection[str]], None] = lambda _ids: None,
     ) -> None:
         self._storage, self._events, self._portion = storage, events, portion
-        self._cursors, self._clock, self._log = cursors, clock, log
+        self._cursors, self._clock, self._log, self._told = cursors, clock, log, told
         self._position: int | None = None
         #: What was kept of that, and when.
         self._kept: tuple[int, datetime] | None = None
@@ -211,6 +213,7 @@ class Dispatch:
         if wanted:
             with self._storage.write_beside() as transaction:
                 transaction.deliveries.add(wanted, now=self._clock())
+            self._told({each for _, listener_ids in wanted for each in listener_ids})
 
     def _move(self, position: int, *, at_once: bool = False) -> None:
         """Go on after a number; keep that at once, or when it is time."""
