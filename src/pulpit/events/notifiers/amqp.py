@@ -72,9 +72,31 @@ class AmqpNotifier:
         self, listener: OpenListener, parcel: Parcel, *, trace: bool = False
     ) -> Receipt:
         try:
-            exchange = self._exchange(listener.listener.config)
+            return await self._deliver(listener.listener.config, parcel, trace=trace)
         except RequestError as error:
             return _failed(error.message)
+        except Exception:  # noqa: BLE001 - such as no more threads, or files
+            self._log.exception("a message could not be sent", delivery_id=parcel.id)
+            return _failed("an error of the server's own; its log tells more")
+
+    def check(self, config: Mapping[str, Any]) -> None:
+        if unknown := [name for name in config if name not in _KEYS]:
+            raise UnsupportedValue(
+                *(one_line(name, 50) for name in unknown[:10]),
+                why="listeners of type amqp have exchange alone",
+            )
+        self._exchange(config)
+
+    async def close(self) -> None:
+        carriers = list(self._carriers.values())
+        self._carriers.clear()
+        for carrier in carriers:
+            carrier.stop()
+        await asyncio.gather(*(asyncio.to_thread(each.join, _GOODBYE) for each in carriers))
+
+    async def _deliver(self, config: Mapping[str, Any], parcel: Parcel, *, trace: bool) -> Receipt:
+        """Deliver once; raise InvalidValue if the configuration can't be used."""
+        exchange = self._exchange(config)
         job = Job(
             frames=lambda frame_max: frames_of(
                 parcel, exchange=exchange, source=self._source, frame_max=frame_max
@@ -97,21 +119,6 @@ class AmqpNotifier:
         return replace(
             receipt, exchange=Exchange(peer=carried.peer, sent=(sent,), received=received)
         )
-
-    def check(self, config: Mapping[str, Any]) -> None:
-        if unknown := [name for name in config if name not in _KEYS]:
-            raise UnsupportedValue(
-                *(one_line(name, 50) for name in unknown[:10]),
-                why="listeners of type amqp have exchange alone",
-            )
-        self._exchange(config)
-
-    async def close(self) -> None:
-        carriers = list(self._carriers.values())
-        self._carriers.clear()
-        for carrier in carriers:
-            carrier.stop()
-        await asyncio.gather(*(asyncio.to_thread(each.join, _GOODBYE) for each in carriers))
 
     def _exchange(self, config: Mapping[str, Any]) -> str:
         """Return the exchange of a listener.

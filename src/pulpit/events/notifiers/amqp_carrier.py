@@ -166,7 +166,7 @@ class Carrier:
         finally:
             with self._lock:
                 self._ended = True
-            self._fail(self._take_all(), reason)
+            self._tell(self._take_all(), Carried(peer=self.peer, reason=reason))
             self._wake.close()
 
     def _end_if_idle(self) -> bool:
@@ -242,18 +242,18 @@ class Carrier:
                 self._turns.succeeded()
                 self._tell(jobs, Carried(peer=self.peer))
             else:
-                self._fail(jobs, _NACKED)
+                self._tell(jobs, Carried(peer=self.peer, reason=_NACKED))
 
     def _lost(self, error: LinkError) -> None:
         """Say of messages that they have failed; rest when all brokers have failed."""
-        sent, reason = list(self._sent.values()), _words(error)
+        sent, carried = list(self._sent.values()), Carried(peer=self.peer, reason=_words(error))
         self._sent.clear()
         self._sent_bytes = self._tag = 0
-        self._fail(sent, reason)
-        self.trouble = reason
+        self._tell(sent, carried)
+        self.trouble = carried.reason
         rest = self._turns.failed(refused=error.refused)
         if rest and not sent:
-            self._fail(self._take_all(), reason)
+            self._tell(self._take_all(), carried)
         until = time.monotonic() + rest
         while not self._stopping and (left := until - time.monotonic()) > 0:
             self._rest(left)
@@ -270,9 +270,6 @@ class Carrier:
         """Forget the oldest of those that wait if nobody waits for them."""
         while self._waiting and self._waiting[0].done.cancelled():
             self._waiting.popleft()
-
-    def _fail(self, jobs: list[Job], reason: str) -> None:
-        self._tell(jobs, Carried(peer=self.peer, reason=reason))
 
     def _tell(self, jobs: list[Job], carried: Carried) -> None:
         """Say of messages what came of them, to those who still wait for it."""
