@@ -427,8 +427,8 @@ class Email:
     starttls: StartTls = setting(
         StartTls.OFFERED,
         choice(StartTls),
-        "Whether mails go by TLS: `off`, where it is `offered` (by whomever, unless `cacert` is set "
-        "or a password goes to another machine), or always (`required`).",
+        "Whether mails go by TLS: `off`, where it is `offered` (by whomever, unless `cacert` is "
+        "set or a password goes to another machine), or always (`required`).",
     )
     user: str | None = setting(
         None, TEXT, "Login at the mail server; it is shown by TLS, or to this machine, alone."
