@@ -148,7 +148,8 @@ def _headline(parcel: Parcel, report: Mapping[str, Any], outcome: str) -> str:
         return f"A listener {words}"
     kind = parcel.event_type.split(".")
     what = kind[1].capitalize() if kind[0] == "repo" and len(kind) > 1 else _action(report)
-    return f"{what} of {parcel.repo_id} {words}" if parcel.repo_id else f"{what} {words}"
+    repository = f" of {one_line(parcel.repo_id, 80)}" if parcel.repo_id else ""
+    return f"{what}{repository} {words}"
 
 
 def _action(report: Mapping[str, Any]) -> str:
@@ -250,7 +251,7 @@ def _html(told: _Told) -> str:
     """Return the mail as HTML: styles inline, and colours that suit a light and a dark page."""
     # no table cell may become wider than the page for one long word
     word = "overflow-wrap:anywhere;word-break:break-word"
-    grey = "color:#757575"
+    grey = "color:#7a7a7a"
     rows = "".join(
         f'<tr><td style="padding:3px 16px 3px 0;{grey};vertical-align:top;white-space:nowrap">'
         f'{escape(name)}</td><td style="padding:3px 0;{word}">{_value(name, value, told)}</td></tr>'
@@ -267,7 +268,7 @@ def _html(told: _Told) -> str:
     if told.more:
         command, link = map(escape, told.more)
         more = (
-            f'<p style="margin:16px 0 0">See more: <code style="{mono}">{command}</code>'
+            f'<p style="margin:16px 0 0">See more:<br><code style="{mono}">{command}</code>'
             f'<br><a href="{link}" style="color:#3b82d0;{word}">{link}</a></p>'
         )
     return f"""\
