@@ -144,7 +144,9 @@ tasks = Table(
     Column("attempt", Integer, nullable=False),
     # added when there were rows already, hence the default; higher ones are handed out first
     Column("priority", Integer, nullable=False, server_default="0"),
-    # of the distributed engine: its job for this task, from when all resources are free
+    # of the distributed engine, from when all resources are free: its job for this task, or 0
+    # while there is none since no worker has a free slot; PostgreSQL has an index of those that
+    # wait, ix_tasks_ready, in the order in which they are handed out
     Column("job_id", BigInteger),
     # a number is never given twice, even after its row is gone
     sqlite_autoincrement=True,
