@@ -21,7 +21,7 @@ from pulpit.domain.repositories import Distributor, Importer, Publication, Repos
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.domain.units import Unit
 from pulpit.domain.users import User
-from pulpit.domain.workers import Worker
+from pulpit.domain.workers import Vacancy, Worker
 
 __all__ = [
     "Clock",
@@ -465,14 +465,30 @@ class UserStore(Protocol):
 class JobStore(Protocol):
     """The distributed engine's jobs: each lets some worker look at one task.
 
-    A job is a hint and no more: that its task may run is decided when a worker begins it.
+    A job is a hint and no more: that its task may run is decided when a worker begins it. It wakes
+    a worker that has a free slot. One whose slot becomes free looks for the next task by itself
+    (``take``); hence there are only as many jobs as there are slots that nothing runs in.
     """
 
     def offer(self) -> int:
-        """Give a job to each task that this transaction lets run; return to how many.
+        """Give jobs to tasks that may run, for the slots that are free; return to how many.
 
-        Those are the ones that it has added, or that came to be the first of a queue that it has
-        released a task from, if they may run now and have no job.
+        Tasks that may run are the ones that this transaction or an earlier one has added, or that
+        came to be the first of a queue by its release, and that wait. Those of the highest priority
+        get jobs, and of equal ones those that came first, until there is a job for each free slot
+        or each such task. To be called once the changes of this transaction are written.
+        """
+
+    def take(self, vacancy: Vacancy, *, ending: int) -> Sequence[Task]:
+        """Return the tasks that the worker is to begin now, the next ones of those that may run.
+
+        Their jobs go, but for those that somebody has fetched, who will find that the task runs.
+        There are none for a worker that is not known, by name and incarnation. ``offer`` must come
+        after the change of the tasks, and counts what it was told here.
+
+        Args:
+            vacancy: the worker, and how many tasks at the most.
+            ending: how many tasks this transaction lets end that still run for the store.
         """
 
     def cancel(self, task_id: str) -> None:
@@ -481,6 +497,9 @@ class JobStore(Protocol):
     def astray(self, *, seconds: float, all_tasks: bool) -> bool:
         """Tell whether ``recover`` has something to do; changes nothing.
 
+        It has if somebody had a job and is gone, or a slot is free and lacks a job that it could
+        have.
+
         Args:
             seconds: without a sign of the engine's own process that has a job, after which it is
                 given up.
@@ -488,10 +507,9 @@ class JobStore(Protocol):
         """
 
     def recover(self, *, seconds: float) -> int:
-        """Give a new job to all that may run and whose job nobody will do; return to how many.
+        """Delete jobs that nobody will do, and give others to tasks that may run; return how many.
 
-        Arguments are as for ``astray``. Jobs of tasks that do not wait, and that nobody will do,
-        are deleted.
+        Arguments are as for ``astray``; for how many there are jobs ``offer`` says.
         """
 
 
@@ -879,13 +897,20 @@ class TaskLifecycle(Protocol):
             Fenced: the worker was given up; it must register anew.
         """
 
-    def record(self, updates: Sequence[Update]) -> None:
+    def record(self, updates: Sequence[Update], vacancy: Vacancy | None = None) -> Sequence[Task]:
         """Keep what running attempts tell, in order; updates of old attempts change nothing.
 
         An outcome ends the task (if it is not canceled already) and frees its reservations: call
         it only once the process is gone. After an error, call it again with the same updates, and
         any others behind them: what was written all the same is not written twice. For use by one
         thread.
+
+        Args:
+            updates: what is told.
+            vacancy: of the worker that tells it. The next tasks are set to running there, and
+                returned; if the vacancy says what was begun, those that run there besides come
+                first, and count. None is begun on a worker that was given up, which must register
+                anew; what it tells is kept as ever.
         """
 
     def strays(self, attempts: Mapping[str, int]) -> Collection[str]:

@@ -22,7 +22,7 @@ from sqlalchemy import text
 
 from pulpit.domain.outcomes import Finished, Progress, Update
 from pulpit.domain.tasks import Task, TaskState
-from pulpit.domain.workers import Worker
+from pulpit.domain.workers import Vacancy, Worker
 from pulpit.engine.distributed import DistributedEngine
 from pulpit.errors import Fenced, WorkerNameTaken
 from pulpit.services.lifecycle import Lifecycle
@@ -41,14 +41,16 @@ from tests.contract.databases import (
 
 #: Longer than any test takes; and a time that has passed for whoever beats now.
 HOUR, PASSED = 3600.0, -1.0
+#: Of the worker that the rule of grants is tried with.
+SLOTS = 3
 
 
-def _worker(name: str = "w1", *, timeout: float = HOUR) -> Worker:
+def _worker(name: str = "w1", *, timeout: float = HOUR, slots: int = 9) -> Worker:
     """Return a process that has told nobody of itself."""
     return Worker(
         name=name,
         incarnation=str(uuid4()),
-        slots=2,
+        slots=slots,
         timeout=timeout,
         started=NOW,
         heartbeat=NOW,
@@ -111,7 +113,7 @@ def test_only_a_worker_that_is_known_beats(database: Database) -> None:
         assert not transaction.workers.beat("another", worker.incarnation)
         (after,) = transaction.workers.list()
     assert NOW < before.heartbeat <= after.heartbeat
-    assert (after.started, after.slots) == (before.started, 2)
+    assert (after.started, after.slots) == (before.started, 9)
 
 
 def test_silence_is_measured_by_the_database(database: Database) -> None:
@@ -197,7 +199,7 @@ def _finish(database: Database, task_id: str) -> None:
 class _House:
     """The services of the distributed engine on a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, slots: int = 9) -> None:
         self.database = database
         self.clock = FrozenClock(NOW)
         engine = DistributedEngine()
@@ -205,7 +207,7 @@ class _House:
         self.lifecycle = Lifecycle(database, clock=self.clock, completions={}, offer=engine.offer)
         self.workers = Workers(database, clock=self.clock, offer=engine.offer)
         self.reaper = Reaper(database, self.workers, timeout=HOUR)
-        self.worker = _worker()
+        self.worker = _worker(slots=slots)
         self.workers.register(self.worker)
 
     def lose(self) -> None:
@@ -222,9 +224,11 @@ class _House:
         """Let the worker begin tasks, as it does for the jobs that it has fetched."""
         return list(self.lifecycle.begin(self.worker, task_ids))
 
-    def end(self, task: Task) -> None:
-        """Let a task finish."""
-        self.lifecycle.record([Update(task_id=task.id, attempt=task.attempt, news=Finished())])
+    def end(self, *tasks: Task, free: int = 0, worker: Worker | None = None) -> list[Task]:
+        """Let tasks finish, and the next ones begin in slots that are free then."""
+        vacancy = Vacancy(worker=worker or self.worker, slots=free) if free else None
+        ends = [Update(task_id=task.id, attempt=task.attempt, news=Finished()) for task in tasks]
+        return list(self.lifecycle.record(ends, vacancy))
 
 
 @pytest.fixture
@@ -307,6 +311,111 @@ def test_a_lost_job_of_a_task_that_runs_is_deleted(house: _House) -> None:
         assert not transaction.jobs.astray(seconds=HOUR, all_tasks=True)
 
 
+def test_there_are_jobs_for_free_slots_alone(shared: Database) -> None:
+    """Tasks that wait for a slot get a job when there is one: a worker that comes, or a cancel."""
+    house = _House(shared, slots=2)
+    tasks = [house.submit() for _ in range(5)]
+    assert _jobs(house.database) == [task.id for task in tasks[:2]]
+    house.tasks.cancel(tasks[1].id)
+    assert _jobs(house.database) == [tasks[0].id, tasks[1].id, tasks[2].id]
+    house.begin(tasks[0].id, tasks[2].id)
+    house.workers.register(_worker("w2", slots=1))
+    assert _jobs(house.database)[-1] == tasks[3].id
+    assert tasks[4].id not in _jobs(house.database)
+    with house.database.read() as transaction:
+        assert not transaction.jobs.astray(seconds=HOUR, all_tasks=True)
+
+
+def test_a_slot_that_lacks_a_job_is_noticed_in_every_run(shared: Database) -> None:
+    """Whatever has freed the slot without a word, the reaper gives the next task a job."""
+    house = _House(shared, slots=1)
+    first, second = house.submit("a"), house.submit("b")
+    (running,) = house.begin(first.id)
+    assert house.reaper.run_once().jobs == 0
+    with house.database.write() as transaction:
+        transaction.tasks.update([replace(running, state=TaskState.FINISHED)])
+    assert house.reaper.run_once().jobs == 1
+    assert second.id in _jobs(house.database)
+
+
+# ---------------------------------------------------------------------- the next task of a slot
+
+
+def test_the_end_of_a_task_begins_the_next(house: _House) -> None:
+    """In one transaction, told in order; the job that nobody has fetched is gone."""
+    first, second, behind = house.submit("zoo"), house.submit("farm"), house.submit("zoo")
+    (running,) = house.begin(first.id)
+    with expect_events(house.database.events, "finished", "running", "running"):
+        begun = house.end(running, free=3)
+    assert [(task.id, task.attempt, task.worker_name) for task in begun] == [
+        (second.id, 1, "w1"),
+        (behind.id, 1, "w1"),
+    ]
+    assert [house.tasks.get(task.id) for task in begun] == begun
+    assert _jobs(house.database) == [first.id]
+    assert house.begin(second.id) == begun[:1]
+
+
+def test_the_next_one_goes_by_priority_then_by_age(shared: Database) -> None:
+    """Whether it had a job, waited for one, or may run since this very end."""
+    house = _House(shared, slots=1)
+    with shared.write() as transaction:
+        ranked = {
+            rank: transaction.tasks.add(replace(_task(*resources), priority=priority, revision=1))
+            for rank, priority, resources in [
+                (0, 0, ["zoo"]),
+                (4, 0, ["a"]),
+                (2, 5, ["b"]),
+                (5, 0, ["c"]),
+                (3, 5, ["d"]),
+                (1, 9, ["zoo"]),
+            ]
+        }
+        transaction.jobs.offer()
+    (running,) = house.begin(ranked[0].id)
+    for rank in range(1, 6):
+        (begun,) = house.end(running, free=1)
+        assert begun.id == ranked[rank].id
+        running = begun
+    assert house.end(running, free=1) == []
+
+
+def test_what_is_begun_while_its_job_is_fetched_is_let_go(house: _House) -> None:
+    """Who has fetched it finds that it runs elsewhere, and the job is there until then."""
+    first, second = house.submit("zoo"), house.submit("farm")
+    (running,) = house.begin(first.id)
+    _lose(house.database, second.id)
+    assert [task.id for task in house.end(running, free=1)] == [second.id]
+    other = _worker("w2")
+    house.workers.register(other)
+    assert house.lifecycle.begin(other, [second.id]) == []
+    with house.database.read() as transaction:
+        assert transaction.jobs.astray(seconds=HOUR, all_tasks=False)
+
+
+def test_a_worker_that_is_given_up_ends_tasks_and_begins_none(house: _House) -> None:
+    """Neither does another process of its name; who is known is woken for what waits."""
+    first, second = house.submit("zoo"), house.submit("zoo")
+    (running,) = house.begin(first.id)
+    stranger = replace(house.worker, incarnation=str(uuid4()))
+    with expect_events(house.database.events, "finished"):
+        assert house.end(running, free=1, worker=stranger) == []
+    assert second.id in _jobs(house.database)
+    unsure = Vacancy(worker=stranger, slots=1, begun=())
+    assert not house.lifecycle.record([], unsure)
+
+
+def test_a_task_of_the_next_slot_dies_with_its_worker(house: _House) -> None:
+    """The reaper finds what was begun so, as all else that runs there."""
+    first, second, behind = house.submit("zoo"), house.submit("farm"), house.submit("farm")
+    (running,) = house.begin(first.id)
+    house.end(running, free=1)
+    house.workers.register(_worker("w2"))
+    house.lose()
+    assert [task.id for task in house.reaper.run_once().tasks] == [second.id]
+    assert behind.id in _jobs(house.database)
+
+
 # ---------------------------------------------------------------------- workers that are lost
 
 
@@ -357,6 +466,7 @@ def test_a_reaper_that_dies_between_its_steps_is_followed_up(house: _House) -> N
     lost, canceled = house.workers.give_up()
     assert [worker.name for worker in lost] == ["w1"]
     assert [one.id for one in canceled] == [task.id]
+    house.workers.register(_worker("w2"))
     assert behind.id not in _jobs(house.database)
     house.reaper.run_once()
     assert behind.id in _jobs(house.database)
@@ -391,6 +501,7 @@ def test_a_worker_that_stops_hands_its_jobs_back(house: _House) -> None:
     _finish(house.database, task.id)
     house.workers.unregister(house.worker)
     assert house.workers.known() == []
+    house.workers.register(_worker("w2"))
     assert _jobs(house.database) == [task.id]
 
 
@@ -398,13 +509,13 @@ def test_a_worker_that_stops_hands_its_jobs_back(house: _House) -> None:
 
 
 class Grants(RuleBasedStateMachine):
-    """Users hand in and cancel, workers begin and end; each task that may run has a job."""
+    """Users hand in and cancel, workers begin and end; no slot lacks a job that it could have."""
 
     make: MakeDatabase
 
     def __init__(self) -> None:
         super().__init__()
-        self.house = _House(type(self).make(Path()))
+        self.house = _House(type(self).make(Path()), slots=SLOTS)
         #: Tasks that have not ended, in order; the names of those that run.
         self.queue: list[Task] = []
         self.running: dict[str, Task] = {}
@@ -447,6 +558,7 @@ class Grants(RuleBasedStateMachine):
     def begin(self, data: st.DataObject) -> None:
         """A worker begins some of the tasks, whether they may run or not."""
         wanted = [task.id for task in self.queue if data.draw(st.booleans())]
+        wanted = wanted[: SLOTS - len(self.running)]
         free = self._may_run() & set(wanted)
         begun = {task.id: task for task in self.house.begin(*wanted)}
         assert begun.keys() == free | (self.running.keys() & set(wanted))
@@ -460,20 +572,40 @@ class Grants(RuleBasedStateMachine):
         self.house.end(task)
         self.queue = [one for one in self.queue if one.id != task.id]
 
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), idle=st.integers(min_value=0, max_value=SLOTS))
+    def go_on(self, data: st.DataObject, idle: int) -> None:
+        """Tasks that run end, and the next ones begin in their slots, or in idle ones as well."""
+        ending = [task for task in self.running.values() if data.draw(st.booleans())]
+        for task in ending:
+            del self.running[task.id]
+            self.queue.remove(self._queued(task))
+        free = min(len(ending) + idle, SLOTS - len(self.running))
+        may_run = [task for task in self.queue if task.id in self._may_run()]
+        may_run.sort(key=lambda task: (-task.priority, task.number))
+        begun = self.house.end(*ending, free=free)
+        assert [task.id for task in begun] == [task.id for task in may_run[:free]]
+        self.running |= {task.id: task for task in begun}
+
+    def _queued(self, task: Task) -> Task:
+        """Return the task as it was handed in."""
+        return next(one for one in self.queue if one.id == task.id)
+
     @invariant()
-    def whoever_may_run_has_a_job(self) -> None:
+    def free_slots_have_jobs(self) -> None:
         """No look through all tasks is ever needed to find who may run."""
         with self.house.database.read() as transaction:
             grantable = transaction.tasks.grantable(1_000)
             assert not transaction.jobs.astray(seconds=HOUR, all_tasks=True)
         free = {task.id for task in grantable}
         assert free == self._may_run()
-        assert free <= set(_jobs(self.house.database))
+        jobs = free & set(_jobs(self.house.database))
+        assert len(jobs) >= min(SLOTS - len(self.running), len(free))
         assert grantable == sorted(grantable, key=lambda task: (-task.priority, task.number))
 
 
 def test_grants_are_first_come_first_served(make_shared: MakeDatabase) -> None:
-    """However users and workers interleave, who is first in its queues has a job, and only he."""
+    """However users and workers interleave, who is first in its queues may run, and only he."""
     machine = type("Machine", (Grants,), {"make": staticmethod(make_shared)})
     run_state_machine_as_test(
         machine, settings=settings(max_examples=20, stateful_step_count=25, deadline=None)

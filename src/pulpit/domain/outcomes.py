@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Failed", "Finished", "Lost", "Outcome", "Progress", "Update"]
+__all__ = ["Failed", "Finished", "Lost", "Outcome", "Progress", "Update", "ends"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,3 +57,8 @@ class Update:
     attempt: int
     #: A progress report to keep, or the end.
     news: Progress | Outcome
+
+
+def ends(updates: Sequence[Update]) -> set[str]:
+    """Return the tasks that end by one of the updates."""
+    return {update.task_id for update in updates if not isinstance(update.news, Progress)}

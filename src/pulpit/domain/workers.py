@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,15 @@ from uuid import uuid4
 
 from pulpit.domain.clock import render_time
 
-__all__ = ["CANCEL_CHANNEL", "JOB_NAME", "JOB_QUEUE", "Worker", "new_worker", "worker_document"]
+__all__ = [
+    "CANCEL_CHANNEL",
+    "JOB_NAME",
+    "JOB_QUEUE",
+    "Vacancy",
+    "Worker",
+    "new_worker",
+    "worker_document",
+]
 
 #: What both ends of the distributed engine call its queue, its one kind of job, and the channel
 #: that tells the id of a task whose process is to end.
@@ -34,6 +42,17 @@ class Worker:
     started: datetime
     #: When it was last heard of, by the database's clock.
     heartbeat: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vacancy:
+    """Slots of a worker that are free."""
+
+    worker: Worker
+    slots: int
+    #: To be given after an error, which may have come of a lost answer: the tasks that the worker
+    #: knows to run on it.
+    begun: Collection[str] | None = None
 
 
 def new_worker(name: str, *, slots: int, timeout: float, now: datetime) -> Worker:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
+from pulpit.domain.outcomes import Update, ends
 from pulpit.domain.tasks import Task
 from pulpit.engine.supervisor import Bodies, Log, Supervisor
 from pulpit.ports import TaskLifecycle, Transaction
@@ -36,7 +37,6 @@ class EmbeddedEngine:
         self._lifecycle = lifecycle
         self._log = log
         self._supervisor = Supervisor(
-            lifecycle,
             _Waiting(lifecycle, worker_name, log),
             slots=slots,
             bodies=bodies,
@@ -87,8 +87,11 @@ class _Waiting:
         self._begun.update(task.id for task in taken)
         return taken
 
-    def ended(self, task_ids: Collection[str]) -> None:
-        self._begun.difference_update(task_ids)
+    def record(self, updates: Sequence[Update], free: int) -> Sequence[Task]:
+        del free
+        self._lifecycle.record(updates)
+        self._begun.difference_update(ends(updates))
+        return ()
 
     def close(self) -> None:
         try:

@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 import psycopg
 from procrastinate import App, PsycopgConnector
@@ -22,7 +22,7 @@ from psycopg_pool import AsyncConnectionPool
 from pulpit.domain.workers import JOB_NAME, JOB_QUEUE
 from pulpit.engine.supervisor import Log
 
-__all__ = ["JobFeed"]
+__all__ = ["JobFeed", "Room"]
 
 #: Pauses before Procrastinate's worker is run again: the first and the longest, in seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
@@ -37,6 +37,19 @@ _NO_JOB: dict[str, Any] = {"id": None}
 _NEVER = 86_400.0
 
 
+class Room(Protocol):
+    """Where jobs go; called from the feed's thread, must return at once."""
+
+    def reserve(self) -> bool:
+        """Tell whether one more job may be fetched now; if so, it has a place until it is here."""
+
+    def give_back(self, *, all_of_them: bool = False) -> None:
+        """Take note that no job has come for the place, or will for any."""
+
+    def hand(self, task_id: str) -> None:
+        """Take the task of the job that has come."""
+
+
 class _Connector(PsycopgConnector):
     """Procrastinate's way to the database, with what its worker lacks.
 
@@ -45,10 +58,10 @@ class _Connector(PsycopgConnector):
 
     Args:
         database: what psycopg is given to connect.
-        has_room: tells whether one more job may be fetched now.
+        room: where fetched jobs go.
     """
 
-    def __init__(self, database: Mapping[str, Any], *, has_room: Callable[[], bool]) -> None:
+    def __init__(self, database: Mapping[str, Any], room: Room) -> None:
         super().__init__(
             # each of its questions is one statement, and an answer tells whether it can be asked
             kwargs={**database, "autocommit": True},
@@ -58,7 +71,7 @@ class _Connector(PsycopgConnector):
             timeout=_CONNECTION_TIMEOUT,
             reconnect_timeout=_CONNECTION_TIMEOUT,
         )
-        self._database, self._has_room = database, has_room
+        self._database, self._room = database, room
         self._notify: Notify | None = None
         self._channel = ""
         self._heard = 0
@@ -83,13 +96,23 @@ class _Connector(PsycopgConnector):
         with self._watching():
             if "queues" not in arguments:
                 return await self._one(query, arguments)
-            while self._has_room():
+            while self._room.reserve():
                 heard = self._heard
-                row = await self._one(query, arguments)
+                row = await self._fetched(query, arguments)
                 # nothing may be awaited between this comparison and the return
                 if row["id"] is not None or heard == self._heard:
                     return row
             return _NO_JOB
+
+    async def _fetched(self, query: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Fetch a job, and give the room for it back if there is none."""
+        row = _NO_JOB
+        try:
+            row = await self._one(query, arguments)
+        finally:
+            if row["id"] is None:
+                self._room.give_back()
+        return row
 
     async def _one(self, query: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
         row: dict[str, Any] = await super().execute_query_one_async(query, **arguments)
@@ -127,8 +150,7 @@ class JobFeed:
         slots: how many jobs it holds at once.
         timeout: seconds without a heartbeat after which its jobs are handed out again.
         polling: seconds between two looks for jobs that nobody announced.
-        hand: is given the id of a task; called from the feed's thread, must return at once.
-        has_room: tells whether one more task may be handed on now.
+        room: where tasks are handed on.
         log: where to tell what goes wrong.
     """
 
@@ -140,12 +162,11 @@ class JobFeed:
         slots: int,
         timeout: float,
         polling: float,
-        hand: Callable[[str], None],
-        has_room: Callable[[], bool],
+        room: Room,
         log: Log,
     ) -> None:
         self._database = database
-        self._hand, self._has_room, self._log = hand, has_room, log
+        self._room, self._log = room, log
         self._running: dict[str, Any] = {
             "queues": [JOB_QUEUE],
             "name": name,
@@ -180,9 +201,10 @@ class JobFeed:
         """Wait for the end, but no longer than the database may take to hear of it."""
         self._thread.join(_LAST_WORDS)
 
-    def done(self, task_id: str) -> None:
-        """Let go of the job of the task; returns at once."""
-        self._call(self._release, task_id)
+    def done(self, task_ids: Collection[str]) -> None:
+        """Let go of the jobs of the tasks, if there are any; returns at once."""
+        if any(task_id in self._held for task_id in task_ids):
+            self._call(self._release, list(task_ids))
 
     def look(self) -> None:
         """Look for jobs: there is room again; returns at once."""
@@ -229,7 +251,8 @@ class JobFeed:
         """Run Procrastinate's worker once; return what has ended it, None for a stop."""
         # the pool that Procrastinate opens would not tell for half a minute that this fails
         await (await _connect(self._database)).close()
-        self._connector = _Connector(self._database, has_room=self._has_room)
+        self._room.give_back(all_of_them=True)
+        self._connector = _Connector(self._database, self._room)
         app = App(connector=self._connector)
         app.task(name=JOB_NAME, queue=JOB_QUEUE)(self._hold)
         broken = self._connector.broken
@@ -249,13 +272,14 @@ class JobFeed:
         """Do a job: hand its task on, and wait until it is done."""
         done = self._running_loop.create_future()
         self._held.setdefault(task_id, []).append(done)
-        self._hand(task_id)
+        self._room.hand(task_id)
         await done
 
-    def _release(self, task_id: str) -> None:
-        for done in self._held.pop(task_id, ()):
-            if not done.done():
-                done.set_result(None)
+    def _release(self, task_ids: Collection[str]) -> None:
+        for task_id in task_ids:
+            for done in self._held.pop(task_id, ()):
+                if not done.done():
+                    done.set_result(None)
 
     def _look(self) -> None:
         if self._connector is not None:

@@ -10,7 +10,7 @@ import os
 import selectors
 import signal
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from time import monotonic
@@ -22,7 +22,6 @@ from pulpit.engine.child import ChildLimits, Entry, run_child
 from pulpit.engine.forking import start_fork_server
 from pulpit.engine.frames import FrameReader, Told
 from pulpit.engine.lease import Lease
-from pulpit.ports import TaskLifecycle
 
 __all__ = ["Bodies", "Log", "Supervisor", "TaskSource"]
 
@@ -51,8 +50,12 @@ class TaskSource(Protocol):
     def take(self, free: int) -> Sequence[Task]:
         """Set up to *free* tasks to running and return them."""
 
-    def ended(self, task_ids: Collection[str]) -> None:
-        """Take note that the ends of these tasks are written."""
+    def record(self, updates: Sequence[Update], free: int) -> Sequence[Task]:
+        """Write what tasks tell; set up to *free* tasks to running in the same go and return them.
+
+        Raises:
+            Exception: it is not known whether that is written; call it again with the same updates.
+        """
 
     def close(self) -> None:
         """Cancel what was running; no process of a task is left."""
@@ -95,8 +98,7 @@ class Supervisor:
     """Starts a process for each task that its source gives, and writes what they tell.
 
     Args:
-        lifecycle: where what happens to tasks goes.
-        source: where they come from.
+        source: where tasks come from, and where goes what happens to them.
         slots: how many run at once.
         bodies: how they are run.
         failed: called when the supervisor can't go on.
@@ -107,7 +109,6 @@ class Supervisor:
 
     def __init__(
         self,
-        lifecycle: TaskLifecycle,
         source: TaskSource,
         *,
         slots: int,
@@ -116,7 +117,6 @@ class Supervisor:
         log: Log,
         lease_seconds: float | None = None,
     ) -> None:
-        self._lifecycle = lifecycle
         self._source = source
         self._slots = slots
         self._bodies = bodies
@@ -296,7 +296,7 @@ class Supervisor:
     def _write(self) -> None:
         """Write what is pending; keep it when the database refuses."""
         try:
-            self._lifecycle.record(self._pending)
+            begun = self._source.record(self._pending, self._free())
         except Exception as error:  # noqa: BLE001 - nothing may be lost, whatever it is
             self._log.error(
                 "task updates can't be written; trying again",
@@ -305,19 +305,21 @@ class Supervisor:
             )
             threading.Event().wait(_RETRY)
             return
-        ended = [
-            update.task_id for update in self._pending if not isinstance(update.news, Progress)
-        ]
         self._pending = []
-        if ended:
-            self._source.ended(ended)
+        # the source cancels what is begun as it closes
+        for task in () if self._stopping else begun:
+            self._start_child(task)
+
+    def _free(self) -> int:
+        """Return in how many slots tasks may begin now."""
+        is_lost = self.lease is not None and self.lease.remaining <= 0
+        return 0 if self._stopping or is_lost else self._slots - len(self._children)
 
     def _take(self) -> None:
         """Start as many tasks as there are free slots."""
         with self._turn:
-            free = self._slots - len(self._children)
-            is_lost = self.lease is not None and self.lease.remaining <= 0
-            if not self._may_take or free <= 0 or self._stopping or is_lost:
+            free = self._free()
+            if not self._may_take or free <= 0:
                 return
             self._may_take = False
         try:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 from uuid import uuid4
 
+from pulpit.domain.outcomes import Update, ends
 from pulpit.domain.tasks import Task
 from pulpit.domain.workers import Worker
 from pulpit.engine.jobs import JobFeed
 from pulpit.engine.lease import Lease, now
+from pulpit.engine.places import Places
 from pulpit.engine.supervisor import Bodies, Log, Supervisor
 from pulpit.errors import Fenced
 from pulpit.ports import TaskLifecycle
@@ -71,7 +73,6 @@ class WorkerEngine:
         self._timeout = timeout = worker.timeout
         self._log = log
         self._supervisor = Supervisor(
-            lifecycle,
             self,
             slots=worker.slots,
             bodies=bodies,
@@ -85,19 +86,11 @@ class WorkerEngine:
             slots=worker.slots,
             timeout=timeout,
             polling=polling,
-            hand=self._hand,
-            has_room=self._has_room,
+            room=self,
             log=log,
         )
-        self._turn = threading.Lock()
-        #: Tasks that were handed on and are not begun; those that are, and have not ended.
-        self._handed: dict[str, None] = {}
-        self._begun: set[str] = set()
-        #: True while a call may begin some.
-        self._is_beginning = False
-        self._was_full = False
+        self._places = Places(worker.slots)
         self._stopping = threading.Event()
-        self._known = False
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     # ------------------------------------------------------------------ called by anybody
@@ -140,71 +133,58 @@ class WorkerEngine:
 
     # ------------------------------------------------------------------ the feed's thread
 
-    def _hand(self, task_id: str) -> None:
-        """Take a task to begin it; one that runs here already keeps its job."""
-        with self._turn:
-            if task_id not in self._begun:
-                self._handed[task_id] = None
+    def reserve(self) -> bool:
+        """Implements ``pulpit.engine.jobs.Room``, as the next two do."""
+        return self._places.reserve()
+
+    def give_back(self, *, all_of_them: bool = False) -> None:
+        self._places.give_back(all_of_them=all_of_them)
+
+    def hand(self, task_id: str) -> None:
+        self._places.hand(task_id)
         self._supervisor.wake()
-
-    def _has_room(self) -> bool:
-        """Tell whether one more task may be handed on: none while the worker is not known."""
-        with self._turn:
-            free = self._worker.slots - len(self._handed) - len(self._begun)
-            self._was_full = free <= 0 or not self._known
-            return not self._was_full
-
-    def _look_again(self) -> None:
-        """Look for jobs if there was no room for one."""
-        with self._turn:
-            was_full, self._was_full = self._was_full, False
-        if was_full:
-            self._feed.look()
 
     # ------------------------------------------------------------------ the supervisor's thread
 
     def take(self, free: int) -> Sequence[Task]:
         """Begin tasks that were handed on; implements ``TaskSource``, as the next two do."""
-        with self._turn:
-            wanted = list(self._handed)[:free] if self._known else []
-            self._is_beginning = bool(wanted)
-        begun: Sequence[Task] = ()
-        settled: Collection[str] = ()
+        wanted = self._places.begin_handed(free)
+        if not wanted:
+            return ()
         try:
-            begun = self._lifecycle.begin(self._worker, wanted) if wanted else ()
-            settled = wanted
-        except Fenced:
+            begun = self._lifecycle.begin(self._worker, wanted)
+        except BaseException as error:
+            self._places.fail()
+            if not isinstance(error, Fenced):
+                raise
             self._lose()
-        finally:
-            self._settle(settled, begun)
-        self._go_on()
+            return ()
+        ids = [task.id for task in begun]
+        self._places.settle(begun=ids, dropped=wanted)
         # somebody canceled the others, or they run elsewhere
-        self._let_go(set(settled) - {task.id for task in begun})
+        self._go_on(set(wanted) - set(ids))
         return begun
 
-    def _settle(self, task_ids: Collection[str], begun: Sequence[Task]) -> None:
-        """Take note that it is known what became of tasks that were handed on.
+    def record(self, updates: Sequence[Update], free: int) -> Sequence[Task]:
+        ended = ends(updates)
+        vacancy = self._places.begin_others(self._worker, free, ending=ended)
+        try:
+            begun = self._lifecycle.record(updates, vacancy)
+        except BaseException:
+            self._places.fail()
+            raise
+        ids = [task.id for task in begun]
+        self._places.settle(begun=ids, ended=ended, is_sure=vacancy is not None)
+        self._go_on(ended)
+        return begun
 
-        At once, as what counts twice meanwhile takes the room of a job that nobody announces again.
-        """
-        with self._turn:
-            self._is_beginning = False
-            self._begun.update(task.id for task in begun)
-            for task_id in task_ids:
-                self._handed.pop(task_id, None)
-
-    def _go_on(self) -> None:
-        """Have more tasks begun if there are some."""
-        with self._turn:
-            is_more = bool(self._handed) and self._known
-        if is_more:
+    def _go_on(self, task_ids: Collection[str]) -> None:
+        """Let the jobs of tasks go, and have more begun if there are some."""
+        if self._places.is_more:
             self._supervisor.wake()
-
-    def ended(self, task_ids: Collection[str]) -> None:
-        with self._turn:
-            self._begun.difference_update(task_ids)
-        self._go_on()
-        self._let_go(task_ids)
+        self._feed.done(task_ids)
+        if self._places.look_again():
+            self._feed.look()
 
     def close(self) -> None:
         try:
@@ -215,13 +195,6 @@ class WorkerEngine:
         except Exception as error:  # noqa: BLE001 - the reaper does it once it misses this worker
             self._log.warning("tasks of the worker can't be canceled now", reason=str(error))
 
-    def _let_go(self, task_ids: Collection[str]) -> None:
-        """Let their jobs go."""
-        for task_id in task_ids:
-            self._feed.done(task_id)
-        if task_ids:
-            self._look_again()
-
     # ------------------------------------------------------------------ the heartbeat's thread
 
     def _register(self) -> None:
@@ -230,8 +203,7 @@ class WorkerEngine:
         self._worker = dataclasses.replace(self._worker, incarnation=str(uuid4()))
         self._registry.register(self._worker)
         self._lease.renew(since=since)
-        with self._turn:
-            self._known = True
+        self._places.open()
 
     @property
     def _lease(self) -> Lease:
@@ -240,8 +212,7 @@ class WorkerEngine:
 
     def _lose(self) -> None:
         """Note that the worker was given up; its processes end."""
-        with self._turn:
-            self._known = False
+        self._places.close()
         self._lease.end()
         self._supervisor.wake()
 
@@ -251,7 +222,7 @@ class WorkerEngine:
         is_failing = False
         while not self._stopping.wait(pause):
             try:
-                pause = self._renew() if self._known else self._return()
+                pause = self._renew() if self._places.is_open else self._return()
             except Exception as error:  # noqa: BLE001 - the lease runs on, the next may be better
                 if not is_failing:
                     self._log.warning(
@@ -280,9 +251,8 @@ class WorkerEngine:
 
     def _return(self) -> float:
         """Register anew once nothing runs any longer; return when to come again."""
-        with self._turn:
-            if self._begun or self._is_beginning:
-                return _RETRY
+        if not self._places.is_empty:
+            return _RETRY
         self._register()
         self._log.info("the worker is registered again", name=self._worker.name)
         self._supervisor.wake()

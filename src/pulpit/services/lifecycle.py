@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from traceback import format_exc
 from typing import Any, Protocol
@@ -9,8 +10,8 @@ from typing import Any, Protocol
 from pulpit.domain.events import EventKind
 from pulpit.domain.outcomes import Failed, Finished, Lost, Outcome, Progress, Update
 from pulpit.domain.tasks import Task, TaskState
-from pulpit.domain.workers import Worker
-from pulpit.errors import DatabaseFailed, PulpitError, TaskLost
+from pulpit.domain.workers import Vacancy, Worker
+from pulpit.errors import DatabaseFailed, Fenced, PulpitError, TaskLost
 from pulpit.ports import Clock, Storage, Transaction
 from pulpit.services.changes import Changes, Observe, changes_in, unobserved
 
@@ -121,8 +122,12 @@ class Lifecycle:
         self, worker_name: str, limit: int, *, begun: Collection[str] | None = None
     ) -> Sequence[Task]:
         now = self._clock()
-        if begun is not None and (unheard := self._unheard(worker_name, begun)):
-            return unheard
+        if begun is not None:
+            # in its turn: the commit whose answer was lost may still be under way
+            with self._storage.write() as transaction:
+                unheard = _unheard(transaction, worker_name, begun)
+            if unheard:
+                return unheard
         with self._storage.read() as transaction:
             if not transaction.tasks.grantable(1):
                 return []
@@ -133,16 +138,6 @@ class Lifecycle:
             return [
                 changes.tell(task.started(worker_name=worker_name, now=now), EventKind.STATUS)
                 for task in transaction.tasks.grantable(limit)
-            ]
-
-    def _unheard(self, worker_name: str, begun: Collection[str]) -> Sequence[Task]:
-        """Return the tasks that run on the worker, which does not know of it."""
-        # in its turn: the commit whose answer was lost may still be under way
-        with self._storage.write() as transaction:
-            return [
-                task
-                for task in transaction.tasks.in_states([TaskState.RUNNING])
-                if task.worker_name == worker_name and task.id not in begun
             ]
 
     def begin(self, worker: Worker, task_ids: Collection[str]) -> Sequence[Task]:
@@ -163,11 +158,13 @@ class Lifecycle:
                 ]
         return begun
 
-    def record(self, updates: Sequence[Update]) -> None:
+    def record(self, updates: Sequence[Update], vacancy: Vacancy | None = None) -> Sequence[Task]:
         now = self._clock()
         ended: list[str] = []
+        begun: Sequence[Task] = ()
         with self._storage.write() as transaction:
             tasks = dict(transaction.tasks.find({update.task_id for update in updates}))
+            running = _running(tasks.values())
             self._unsure.look(tasks.values())
             with changes_in(transaction, now=now, observe=self._observe) as changes:
                 for position, update in enumerate(updates):
@@ -181,10 +178,33 @@ class Lifecycle:
                         tasks[task.id] = self._apply(changes, task, update.news)
                 if ended:
                     transaction.tasks.release(ended)
-            if ended:
+                if vacancy is not None:
+                    ending = running - _running(tasks.values())
+                    begun = self._fill(changes, vacancy, ending=len(ending))
+            if ended or begun:
                 self._offer(transaction)
             self._unsure.attempt(len(updates), tasks.values())
         self._unsure = _Unsure()
+        return begun
+
+    def _fill(self, changes: Changes, vacancy: Vacancy, *, ending: int) -> Sequence[Task]:
+        """Let the next tasks begin on a worker, and return them and what it has not heard of."""
+        transaction, worker = changes.transaction, vacancy.worker
+        unheard: Sequence[Task] = ()
+        if vacancy.begun is not None:
+            try:
+                transaction.workers.fence(worker.name, worker.incarnation)
+            except Fenced:
+                return ()
+            unheard = _unheard(transaction, worker.name, vacancy.begun)
+        room = dataclasses.replace(vacancy, slots=vacancy.slots - len(unheard))
+        if room.slots <= 0:
+            return unheard
+        taken = [
+            changes.tell(task.started(worker_name=worker.name, now=changes.now), EventKind.STATUS)
+            for task in transaction.jobs.take(room, ending=ending)
+        ]
+        return [*unheard, *taken]
 
     def strays(self, attempts: Mapping[str, int]) -> Collection[str]:
         with self._storage.read() as transaction:
@@ -247,3 +267,17 @@ class Lifecycle:
 def _with_progress(task: Task, report: Mapping[str, Any] | None) -> Task:
     """Return the task with the progress report, if there is one."""
     return task if report is None else task.progressed(report)
+
+
+def _running(tasks: Collection[Task]) -> set[str]:
+    """Return which of the tasks run."""
+    return {task.id for task in tasks if task.state is TaskState.RUNNING}
+
+
+def _unheard(transaction: Transaction, worker_name: str, begun: Collection[str]) -> Sequence[Task]:
+    """Return the tasks that run on the worker, which does not know of it."""
+    return [
+        task
+        for task in transaction.tasks.in_states([TaskState.RUNNING])
+        if task.worker_name == worker_name and task.id not in begun
+    ]

@@ -17,7 +17,7 @@ from pulpit.storage.rows import batched
 from pulpit.storage.searches import find
 from pulpit.storage.tables import reservations, task_tags, tasks
 
-__all__ = ["SqlTaskStore"]
+__all__ = ["SqlTaskStore", "task_of"]
 
 _CHANGING = (
     "state",
@@ -32,6 +32,8 @@ _CHANGING = (
     "revision",
     "attempt",
 )
+#: All but what is between the engine and its workers.
+_COLUMNS = [column.name for column in tasks.c if column.name != "job_id"]
 _UPDATE = (
     update(tasks)
     .where(tasks.c.number == bindparam("of_number"))
@@ -122,11 +124,9 @@ def _changing_values(task: Task) -> dict[str, Any]:
     }
 
 
-def _task(row: Row[Any]) -> Task:
-    """Return the task that the row holds."""
-    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
-    # that is between the engine and its workers
-    del values["job_id"]
+def task_of(row: Row[Any]) -> Task:
+    """Return the task that the row holds, or the part of it with the table's columns."""
+    values = {name: row._mapping[name] for name in _COLUMNS}  # noqa: SLF001 - a documented name
     return Task(
         **values
         | {
@@ -162,7 +162,7 @@ class SqlTaskStore:
         self.released: set[str] = set()
 
     def _all(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> list[Task]:
-        return [_task(row) for row in self._connection.execute(statement, values or {})]
+        return [task_of(row) for row in self._connection.execute(statement, values or {})]
 
     def add(self, task: Task) -> Task:
         added = self._connection.execute(_ADD, _values(task))
@@ -261,7 +261,7 @@ class SqlTaskStore:
 
     def search(self, criteria: Criteria) -> Sequence[Task]:
         found = find(self._connection, select(tasks), criteria, _FIELDS, key=tasks.c.number)
-        return [_task(row) for row in found]
+        return [task_of(row) for row in found]
 
     def purge(self, states: Collection[TaskState], *, before: datetime | None = None) -> int:
         statement = delete(tasks).where(tasks.c.state.in_([state.value for state in states]))
