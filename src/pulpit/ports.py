@@ -65,6 +65,9 @@ class TaskStore(Protocol):
     def add(self, task: Task) -> Task:
         """Keep a new task and queue it for each of its resources; return it with its number."""
 
+    def add_all(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        """Do the same with many, whose numbers are in their order."""
+
     def get(self, task_id: str) -> Task:
         """Return the task.
 
@@ -289,6 +292,9 @@ class RepositoryStore(Protocol):
 
     def get(self, repo_id: str) -> Repository:
         """Return the repository, or raise MissingResource(repo_id=…)."""
+
+    def notes(self, repo_ids: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Return the notes of those of the repositories that exist, by id."""
 
     def list(self) -> Sequence[Repository]:
         """Return all, sorted by id."""

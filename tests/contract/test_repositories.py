@@ -74,6 +74,18 @@ def test_an_unknown_repository_is_missing(database: Database) -> None:
     assert caught.value.resources == {"repo_id": "zoo"}
 
 
+def test_notes_of_many(database: Database) -> None:
+    """By id, of those that exist."""
+    with database.write() as transaction:
+        transaction.repositories.add(new_repository("zoo", notes={"n": [1, None]}))
+        transaction.repositories.add(new_repository("farm"))
+        assert transaction.repositories.notes(["zoo", "farm", "none"]) == {
+            "zoo": {"n": [1, None]},
+            "farm": {},
+        }
+        assert transaction.repositories.notes([]) == {}
+
+
 def test_an_update_writes_what_users_change(database: Database) -> None:
     """An update writes display name, description, notes and scratchpad, and nothing else."""
     zoo = new_repository("zoo", content_revision=3)

@@ -111,6 +111,23 @@ def test_numbers_grow_and_are_never_given_twice(database: Database) -> None:
     assert submit(database).number > second.number
 
 
+def test_many_are_kept_as_one_is(database: Database) -> None:
+    """Their numbers are in their order, and each has its own tags and resources."""
+    new = [new_task(tags=(f"t{n}", "all"), resources=("zoo", f"r{n}")) for n in range(1_200)]
+    with database.write() as transaction:
+        assert transaction.tasks.add_all([]) == []
+        added = transaction.tasks.add_all(new)
+    numbers = [task.number for task in added]
+    assert numbers == sorted(set(numbers))
+    assert [replace(task, number=0) for task in added] == [replace(task, number=0) for task in new]
+    with database.write() as transaction:
+        assert transaction.tasks.with_tags(["all", "t7"]) == [added[7]]
+        assert transaction.tasks.grantable(5) == [added[0]]
+        transaction.tasks.release([added[0].id])
+        assert transaction.tasks.grantable(5, among=[added[1].id, added[2].id]) == [added[1]]
+        assert transaction.tasks.holding() == added[1:]
+
+
 def test_unknown_tasks_are_missing(database: Database) -> None:
     """Getting an unknown task raises, finding skips it."""
     task = submit(database)

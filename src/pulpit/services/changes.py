@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from pulpit.domain.events import EventKind, NewEvent, task_event
 from pulpit.domain.repositories import priority_of
 from pulpit.domain.tasks import Task, reserved_repositories
-from pulpit.errors import MissingResource
 from pulpit.ports import Transaction
 
 __all__ = ["Changes", "Observe", "changes_in", "unobserved"]
@@ -35,24 +35,32 @@ class Changes:
 
     def add(self, task: Task) -> Task:
         """Keep a new task, with the priority of its repositories, and tell that it waits."""
-        added = self.transaction.tasks.add(
-            dataclasses.replace(task, revision=1, priority=self._priority(task))
+        return self.add_all([task])[0]
+
+    def add_all(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        """Do the same with many, in their order."""
+        priorities = self._priorities(
+            {each for task in tasks for each in reserved_repositories(task)}
         )
-        self._events.append(task_event(added, EventKind.STATUS, now=self.now))
-        self._moved.append(added)
+        new = [
+            dataclasses.replace(
+                task,
+                revision=1,
+                priority=max(
+                    (priorities.get(each, 0) for each in reserved_repositories(task)), default=0
+                ),
+            )
+            for task in tasks
+        ]
+        added = self.transaction.tasks.add_all(new)
+        self._events += [task_event(task, EventKind.STATUS, now=self.now) for task in added]
+        self._moved += added
         return added
 
-    def _priority(self, task: Task) -> int:
-        """Return the highest priority that the repositories of the task give it."""
-        priorities = [self._given_by(repo_id) for repo_id in reserved_repositories(task)]
-        return max(priorities, default=0)
-
-    def _given_by(self, repo_id: str) -> int:
-        """Return the priority that the repository gives its tasks; 0 where there is none."""
-        # notes of before the key had a meaning may hold anything
-        with contextlib.suppress(MissingResource, ValueError):
-            return priority_of(self.transaction.repositories.get(repo_id).notes)
-        return 0
+    def _priorities(self, repo_ids: Collection[str]) -> Mapping[str, int]:
+        """Return the priority that each of the repositories gives its tasks."""
+        found = self.transaction.repositories.notes(repo_ids) if repo_ids else {}
+        return {repo_id: _priority(notes) for repo_id, notes in found.items()}
 
     def tell(self, task: Task, kind: EventKind) -> Task:
         """Keep the task as it is now, and tell of it; return it with its new revision."""
@@ -91,6 +99,14 @@ class Changes:
         """Let *observe* see each change of state, in order, once it is committed."""
         if self._moved:
             self.transaction.after_commit(lambda: observe(self._moved))
+
+
+def _priority(notes: Mapping[str, Any]) -> int:
+    """Return the priority by the notes of a repository."""
+    # those of before the key had a meaning may hold anything
+    with contextlib.suppress(ValueError):
+        return priority_of(notes)
+    return 0
 
 
 @contextlib.contextmanager

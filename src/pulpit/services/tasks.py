@@ -106,7 +106,7 @@ class Tasks:
     def submit_in(self, transaction: Transaction, tasks: Sequence[Task]) -> Sequence[Task]:
         """Hand in tasks as the last act of a transaction; return them with their numbers."""
         with changes_in(transaction, now=self._clock(), observe=self._observe) as changes:
-            added = [changes.add(task) for task in tasks]
+            added = changes.add_all(tasks)
         self._engine.offer(transaction)
         return added
 

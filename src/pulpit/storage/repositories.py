@@ -37,6 +37,9 @@ _FIELDS = {
 
 #: Building a statement takes longer than running it; this one runs for every task.
 _GET = select(repositories).where(repositories.c.id == bindparam("of_id"))
+_NOTES = select(repositories.c.id, repositories.c.notes).where(
+    repositories.c.id.in_(bindparam("ids", expanding=True))
+)
 
 
 class SqlRepositoryStore:
@@ -63,6 +66,13 @@ class SqlRepositoryStore:
         if not found:
             raise MissingResource(repo_id=repo_id)
         return found[0]
+
+    def notes(self, repo_ids: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+        return {
+            row.id: row.notes
+            for batch in batched(repo_ids)
+            for row in self._connection.execute(_NOTES, {"ids": batch})
+        }
 
     def list(self) -> Sequence[Repository]:
         return self._repositories(select(repositories).order_by(repositories.c.id))

@@ -7,7 +7,18 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Insert,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from pulpit.domain.criteria import Criteria
 from pulpit.domain.tasks import Task, TaskState
@@ -41,7 +52,7 @@ _UPDATE = (
 )
 
 # Building a statement takes longer than running it; these run for every task.
-_ADD = insert(tasks).returning(tasks.c.number)
+_ADD = insert(tasks).returning(tasks.c.number, sort_by_parameter_order=True)
 _ADD_TAGS, _ADD_RESERVATIONS = insert(task_tags), insert(reservations)
 _FIND = select(tasks).where(tasks.c.id.in_(bindparam("ids", expanding=True)))
 _ARGUMENTS = select(tasks.c.id, tasks.c.arguments).where(
@@ -165,20 +176,34 @@ class SqlTaskStore:
         return [task_of(row) for row in self._connection.execute(statement, values or {})]
 
     def add(self, task: Task) -> Task:
-        added = self._connection.execute(_ADD, _values(task))
-        number = added.scalar_one()
-        if task.tags:
-            self._connection.execute(
-                _ADD_TAGS,
-                [{"tag": tag, "task_number": number} for tag in set(task.tags)],
-            )
-        if task.resources:
-            self._connection.execute(
-                _ADD_RESERVATIONS,
-                [{"resource": name, "task_number": number} for name in set(task.resources)],
-            )
-        self.added.add(number)
-        return dataclasses.replace(task, number=number)
+        return self.add_all([task])[0]
+
+    def add_all(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        if not tasks:
+            return []
+        numbers = self._connection.execute(_ADD, [_values(task) for task in tasks]).scalars().all()
+        added = [
+            dataclasses.replace(task, number=number)
+            for task, number in zip(tasks, numbers, strict=True)
+        ]
+        self._add_members(_ADD_TAGS, "tag", [(task.number, task.tags) for task in added])
+        self._add_members(
+            _ADD_RESERVATIONS, "resource", [(task.number, task.resources) for task in added]
+        )
+        self.added.update(numbers)
+        return added
+
+    def _add_members(
+        self, statement: Insert, column: str, members: Sequence[tuple[int, Sequence[str]]]
+    ) -> None:
+        """Keep what belongs to tasks, which are given by their numbers."""
+        rows = [
+            {column: name, "task_number": number}
+            for number, names in members
+            for name in dict.fromkeys(names)
+        ]
+        if rows:
+            self._connection.execute(statement, rows)
 
     def get(self, task_id: str) -> Task:
         found = self.find([task_id])

@@ -31,6 +31,10 @@ class MemoryRepositoryStore:
             raise MissingResource(repo_id=repo_id)
         return self._state.repositories[repo_id]
 
+    def notes(self, repo_ids: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+        known = self._state.repositories
+        return {repo_id: known[repo_id].notes for repo_id in repo_ids if repo_id in known}
+
     def list(self) -> Sequence[Repository]:
         return [self._state.repositories[repo_id] for repo_id in sorted(self._state.repositories)]
 

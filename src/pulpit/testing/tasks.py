@@ -48,6 +48,9 @@ class MemoryTaskStore:
         self.added.add(added.number)
         return added
 
+    def add_all(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        return [self.add(task) for task in tasks]
+
     def get(self, task_id: str) -> Task:
         found = self.find([task_id])
         if task_id not in found:
