@@ -150,10 +150,18 @@ class WorkerBench(Bench):
         url: of the database.
         slots: of the worker.
         timeout: seconds after which it counts as lost.
+        storage: opens the database.
     """
 
-    def __init__(self, url: str, *, slots: int, timeout: float = 30.0) -> None:
-        super().__init__(PostgresStorage(url), DistributedEngine())
+    def __init__(
+        self,
+        url: str,
+        *,
+        slots: int,
+        timeout: float = 30.0,
+        storage: Callable[[str], PostgresStorage] = PostgresStorage,
+    ) -> None:
+        super().__init__(storage(url), DistributedEngine())
         self.worker = make_worker(
             self.storage,
             url,

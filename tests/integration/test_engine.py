@@ -15,10 +15,17 @@ from pulpit.domain.events import EventKind
 from pulpit.domain.tasks import TaskState, task_report
 from pulpit.errors import DatabaseFailed
 from pulpit.storage.database import SqlTransaction
-from pulpit.storage.postgresql import PostgresStorage
+from pulpit.storage.postgresql import PostgresStorage, PostgresTransaction
 from pulpit.storage.schema import upgrade
 from pulpit.storage.sqlite import SqliteStorage
-from tests.integration.engines import Bench, EmbeddedBench, Kind, MakeBench, make_bench
+from tests.integration.engines import (
+    Bench,
+    EmbeddedBench,
+    Kind,
+    MakeBench,
+    WorkerBench,
+    make_bench,
+)
 from tests.services import until
 from tests.services.postgresql import PostgresServer
 
@@ -225,6 +232,65 @@ def test_what_was_claimed_unheard_is_run(tmp_path: Path) -> None:
         task, behind = bench.submit("count", "zoo", times=1), bench.submit("count", "zoo", times=1)
         assert bench.wait(task, TaskState.FINISHED).attempt == 1
         bench.wait(behind, TaskState.FINISHED)
+    finally:
+        bench.engine.stop()
+        bench.close()
+
+
+class OftenUnheard(PostgresStorage):
+    """A database that loses every third answer to a commit of the engine."""
+
+    commits = 0
+
+    @contextmanager
+    def write(self) -> Iterator[PostgresTransaction]:
+        with super().write() as transaction:
+            yield transaction
+        if threading.current_thread().name == "engine":
+            self.commits += 1
+            if self.commits % 3 == 0:
+                raise DatabaseFailed
+
+
+def test_what_a_worker_began_unheard_is_run_once(postgresql_url: str) -> None:
+    """Whether with the end of another task or for a job, and no slot is lost by it."""
+    bench = WorkerBench(postgresql_url, slots=2, storage=OftenUnheard)
+    bench.engine.start()
+    try:
+        tasks = [bench.submit("count", f"repository:{n % 4}", times=1) for n in range(9)]
+        ends = [bench.wait(task, TaskState.FINISHED) for task in tasks]
+        assert {task.attempt for task in ends} == {1}
+        # one for each child that was there
+        assert sorted(bench.cleaned) == sorted(task.id for task in tasks)
+        for task in ends:
+            assert [event.state for event in bench.events(task)].count(TaskState.FINISHED) == 1
+        assert bench.engine.figures()["busy"] == 0
+    finally:
+        bench.engine.stop()
+        bench.close()
+
+
+def test_a_slot_goes_from_task_to_task(postgresql_url: str, tmp_path: Path) -> None:
+    """The one slot takes what waits by priority, without a job for each, and then jobs again."""
+    bench = WorkerBench(postgresql_url, slots=1)
+    bench.engine.start()
+    try:
+        gate, lines = tmp_path / "gate", tmp_path / "lines"
+        mark = tmp_path / "mark"
+        first = bench.submit("await_file", file=str(gate), mark=str(mark))
+        until(mark.exists)
+        tasks = [bench.submit("note", file=str(lines), line=number) for number in range(5)]
+        with bench.storage.write() as transaction:
+            urgent = "UPDATE tasks SET priority = 9 WHERE id = %s"
+            transaction.connection.exec_driver_sql(urgent, (tasks[3].id,))
+            jobs = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'"
+            assert transaction.connection.exec_driver_sql(jobs).scalar_one() == 0
+        gate.touch()
+        bench.wait(first, TaskState.FINISHED)
+        for task in tasks:
+            bench.wait(task, TaskState.FINISHED)
+        assert lines.read_text().split() == ["3", "0", "1", "2", "4"]
+        bench.wait(bench.submit("count", times=1), TaskState.FINISHED)
     finally:
         bench.engine.stop()
         bench.close()
