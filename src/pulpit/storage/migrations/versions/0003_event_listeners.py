@@ -1,4 +1,4 @@
-"""Listeners, and what they are told."""
+"""Listeners, and what they are told; and tasks that may run are found at once."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def upgrade() -> None:
     _add_listeners()
     _add_messages()
     _add_deliveries()
+    _find_ready_tasks()
 
 
 def _number() -> sa.Column[int]:
@@ -114,3 +115,13 @@ def _add_deliveries() -> None:
 def _add_index(name: str, *columns: str, over: str | None = None) -> None:
     """Make an index of the deliveries, of all or of some."""
     op.create_index(name, "deliveries", [*columns], **(partial(over) if over else {}))
+
+
+def _find_ready_tasks() -> None:
+    """Let tasks that may run be found without a look at those that wait behind them."""
+    # for the distributed engine, which SQLite is not for
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(
+            "CREATE INDEX ix_tasks_ready ON tasks (priority DESC, number) "
+            "WHERE state = 'waiting' AND job_id IS NOT NULL"
+        )
