@@ -16,7 +16,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from pulpit.domain.events import Event
-from pulpit.errors import ConfigurationError, Fenced
+from pulpit.errors import ConfigurationError, DatabaseUnavailable, Fenced
 from pulpit.events.amqp import Publisher, PublisherSettings, Reason
 from pulpit.events.amqp.addresses import Address
 from pulpit.events.amqp.connecting import always
@@ -162,6 +162,28 @@ def _journal(count: int) -> MemoryJournal:
 def _ids(*numbers: int) -> list[str]:
     """Return the message ids of these events."""
     return [f"event-{number}" for number in numbers]
+
+
+class AwayCursors(MemoryCursors):
+    """Cursors whose database is away for some calls."""
+
+    calls = 2
+
+    def load(self, name: str) -> int | None:
+        if self.calls:
+            self.calls -= 1
+            raise DatabaseUnavailable("gone")
+        return super().load(name)
+
+
+def test_a_publisher_that_starts_while_the_database_is_away_goes_on_once_it_is_back() -> None:
+    """Else a change of the settings at the wrong moment would end publishing for good."""
+    broker, journal, cursors = FakeBroker(), _journal(7), AwayCursors(amqp_publisher=3)
+    with _running(broker, journal, cursors) as (publisher, logged):
+        assert broker.await_received(4) == _ids(4, 5, 6, 7)
+        assert publisher.status().connected
+    told = [entry["event"] for entry in logged.entries if entry["log_level"] == "warning"]
+    assert told == ["Events are not published until the database can be read again"]
 
 
 def test_events_arrive_in_order_and_the_cursor_follows() -> None:

@@ -220,9 +220,9 @@ class Notifications:
         if term.holder:
             cursors = self._storage.cursors.fenced(LEASE, term.holder)
         if self._publishing is None:
+            self._publisher = None
             # turned on again, it starts at the head: no history is replayed
             await asyncio.to_thread(cursors.drop, CURSOR)
-            self._publisher = None
             return
         publisher = Publisher(
             self._publishing,

@@ -9,7 +9,7 @@ from threading import Event as Flag
 from threading import Thread
 from typing import Any, Protocol
 
-from pulpit.errors import Fenced
+from pulpit.errors import DatabaseFailed, Fenced
 from pulpit.events.amqp.addresses import Address, parse_addresses
 from pulpit.events.amqp.connecting import LinkOptions, always
 from pulpit.events.amqp.delivery import Delivery
@@ -122,13 +122,31 @@ class Publisher:
         self._thread: Thread | None = None
 
     def start(self) -> None:
-        """Take up the journal where the cursor stands, or at its head if there is none."""
+        """Take up the journal where the cursor stands, or at its head if there is none.
+
+        While the database is away, that is done by itself as soon as it is back.
+        """
         for address in self._addresses:
             if address.note:
                 self._log.warning(
                     "a broker's URL is read in another sense", note=address.note, url=str(address)
                 )
-        self._delivery = Delivery(
+        with suppress(DatabaseFailed):
+            self._delivery = self._begun()
+        wake = Wake()
+        unsubscribe = self._source.subscribe(wake.ring)
+        self._wake, self._unsubscribe = wake, unsubscribe
+        self._thread = Thread(target=self._run, name="amqp-publisher", daemon=True)
+        self._thread.start()
+
+    def _begun(self) -> Delivery:
+        """Return what the journal is delivered by, from where the cursor stands.
+
+        Raises:
+            DatabaseFailed: the cursor can't be read.
+            Fenced: it is for another process to publish by now.
+        """
+        delivery = Delivery(
             self._settings,
             source=self._source,
             cursors=self._cursors,
@@ -136,14 +154,8 @@ class Publisher:
             log=self._log,
         )
         # a crash before the first confirm must not make the journal's new head the start
-        self._delivery.save_cursor(now=True)
-        wake = Wake()
-        unsubscribe = self._source.subscribe(wake.ring)
-        self._wake, self._unsubscribe = wake, unsubscribe
-        self._thread = Thread(
-            target=self._run, args=(self._delivery,), name="amqp-publisher", daemon=True
-        )
-        self._thread.start()
+        delivery.save_cursor(now=True)
+        return delivery
 
     def stop(self, timeout: float = 5.0) -> None:
         """Have the rest of the journal confirmed and save the cursor, within *timeout* seconds.
@@ -198,7 +210,39 @@ class Publisher:
             return Reason.BLOCKED
         return Reason.NACKED if delivery and delivery.nacked else None
 
-    def _run(self, delivery: Delivery) -> None:
+    def _run(self) -> None:
+        """Publish, until told to stop."""
+        try:
+            delivery = self._delivery or self._begun_at_last()
+        except Fenced:
+            self._fenced()
+            return
+        if delivery:
+            self._deliver(delivery)
+
+    def _begun_at_last(self) -> Delivery | None:
+        """Return what ``_begun`` does once the database lets it; None if told to stop before.
+
+        Raises:
+            Fenced: it is for another process to publish by now.
+        """
+        is_told = False
+        while not self._stopping.is_set() and self._may_publish():
+            try:
+                self._delivery = self._begun()
+            except DatabaseFailed as error:
+                if not is_told:
+                    self._log.warning(
+                        "Events are not published until the database can be read again",
+                        reason=str(error),
+                    )
+                is_told = True
+                self._stopping.wait(self._settings.retry_first)
+            else:
+                return self._delivery
+        return None
+
+    def _deliver(self, delivery: Delivery) -> None:
         """Keep a connection and serve it, until told to stop."""
         try:
             while not self._stopping.is_set() and self._may_publish():
