@@ -52,7 +52,7 @@ def judge(truth: Truth, channels: Iterable[Channel]) -> Verdict:
         _judge_order(channel, first, verdict)
         _judge_gaps(channel, first, truth.journal, verdict)
         if channel.durable:
-            _judge_losses(channel, truth.journal, verdict)
+            _judge_losses(channel, truth, verdict)
     return verdict
 
 
@@ -66,11 +66,16 @@ def _judge_tasks(truth: Truth, verdict: Verdict) -> None:
         verdict.add("lost", f"task {task_id} was accepted and is unknown")
     for task_id in sorted(told.keys() - known):
         verdict.add("foreign", f"the journal tells of task {task_id}, which is unknown")
+    late = truth.late_comers
     for task in truth.tasks:
-        _judge_task(task, told[task.task], asked=task.task in truth.canceled, verdict=verdict)
+        rows = told[task.task]
+        _judge_task(task, rows, verdict)
+        # what has come too late waits for the next start
+        if not (task.task in late and task.state == "waiting"):
+            _judge_end(task, rows, asked=task.task in truth.canceled, verdict=verdict)
 
 
-def _judge_task(task: TaskRow, rows: Sequence[Row], *, asked: bool, verdict: Verdict) -> None:
+def _judge_task(task: TaskRow, rows: Sequence[Row], verdict: Verdict) -> None:
     """Judge what the journal tells of one task."""
     revisions = [row.revision for row in rows]
     if missing := set(range(1, task.revision + 1)).difference(revisions):
@@ -84,6 +89,11 @@ def _judge_task(task: TaskRow, rows: Sequence[Row], *, asked: bool, verdict: Ver
     for row in rows[over + 1 :]:
         told = f"task {task.task} was {rows[over].state} when event {row.sequence} told of it"
         verdict.add("fenced_writes", told)
+
+
+def _judge_end(task: TaskRow, rows: Sequence[Row], *, asked: bool, verdict: Verdict) -> None:
+    """Judge how one task has ended."""
+    states = [row.state for row in rows if row.kind == "status"]
     ends = [state for state in states if state in _ENDS]
     if len(ends) != 1 or task.state not in _ENDS:
         verdict.add("without_terminal", f"task {task.task} is {task.state}: {states}")
@@ -206,11 +216,13 @@ def _may_miss(channel: Channel, row: Row) -> bool:
     )
 
 
-def _judge_losses(channel: Channel, journal: Sequence[Row], verdict: Verdict) -> None:
+def _judge_losses(channel: Channel, truth: Truth, verdict: Verdict) -> None:
     """See whether every status change came."""
     came = {arrival.sequence for arrival in channel.arrivals}
-    for row in journal:
-        if row.kind == "status" and row.sequence not in came:
+    late = truth.late_comers
+    for row in truth.journal:
+        is_owed = row.kind == "status" and row.task not in late
+        if is_owed and row.sequence not in came:
             verdict.add(
                 "lost",
                 f"{channel.name}: event {row.sequence}, task {row.task} {row.state}, never came",

@@ -64,6 +64,8 @@ class Truth:
     tasks: Sequence[TaskRow]
     #: Tasks that the server said it had accepted.
     accepted: frozenset[str] = frozenset()
+    #: The newest number when all had ended and the servers were told to stop; None: they were not.
+    settled: int | None = None
     #: Tasks that somebody asked to be canceled, answered or not.
     canceled: frozenset[str] = frozenset()
     #: When bodies of tasks ran.
@@ -73,6 +75,17 @@ class Truth:
     releases: Sequence[Release] = ()
     #: How long it took until somebody stepped in for who was lost.
     delays: Sequence[Delay] = ()
+
+    @property
+    def late_comers(self) -> frozenset[str]:
+        """Tasks of requests that were on their way too long: nobody waits for what becomes of them.
+
+        A connection that was cut off may bring one after everybody has been told to stop.
+        """
+        if self.settled is None:
+            return frozenset()
+        early = {row.task for row in self.journal if row.sequence <= self.settled}
+        return frozenset(row.task for row in self.journal) - early - self.accepted
 
 
 @dataclass(frozen=True, kw_only=True)

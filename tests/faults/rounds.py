@@ -104,6 +104,7 @@ class _Round:
         ]
         self._late = site.late
         self._faults: dict[str, int] = {}
+        self._settled: int | None = None
 
     def _connect(self) -> list[Client]:
         """Return a client of each server."""
@@ -166,6 +167,7 @@ class _Round:
         return replace(
             self._site.truth(),
             accepted=frozenset(self._work.accepted),
+            settled=self._settled,
             canceled=frozenset(self._work.canceled),
         )
 
@@ -232,6 +234,7 @@ class _Round:
         self._await("events that never came by the queue", lambda: status <= self._queue.came)
         for stream in self._streams:
             self._await_stream(stream, newest)
+        self._settled = newest
         self._site.stop()
         if not self._queue.drain(_SETTLE):
             self._late.append("the queue was not drained")

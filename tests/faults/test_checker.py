@@ -136,6 +136,25 @@ def test_state_without_its_event() -> None:
     assert _counts(_queue(_arrivals()), _truth(tasks=tasks)) == {"lost": 1}
 
 
+def _with_late_comer(**changes: Any) -> Truth:
+    """Return what the database holds after a request has come once all was settled."""
+    row = Row(sequence=9, kind="status", task="c", revision=1, state="waiting", body="body of 9")
+    tasks = [*_truth().tasks, TaskRow(task="c", state="waiting", revision=1)]
+    return _truth(journal=[*_journal(), row], tasks=tasks, **{"settled": 8, **changes})
+
+
+def test_a_request_that_came_too_late_may_wait_and_owes_nothing() -> None:
+    """Who had sent it has given it up before the servers were told to stop."""
+    assert _counts(_queue(_arrivals()), _with_late_comer()) == {}
+
+
+@pytest.mark.parametrize("changes", [{"settled": 9}, {"settled": None}, {"accepted": {*"abc"}}])
+def test_what_was_there_in_time_or_accepted_is_owed(changes: dict[str, Any]) -> None:
+    """The same task, had it been known to anybody before the end."""
+    found = _counts(_queue(_arrivals()), _with_late_comer(**changes))
+    assert found == {"lost": 1, "without_terminal": 1}
+
+
 def test_accepted_task_that_is_unknown() -> None:
     """What the server said yes to must be there."""
     assert _counts(_queue(_arrivals()), _truth(accepted=frozenset("abc"))) == {"lost": 1}
