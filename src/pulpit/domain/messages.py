@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 from pulpit.domain.tasks import repository_tag
 
 __all__ = ["Message"]
+
+#: What the tags of repositories begin with.
+_REPOSITORY_TAG = repository_tag("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +35,15 @@ class Message:
     #: ``{"event_type", "payload", "call_report"}``, JSON text, UTF-8.
     body: bytes
 
-    def is_of(self, repo_id: str) -> bool:
-        """Tell whether it is about the repository, or its task works on that beside others."""
-        return repo_id == self.repo_id or repository_tag(repo_id) in self.tags
+    def is_of_any(self, repo_ids: Collection[str]) -> bool:
+        """Tell whether it is about one of these, or its task works on one of them."""
+        if self.repo_id in repo_ids:
+            return True
+        return any(
+            tag.removeprefix(_REPOSITORY_TAG) in repo_ids
+            for tag in self.tags
+            if tag.startswith(_REPOSITORY_TAG)
+        )
 
     @property
     def lane(self) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 from pulpit.domain.deliveries import Delivery
@@ -18,7 +19,7 @@ from pulpit.events.listeners.reading import look
 from pulpit.events.listeners.results import Batch, Results, write
 from pulpit.events.listeners.settings import DelivererSettings
 from pulpit.events.listeners.tally import Tally
-from pulpit.events.listeners.turns import Turns
+from pulpit.events.listeners.turns import Picked, Turns
 from pulpit.ports import Clock, Notifier, Storage, Vault
 
 __all__ = ["Deliverer"]
@@ -180,13 +181,14 @@ class Deliverer:
         """See to a listener after anything has happened: what to read, to try, to wait for."""
         if desk.is_closed or self._stopping:
             return
-        self._reader.want(desk)
-        self._turns.offer(desk)
-        self._set_timer(desk)
-
-    def _set_timer(self, desk: Desk) -> None:
-        """Be woken when the passing of time alone lets a listener go on."""
         now = self._clock()
+        if desk.lanes.is_hungry(now):
+            self._reader.want(desk)
+        self._turns.offer(desk)
+        self._set_timer(desk, now)
+
+    def _set_timer(self, desk: Desk, now: datetime) -> None:
+        """Be woken when the passing of time alone lets a listener go on."""
         if timer := self._timers.pop(desk, None):
             timer.cancel()
         if (when := desk.wakes_at(now)) is not None and when > now:
@@ -207,16 +209,30 @@ class Deliverer:
 
     def _fill(self) -> None:
         """Begin as many attempts as may be under way."""
-        waiting = len(self._results) + self._turns.taken
-        if self._stopping or waiting >= self._settings.most_results or not self._may_deliver():
-            return
-        for desk, delivery, doubtful in self._turns.pick(self._clock()):
-            attempt = asyncio.create_task(self._attempt(desk, delivery, doubtful=doubtful))
+        for picked in self._picked():
+            attempt = asyncio.create_task(self._attempts_from(picked))
             self._attempts.add(attempt)
             attempt.add_done_callback(self._attempts.discard)
 
-    async def _attempt(self, desk: Desk, delivery: Delivery, *, doubtful: bool) -> None:
-        """Try one delivery, and go on with what is next."""
+    def _picked(self) -> Iterator[Picked]:
+        """Yield what may be tried now; all of it must be."""
+        waiting = len(self._results) + self._turns.taken
+        if self._stopping or waiting >= self._settings.most_results or not self._may_deliver():
+            return
+        yield from self._turns.pick(self._clock())
+
+    async def _attempts_from(self, picked: Picked) -> None:
+        """Try one delivery, and then what is next as long as there is something."""
+        following: Picked | None = picked
+        while following:
+            await self._attempt(following)
+            # a task for each would take longer than all that is done here
+            following = next(self._picked(), None)
+        self._fill()
+
+    async def _attempt(self, picked: Picked) -> None:
+        """Try one delivery."""
+        desk, delivery = picked.desk, picked.delivery
         try:
             message = await self._notifying.message(delivery.message)
             if message is None:
@@ -224,9 +240,8 @@ class Deliverer:
             else:
                 await self._try(desk, delivery, message)
         finally:
-            self._turns.over(doubtful=doubtful)
+            self._turns.over(picked)
         self._tend(desk)
-        self._fill()
 
     async def _try(self, desk: Desk, delivery: Delivery, message: Message) -> None:
         """Try one delivery; what came of it waits to be written."""

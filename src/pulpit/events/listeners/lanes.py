@@ -143,12 +143,27 @@ class Lanes:
             # what is not written yet is read too
             limit = min(self._of_lane, room) + len(self._open)
             return self._read(Read(after=0, limit=limit, lane=lane, generation=self._generation))
-        if self._at_end or room * 2 < self._window or len(self._parked) >= self._most_parked:
+        if not self._may_go_on(room):
             return None
         self._told = False
         return self._read(
             Read(after=self._position, limit=room, lane=None, generation=self._generation)
         )
+
+    def is_hungry(self, now: datetime) -> bool:
+        """Tell whether ``wanted`` would return something."""
+        if self._reading:
+            return False
+        room = self._window - self._held
+        if room > 0 and (self._wishes or (self._parked and self._parked[0][0] <= now)):
+            return True
+        return self._may_go_on(room)
+
+    def _may_go_on(self, room: int) -> bool:
+        """Tell whether what follows the position may be read."""
+        if self._at_end or room * 2 < self._window:
+            return False
+        return len(self._parked) < self._most_parked
 
     def _read(self, read: Read) -> Read:
         self._reading = True

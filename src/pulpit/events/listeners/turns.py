@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
+from typing import NamedTuple
 
 from pulpit.domain.deliveries import Delivery
 from pulpit.events.listeners.desk import Desk
 
-__all__ = ["Turns"]
+__all__ = ["Picked", "Turns"]
+
+
+class Picked(NamedTuple):
+    """What is to be tried."""
+
+    desk: Desk
+    delivery: Delivery
+    #: Whether it has one of the places of those that are not known to answer.
+    is_doubtful: bool
 
 
 class Turns:
@@ -41,8 +51,8 @@ class Turns:
             desk.in_turn = True
             self._line.append(desk)
 
-    def pick(self, now: datetime) -> Iterator[tuple[Desk, Delivery, bool]]:
-        """Yield what to try now, and whether that is doubtful; ``over`` follows for each."""
+    def pick(self, now: datetime) -> Iterator[Picked]:
+        """Yield what to try now; ``over`` follows for each."""
         while self._line and self._taken < self._places:
             desk = self._line.popleft()
             doubtful = not desk.trust.is_proven
@@ -55,12 +65,12 @@ class Turns:
             self._line.append(desk)
             self._taken += 1
             self._doubtful += doubtful
-            yield desk, delivery, doubtful
+            yield Picked(desk, delivery, doubtful)
 
-    def over(self, *, doubtful: bool) -> None:
+    def over(self, picked: Picked) -> None:
         """Heed that an attempt has come to its end."""
         self._taken -= 1
-        if doubtful:
+        if picked.is_doubtful:
             self._doubtful -= 1
             self._line.extendleft(reversed(self._aside))
             self._aside.clear()
