@@ -644,6 +644,9 @@ class DeliveryStore(Protocol):
             limit: how many at the most, the lowest numbers first; call again while it is reached.
         """
 
+    def hurry(self, listener_id: str, *, now: datetime) -> int:
+        """Make pending deliveries of a listener that are due later due now; return how many."""
+
     def counts(self) -> Mapping[str, Mapping[DeliveryState, int]]:
         """Return by listener how many deliveries are pending and exhausted; no zeros.
 

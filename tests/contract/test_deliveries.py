@@ -242,6 +242,22 @@ def test_pending_one_is_hurried_and_keeps_its_schedule(house: Database) -> None:
     assert set(_settle(house, _delivered(tried))) == {one.id}
 
 
+def test_what_is_due_later_is_hurried(house: Database) -> None:
+    """Of that listener alone; what is due already, is delivered or is given up stays as it is."""
+    _add(house, *map(new_message, range(1, 5)), to=(_A, _B))
+    later, due, delivered, exhausted = _pending(house)
+    (others, *_) = _pending(house, _B)
+    tried = _failed(later, due=_LONG_AFTER)
+    over = [_delivered(delivered), _failed(exhausted, due=None)]
+    _settle(house, tried, *over, _failed(others, due=_LONG_AFTER))
+    with house.write() as transaction:
+        assert transaction.deliveries.hurry(_A, now=_LATER) == 1
+        assert transaction.deliveries.hurry(_GONE, now=_LATER) == 0
+    assert _pending(house) == [dataclasses.replace(tried, due=_LATER), due]
+    assert [_get(house, each) for each in over] == over
+    assert _get(house, others).due == _LONG_AFTER
+
+
 def test_what_is_another_listeners_or_unknown_is_not_resent(house: Database) -> None:
     """However it is asked for."""
     _add(house, new_message(1))

@@ -7,14 +7,14 @@ import base64
 import dataclasses
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pulpit.domain.deliveries import REASON_KEPT, Receipt, Verdict
+from pulpit.domain.deliveries import REASON_KEPT, Attempt, DeliveryState, Receipt, Verdict
 from pulpit.domain.events import EventKind
 from pulpit.domain.findings import Finding, Outcome
 from pulpit.domain.listeners import (
@@ -25,6 +25,7 @@ from pulpit.domain.listeners import (
     OpenListener,
     Secrets,
 )
+from pulpit.domain.messages import Message
 from pulpit.errors import (
     InvalidValue,
     MissingResource,
@@ -96,6 +97,32 @@ class _House:
         health = Health(failing_since=self.clock() - timedelta(days=1), last_reason="refused")
         with self.storage.write() as transaction:
             transaction.listeners.set_health({view.listener.id: health})
+
+    def leave_pending(self, view: ListenerView, *, due: datetime) -> None:
+        """Let a delivery to a listener have failed, to be tried again at a time."""
+        message = Message(
+            sequence=1,
+            event_id="urn:uuid:1",
+            event_type="task.error",
+            repo_id="zoo",
+            task_id="t",
+            tags=(),
+            time=self.clock(),
+            body=b"{}",
+        )
+        listener_id = view.listener.id
+        with self.storage.write() as transaction:
+            transaction.deliveries.add([(message, [listener_id])], now=self.clock())
+            (made,) = transaction.deliveries.pending(listener_id, after=0, limit=2)
+            attempt = Attempt(time=self.clock(), duration=1, verdict=Verdict.FAILED, status=500)
+            tried = made.tried(attempt, state=DeliveryState.PENDING, due=due)
+            assert transaction.deliveries.settle([tried])
+
+    def due(self, view: ListenerView) -> list[datetime | None]:
+        """Return when what is pending for a listener is due."""
+        with self.storage.read() as transaction:
+            found = transaction.deliveries.pending(view.listener.id, after=0, limit=10)
+        return [each.due for each in found]
 
     def told(self) -> list[dict[str, Any]]:
         """Return what the journal tells of listeners."""
@@ -433,6 +460,22 @@ def test_enabling_what_is_enabled_leaves_its_health(house: _House) -> None:
     health = house.listeners.get(made.listener.id).listener.health
     assert health.failing_since == house.clock() - timedelta(days=1)
     assert house.changes == 1
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_enabling_makes_what_waits_due_now(house: _House, *, enabled: bool) -> None:
+    """Who delivers is told of it once, and sees a new revision."""
+    made = house.create()
+    house.leave_pending(made, due=house.clock() + timedelta(hours=10))
+    if not enabled:
+        house.listeners.disable(made.listener.id, None)
+    before, changes = house.listeners.get(made.listener.id).listener, house.changes
+    house.clock.advance(minutes=1)
+    after = house.listeners.enable(made.listener.id).listener
+    assert house.due(made) == [house.clock()]
+    assert (after.revision, house.changes) == (before.revision + 1, changes + 1)
+    assert house.listeners.enable(made.listener.id).listener == after
+    assert house.changes == changes + 1
 
 
 def test_a_rotated_secret_overlaps(house: _House) -> None:

@@ -189,7 +189,7 @@ def delete(
 
 @app.command("enable")
 def enable(context: typer.Context, listener_id: ListenerId, json: Json = False) -> None:
-    """Tell a listener of events again; what has waited for it is sent at once.
+    """Tell a listener of events again; what waits for it is sent at once.
 
     Example: pulpit listener enable 65f0c0de4f1d2a0001a2b3c4
     """

@@ -199,11 +199,17 @@ class Listeners:
             return transaction.deliveries.discard(listener_id, limit=_DISCARDED)
 
     def enable(self, listener_id: str) -> ListenerView:
-        """Tell the listener of events again; it counts as healthy until it fails."""
+        """Tell the listener of events again; it counts as healthy until it fails.
+
+        What is pending is due now; so it is with one that is enabled and fails.
+        """
+        now = self._clock()
 
         def change(listener: Listener, transaction: Transaction) -> Listener:
+            hurried = transaction.deliveries.hurry(listener.id, now=now)
             if listener.is_enabled:
-                return listener
+                # a change, if there is one, so that who delivers reads again what is due
+                return dataclasses.replace(listener, last_updated=now) if hurried else listener
             health = dataclasses.replace(listener.health, failing_since=None)
             transaction.listeners.set_health({listener.id: health})
             return dataclasses.replace(

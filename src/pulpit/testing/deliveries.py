@@ -140,6 +140,19 @@ class MemoryDeliveryStore:
             )
         return len(found)
 
+    def hurry(self, listener_id: str, *, now: datetime) -> int:
+        found = self._those(
+            lambda each: (
+                each.listener_id == listener_id
+                and each.state is DeliveryState.PENDING
+                and each.due is not None
+                and each.due > now
+            )
+        )
+        for each in found:
+            self._set(dataclasses.replace(each, due=now))
+        return len(found)
+
     def counts(self) -> Mapping[str, Mapping[DeliveryState, int]]:
         counts: dict[str, dict[DeliveryState, int]] = {}
         for each in self._state.deliveries.values():
