@@ -285,3 +285,49 @@ def test_when_too_many_lanes_wait_a_success_has_all_of_them_tried_at_once() -> N
     lanes.settled([head.number])
     _read(lanes, table, later)
     assert sorted([head.number, *_begun(lanes)]) == [1, 2, 3]
+
+
+def _read_ahead() -> tuple[_Rows, Lanes]:
+    """Return a lane of two, the second of which was read with the lane, before its turn."""
+    table, lanes = _Rows(), Lanes()
+    table.add("a", _START)
+    _read(lanes, table)
+    head = lanes.next()
+    assert head is not None
+    attempt = Attempt(time=_START, duration=0.0, verdict=Verdict.FAILED)
+    lanes.failed(head, _START)
+    table.settle(head.tried(attempt, state=DeliveryState.PENDING, due=_START))
+    lanes.settled([1])
+    table.add("a", _START)
+    _read(lanes, table)
+    assert lanes.held == 2
+    lanes.told()
+    return table, lanes
+
+
+def _deliver(lanes: Lanes, table: _Rows) -> int:
+    """Deliver the next one, and write that; return its number."""
+    delivery = lanes.next()
+    assert delivery is not None
+    lanes.delivered(delivery, _START)
+    attempt = Attempt(time=_START, duration=0.0, verdict=Verdict.DELIVERED)
+    table.settle(delivery.tried(attempt, state=DeliveryState.DELIVERED, due=None))
+    lanes.settled([delivery.number])
+    return delivery.number
+
+
+def test_what_is_held_already_is_not_held_twice() -> None:
+    table, lanes = _read_ahead()
+    _read(lanes, table)
+    assert lanes.held == 2
+
+
+def test_what_was_written_while_it_was_read_is_not_tried_again() -> None:
+    table, lanes = _read_ahead()
+    wanted = lanes.wanted(_START)
+    assert wanted is not None
+    found = table.read(wanted)
+    assert [_deliver(lanes, table) for _ in range(2)] == [1, 2]
+    lanes.take_in(wanted, found, _START)
+    assert lanes.next() is None
+    assert lanes.held == 0
