@@ -263,6 +263,26 @@ def test_after_one_that_failed_for_good_the_next_waits_until_that_is_written() -
     assert _begun(lanes) == [2]
 
 
+def test_what_is_resent_before_a_failure_is_heeded_does_not_wait_for_its_retry() -> None:
+    table, lanes = _Rows(), Lanes()
+    table.add("a", _START)
+    _read(lanes, table)
+    head = lanes.next()
+    assert head is not None
+    due = _START + timedelta(hours=10)
+    attempt = Attempt(time=_START, duration=0.0, verdict=Verdict.FAILED)
+    failed = head.tried(attempt, state=DeliveryState.PENDING, due=due)
+    lanes.failed(head, due)
+    table.settle(failed)
+    # it is written, and resent, before who delivers hears of either
+    table.rows[1] = replace(table.rows[1], due=_START)
+    lanes.anew()
+    _read(lanes, table)
+    lanes.settled([1])
+    _read(lanes, table)
+    assert _begun(lanes) == [1]
+
+
 def test_when_too_many_lanes_wait_a_success_has_all_of_them_tried_at_once() -> None:
     table, lanes = _Rows(), Lanes(window=2, parked=2)
     later = _START + timedelta(hours=1)

@@ -127,6 +127,8 @@ class Lanes:
         self._parked.clear()
         for name, lane in list(self._lanes.items()):
             self._drop_waiting(lane)
+            # what is due may have been changed since: a lane that goes on is read again
+            lane.due = None
             if not lane.busy:
                 del self._lanes[name]
         self._position = 0
