@@ -407,6 +407,21 @@ def test_an_event_that_cannot_be_read_holds_up_nobody() -> None:
     assert [fields["sequence"] for _, fields in world.log.told] == [1, 2]
 
 
+def test_an_event_of_another_shape_than_thought_holds_up_nobody() -> None:
+    world = _World()
+    world.listener("all", "repo.sync.finish")
+    dispatch = world.begun()
+    report = (
+        b'{"task_type": "%b", "start_time": "2026-01-02T03:04:05Z", "error": null, '
+        b'"progress_report": {"yum_importer": {"metadata": "FINISHED"}}}' % SYNC_TASK.encode()
+    )
+    world.tell(_running(_task()).canceled(now=_NOW), body=report)
+    world.tell(_running(_task()).canceled(now=_NOW))
+    _drain(dispatch)
+    assert world.deliveries("all") == [(2, "repo.sync.finish")]
+    assert [fields["sequence"] for _, fields in world.log.told] == [1]
+
+
 class _Counting:
     """A storage that counts how often it is read, and what is written at once."""
 

@@ -194,14 +194,15 @@ class Dispatch:
 
     def _message(self, wanted: _Wanted, known: _Lookup) -> Message | None:
         """Return the whole message, or None if its event can't be read."""
+        found = known.of(wanted)
         try:
-            body = wanted.notice.body(wanted.message.event_type, known.of(wanted))
-        except msgspec.DecodeError as error:
+            body = wanted.notice.body(wanted.message.event_type, found)
+        except Exception as error:  # noqa: BLE001 - it would hold up all that comes after it
             self._skip(wanted.notice.event, error)
             return None
         return replace(wanted.message, body=body)
 
-    def _skip(self, event: Event, error: msgspec.DecodeError) -> None:
+    def _skip(self, event: Event, error: Exception) -> None:
         self._log.warning(
             "listeners are not told of an event that can't be read",
             sequence=event.sequence,
