@@ -17,7 +17,7 @@ from pulpit.domain.deliveries import Delivery, DeliveryState, Parcel, Receipt, V
 from pulpit.domain.events import EventKind
 from pulpit.domain.listeners import Listener, NotifierType, OpenListener, Secrets
 from pulpit.domain.messages import Message
-from pulpit.errors import DatabaseFailed
+from pulpit.errors import DatabaseFailed, SecretsUnreadable
 from pulpit.events.listeners import Deliverer, DelivererSettings, Tally
 from pulpit.events.listeners.schedule import Schedule
 from pulpit.testing import MemoryStorage, MemoryTransaction, MemoryVault
@@ -103,6 +103,17 @@ class _Notifier:
 
 async def _take(_listener: str, _parcel: Parcel) -> Receipt:
     return _DELIVERED
+
+
+class _LostKey(MemoryVault):
+    """A vault that can't open anything as long as its key is lost."""
+
+    is_lost = True
+
+    def open(self, sealed: bytes) -> Secrets:
+        if self.is_lost:
+            raise SecretsUnreadable
+        return super().open(sealed)
 
 
 class _Site:
@@ -418,6 +429,23 @@ async def test_secrets_are_opened_and_those_that_cannot_be_are_a_reason() -> Non
     attempt = site.rows("two")[0].attempts[0]
     assert attempt.verdict is Verdict.FAILED
     assert "key" in attempt.reason
+
+
+@_in_a_loop
+async def test_secrets_that_can_be_read_again_are_used_without_a_change_of_the_listener() -> None:
+    site = _Site(schedule=Schedule(retry_hours=0.01, disable_days=5.0))
+    site.vault = vault = _LostKey()
+    site.deliverer = site.another()
+    secrets = Secrets(password="pw")
+    site.listen("one", sealed=vault.seal(secrets))
+    site.tell("zoo")
+    async with site.delivering():
+        await site.until(lambda: site.rows()[0].attempted == 1)
+        # as a key file that is put back
+        vault.is_lost = False
+        (row,) = await site.settled(1)
+    assert row.state is DeliveryState.DELIVERED
+    assert site.notifier.secrets == [secrets]
 
 
 @_in_a_loop

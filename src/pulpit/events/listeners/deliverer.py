@@ -138,7 +138,12 @@ class Deliverer:
         """Look for changes of listeners."""
         while True:
             self._look_now.clear()
-            known = {id_: desk.listener.revision for id_, desk in self._desks.items()}
+            # secrets that could not be read may be by now
+            known = {
+                id_: desk.listener.revision
+                for id_, desk in self._desks.items()
+                if desk.opened.opened is not None
+            }
             self._seen(await asyncio.to_thread(look, self._storage, self._vault, known))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.look_seconds):
@@ -157,7 +162,7 @@ class Deliverer:
                     each, most=settings.per_listener, rate=settings.rate
                 )
                 self._tend(desk)
-            elif desk.listener.revision != listener.revision:
+            elif desk.listener.revision != listener.revision or desk.lacks(each):
                 self._results.forget(listener.id)
                 desk.renew(each)
                 self._tend(desk)

@@ -57,6 +57,10 @@ class Desk:
         """Whether nothing is under way, read, or not written yet."""
         return not self.under_way and self.lanes.is_quiet
 
+    def lacks(self, opened: Opened) -> bool:
+        """Whether its secrets could not be read, and are here."""
+        return self.opened.opened is None and opened.opened is not None
+
     def renew(self, opened: Opened) -> None:
         """Go on with another revision: whatever has changed, all that is pending is read anew."""
         self.opened, self.is_closed = opened, False
