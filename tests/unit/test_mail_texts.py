@@ -133,7 +133,7 @@ def test_subject_and_headline_tell_what_and_how(
     assert texts.subject.startswith(f"Pulp: {subject}")
     assert texts.text.startswith(f"{headline}\n\n")
     assert f">{headline}</h1>" in texts.html
-    for shown in (f"pulpit tasks show {TASK}", f"{SOURCE}pulp/api/v2/tasks/{TASK}/"):
+    for shown in (f"pulpit task show {TASK}", f"{SOURCE}pulp/api/v2/tasks/{TASK}/"):
         assert shown in texts.text
         assert shown in texts.html
 
@@ -161,10 +161,10 @@ def test_why_it_failed_is_told() -> None:
 def test_which_listener_was_disabled_and_why_is_told() -> None:
     parcel = replace(_parcel("listener.disabled"), task_id=None, repo_id=None)
     texts = mail_texts(parcel, subject="Pulp", source=SOURCE, attached=True)
-    assert texts.subject == "Pulp: listener.disabled: disabled"
+    assert texts.subject == "Pulp: listener.disabled of ci.example.com: disabled"
     assert "ci.example.com" in texts.text
     assert "All attempts have failed for 5 days: connection refused" in texts.text
-    assert "tasks show" not in texts.text
+    assert "task show" not in texts.text
 
 
 def test_a_test_says_that_it_is_one() -> None:

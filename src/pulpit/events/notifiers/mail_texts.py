@@ -55,6 +55,8 @@ class _Told:
     headline: str
     #: In a word, such as ``failed``.
     outcome: str
+    #: The repository, or where a listener that was disabled delivers to.
+    about: str | None
     #: What to know, by name, in order.
     facts: Sequence[tuple[str, str]]
     #: What went wrong, in lines.
@@ -80,8 +82,8 @@ def mail_texts(parcel: Parcel, *, subject: str, source: str, attached: bool) -> 
         attached: whether the event's JSON goes with the mail.
     """
     told = _told(parcel, source=source, attached=attached)
-    repository = f" of {one_line(parcel.repo_id, 80)}" if parcel.repo_id else ""
-    line = f"{one_line(subject, 100)}: {parcel.event_type}{repository}: {told.outcome}"
+    about = f" of {one_line(told.about, 80)}" if told.about else ""
+    line = f"{one_line(subject, 100)}: {parcel.event_type}{about}: {told.outcome}"
     return Texts(
         subject=one_line(line, _SUBJECT),
         text=_text(told),
@@ -101,12 +103,13 @@ def _told(parcel: Parcel, *, source: str, attached: bool) -> _Told:
     return _Told(
         headline=one_line(_headline(parcel, report, outcome), _VALUE),
         outcome=outcome,
+        about=parcel.repo_id or dict(_listener(payload)).get("Target"),
         facts=[
             (name, one_line(value, _VALUE))
             for name, value in _facts(parcel, payload, report, outcome)
         ],
         error=list(_error(payload, report)),
-        more=(f"pulpit tasks show {task}", f"{source.rstrip('/')}/pulp/api/v2/tasks/{task}/")
+        more=(f"pulpit task show {task}", f"{source.rstrip('/')}/pulp/api/v2/tasks/{task}/")
         if task
         else (),
         foot=one_line(f"Sent by Pulpit at {source}. {json}", _VALUE),
