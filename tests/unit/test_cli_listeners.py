@@ -274,7 +274,20 @@ def test_a_delivery_with_each_attempt(api: FakeApi, cli: Cli) -> None:
     assert "try later" in shown
     waiting = delivery(state="pending", due="2024-05-01T12:05:00Z", finished=None)
     api.at("GET", f"{ONE}deliveries/{DELIVERY}/", waiting)
-    assert "Next attempt" in cli("listener", "delivery", ID, DELIVERY).out
+    assert "Next attempt  2024-05-01T12:05:00Z" in cli("listener", "delivery", ID, DELIVERY).out
+    api.at("GET", f"{ONE}deliveries/{DELIVERY}/", waiting | {"due": "2024-05-01T11:00:00Z"})
+    assert "Next attempt  it waits for" in cli("listener", "delivery", ID, DELIVERY).out
+
+
+@pytest.mark.parametrize("command", [("show", ID), ("delivery", ID, DELIVERY)])
+def test_nothing_is_filled_up_with_blanks(api: FakeApi, cli: Cli, command: tuple[str, ...]) -> None:
+    """Written to a file, a line ends with its last word."""
+    health = {"last_failed": "2024-05-01T11:00:00Z", "last_reason": "no answer"}
+    api.at("GET", ONE, listener(health=health))
+    api.at("GET", f"{ONE}deliveries/{DELIVERY}/", delivery())
+    lines = cli("listener", *command, COLUMNS="200").out.splitlines()
+    assert lines
+    assert max(map(len, lines)) < 100
 
 
 def test_resend(api: FakeApi, cli: Cli) -> None:

@@ -7,12 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from pulpit.cli.listener_views import part
-from pulpit.cli.tables import facts, listing
+from pulpit.cli.tables import facts, indented, listing
 from pulpit.cli.words import age, amount, moment, printable
 
 __all__ = ["delivery_details", "delivery_table", "exchange_lines", "receipt_line"]
@@ -20,6 +19,7 @@ __all__ = ["delivery_details", "delivery_table", "exchange_lines", "receipt_line
 #: From this width on, the table has room for where an event happened and what went wrong.
 _WIDE = 130
 _REASON = 200
+_IN_LINE = "it waits for those before it, or for the listener to be enabled"
 _STATE_STYLE = {"pending": "yellow", "delivered": "green", "exhausted": "bold red"}
 _VERDICTS = {"delivered": ("✓", "green"), "failed": ("✗", "bold red"), "gone": ("■", "magenta")}
 
@@ -62,12 +62,12 @@ def delivery_details(delivery: Mapping[str, Any], *, now: datetime) -> Renderabl
         ("Ended", _when(delivery.get("finished"), now)),
     )
     attempts = _attempts(delivery)
-    parts: list[RenderableType] = [title, Padding(known, (0, 0, 0, 2))]
+    parts: list[RenderableType] = [title, indented(known)]
     missing = _count(delivery) - len(attempts)
     if missing > 0:
         words = f"{amount(missing, 'older attempt')} no longer known"
-        parts.append(Padding(Text(words, style="dim"), (0, 0, 0, 2)))
-    parts += [Padding(_attempt(attempt), (0, 0, 0, 2)) for attempt in attempts]
+        parts.append(indented(Text(words, style="dim")))
+    parts += [indented(_attempt(attempt)) for attempt in attempts]
     return Group(*parts)
 
 
@@ -135,7 +135,7 @@ def _attempt(attempt: Mapping[str, Any]) -> RenderableType:
     if told := _outcome(attempt):
         line.append(f": {told}")
     response = printable(attempt.get("response") or "")
-    below = [Padding(Text(response, style="dim"), (0, 0, 0, 2))] if response else []
+    below = [indented(Text(response, style="dim"))] if response else []
     return Group(line, *below)
 
 
@@ -171,4 +171,4 @@ def _next(text: Any, now: datetime) -> str | None:
     due = moment(text)
     if due is None:
         return None
-    return f"{text}" if due > now else "as soon as those before it are over"
+    return f"{text}" if due > now else _IN_LINE

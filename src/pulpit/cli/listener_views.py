@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from pulpit.cli.tables import facts, listing
+from pulpit.cli.tables import facts, indented, listing
 from pulpit.cli.words import age, amount, printable
 
 __all__ = ["listener_details", "listener_table", "target"]
@@ -113,7 +112,7 @@ def listener_details(listener: Mapping[str, Any], *, now: datetime) -> Renderabl
         ("Changed", listener.get("last_updated")),
     )
     kind = printable(listener.get("notifier_type_id"), limit=10)
-    return Group(Text(f"{kind} listener", style="bold"), Padding(known, (0, 0, 0, 2)))
+    return Group(Text(f"{kind} listener", style="bold"), indented(known))
 
 
 def _state_words(listener: Mapping[str, Any], now: datetime) -> Text:

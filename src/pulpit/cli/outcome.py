@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
+from pulpit.cli.tables import indented
 from pulpit.cli.words import amount, duration, moment, printable
 from pulpit.client import TaskReport
 from pulpit.domain.tasks import TaskState
@@ -65,7 +65,7 @@ def end_of(report: TaskReport, *, width: int) -> RenderableType:
     if len(items) > _NAMED:
         see = f"pulpit task show {printable(report.task_id, limit=60)} --json"
         named.append(f"- and {len(items) - _NAMED:,} more: see `{see}`")
-    below = [Padding(Text(text), (0, 0, 0, 2)) for text in [*reasons, *named]]
+    below = [indented(Text(text)) for text in [*reasons, *named]]
     return Group(_end(report), *below)
 
 

@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from pulpit.cli.tables import facts, listing
+from pulpit.cli.tables import facts, indented, listing
 from pulpit.cli.words import age, amount, printable
 
 __all__ = ["published_url", "repository_details", "repository_table", "unit_words"]
@@ -112,7 +111,7 @@ def repository_details(
         ("Auto-publish", "yes" if distributor.get("auto_publish") else "no"),
         ("Last publish", _when(distributor.get("last_publish"), now)),
     )
-    return Group(Text(name, style="bold"), Padding(known, (0, 0, 0, 2)))
+    return Group(Text(name, style="bold"), indented(known))
 
 
 def unit_words(kind: str, count: int) -> str:

@@ -1,13 +1,15 @@
-"""The two shapes in which things are listed."""
+"""The shapes in which things are shown."""
 
 from __future__ import annotations
 
+from rich.console import RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from pulpit.cli.words import printable
 
-__all__ = ["facts", "listing"]
+__all__ = ["facts", "indented", "listing"]
 
 
 def listing(*headings: str, shrink: str) -> Table:
@@ -27,3 +29,8 @@ def facts(*known: tuple[str, object]) -> Table:
         if value not in (None, ""):
             table.add_row(name, value if isinstance(value, Text) else printable(value))
     return table
+
+
+def indented(shown: RenderableType) -> Padding:
+    """Return what is shown two columns further in, without blanks up to the terminal's edge."""
+    return Padding(shown, (0, 0, 0, 2), expand=False)

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +17,7 @@ from pulpit.cli.exits import ExitCode
 from pulpit.cli.follow import finish
 from pulpit.cli.outcome import STATE_STYLE, ended, subject
 from pulpit.cli.session import session_of
-from pulpit.cli.tables import facts, listing
+from pulpit.cli.tables import facts, indented, listing
 from pulpit.cli.words import age, duration, moment, printable
 from pulpit.client import TaskReport
 from pulpit.domain.tasks import repository_tag
@@ -160,5 +159,5 @@ def _details(report: TaskReport, *, now: datetime, width: int) -> RenderableType
         ("Handed in", ", ".join(report.spawned)),
     )
     stages = stage_rows(report, width=width, spinner=Text("·", style="cyan"))
-    parts: list[RenderableType] = [ended(report), Padding(known, (0, 0, 0, 2))]
+    parts: list[RenderableType] = [ended(report), indented(known)]
     return Group(*parts, *([stages] if stages else []))
