@@ -17,6 +17,8 @@ __all__ = ["OwnCertificate", "check_authorities", "check_client_certificate", "l
 #: Certificates that run out within so many days are worth a word.
 _SOON = 30
 _SECONDS_A_DAY = 86_400
+#: Bytes that a file may have; the system's bundle of authorities has 300 KB.
+_LARGEST = 16 << 20
 # verification results of OpenSSL (x509_vfy.h)
 _NOT_YET_VALID, _EXPIRED, _OTHER_PURPOSE = 9, 10, 26
 
@@ -120,9 +122,15 @@ def left(until: datetime, whose: str, where: str, *, soon: int = _SOON) -> str:
 
 
 def _read(path: Path, setting: str) -> str:
-    """Return the text of a file of certificates."""
+    """Return the text of a file of certificates.
+
+    Owners of listeners may name any file: one that has no end would fill the memory.
+    """
     try:
-        return path.read_text(encoding="ascii", errors="replace")
+        if not path.is_file() and path.exists():
+            raise Problem(f"{path} is not a file", f"correct {setting}")
+        with path.open("rb") as opened:
+            content = opened.read(_LARGEST + 1)
     except FileNotFoundError as error:
         raise Problem(f"{path} is not there", f"correct {setting}") from error
     except OSError as error:
@@ -130,6 +138,12 @@ def _read(path: Path, setting: str) -> str:
             f"{path} can't be read: {error.strerror}",
             f"let the server's user read it, or correct {setting}",
         ) from error
+    if len(content) > _LARGEST:
+        raise Problem(
+            f"{path} is too large for certificates: more than {_LARGEST} bytes",
+            f"correct {setting}",
+        )
+    return content.decode("ascii", "replace")
 
 
 def _key_problem(own: OwnCertificate, error: Exception) -> Problem:
