@@ -7,7 +7,9 @@ import base64
 import ipaddress
 import re
 import ssl
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -96,6 +98,43 @@ def outcomes(found: Mapping[str, Finding], outcome: Outcome) -> list[str]:
 def failed(found: Mapping[str, Finding]) -> list[str]:
     """Return the checks that failed."""
     return outcomes(found, Outcome.FAILED)
+
+
+class _Slow(RecordingNotifier):
+    """A notifier whose check takes until it is told to end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.get_running_loop()
+        self.begun, self.end = asyncio.Event(), threading.Event()
+
+    def check(self, config: Mapping[str, Any]) -> None:
+        self.loop.call_soon_threadsafe(self.begun.set)
+        self.end.wait(60.0)
+
+
+def test_a_look_that_takes_long_keeps_no_thread_from_others() -> None:
+    async def run() -> None:
+        # that of the database's readers and writers
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
+        notifier = _Slow()
+        looking = asyncio.create_task(
+            diagnose_listener(
+                OpenListener(listener=listener({})),
+                settings=HERE,
+                notifier=notifier,
+                oldest_pending=None,
+            )
+        )
+        try:
+            await asyncio.wait_for(notifier.begun.wait(), 60.0)
+            await asyncio.wait_for(asyncio.to_thread(int), 5.0)
+            assert not looking.done()
+        finally:
+            notifier.end.set()
+        assert await looking
+
+    asyncio.run(run())
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from pulpit.app.doctor.broker import Broker
@@ -26,6 +28,8 @@ __all__ = ["ListenerDoctor", "diagnose_listener"]
 
 #: What waits for longer than this is worth a word.
 _LONG = timedelta(minutes=10)
+#: Listeners that are looked at at a time, for who asks by the API.
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +40,19 @@ class ListenerDoctor:
     storage: Storage
     notifiers: Mapping[NotifierType, Notifier]
     now: Callable[[], datetime] = utc_now
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
 
     async def __call__(self, opened: OpenListener) -> Sequence[Finding]:
         """Return what is found of the listener; see ``diagnose_listener``."""
         waiting = await asyncio.to_thread(self._oldest_pending)
-        return await diagnose_listener(
-            opened,
-            settings=self.settings,
-            notifier=self.notifiers[opened.listener.notifier_type],
-            oldest_pending=waiting.get(opened.listener.id),
-            now=self.now,
-        )
+        async with self._turns:
+            return await diagnose_listener(
+                opened,
+                settings=self.settings,
+                notifier=self.notifiers[opened.listener.notifier_type],
+                oldest_pending=waiting.get(opened.listener.id),
+                now=self.now,
+            )
 
     def _oldest_pending(self) -> Mapping[str, datetime]:
         with self.storage.read() as transaction:
@@ -79,7 +85,38 @@ async def diagnose_listener(
             *_on_the_way(opened, settings, now),
         ]
 
-    return await asyncio.to_thread(look)
+    return await _apart(look)
+
+
+async def _apart(look: Callable[[], Sequence[Finding]]) -> Sequence[Finding]:
+    """Return what is found in a thread of its own.
+
+    Receivers may let a look take long; neither the threads that the database is asked in nor the
+    end of the process wait for that.
+    """
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Sequence[Finding]] = loop.create_future()
+
+    def tell(findings: Sequence[Finding], error: Exception | None) -> None:
+        if found.done():
+            return
+        if error is None:
+            found.set_result(findings)
+        else:
+            found.set_exception(error)
+
+    def run() -> None:
+        findings: Sequence[Finding] = ()
+        failed: Exception | None = None
+        try:
+            findings = look()
+        except Exception as error:  # noqa: BLE001 - it is raised where the findings are awaited
+            failed = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(tell, findings, failed)
+
+    threading.Thread(target=run, name="listener-doctor", daemon=True).start()
+    return await found
 
 
 def _checks(
