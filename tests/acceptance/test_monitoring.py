@@ -113,6 +113,8 @@ def test_the_way_of_events_to_a_broker_can_be_followed(rabbitmq: RabbitMQ, tmp_p
         client.create_repository({"id": "zoo", "importer_type_id": "yum_importer"})
         client.delete_repository("zoo")
         _await(server, lambda now: now.get(("pulpit_events_confirmed_total",), 0) >= 3)
+        # the cursor is saved a little later
+        _await(server, lambda now: now["pulpit_sink_lag_events", "broker"] == 0)
         now = _figures(server)
         assert now["pulpit_events_written_total", "status"] == now["pulpit_events_confirmed_total",]
         assert (
