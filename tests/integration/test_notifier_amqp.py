@@ -238,9 +238,11 @@ def test_brokers_are_tried_in_turn(rabbitmq: RabbitMQ, consumer: Consumer) -> No
     assert exchange is not None
     assert exchange.peer == f"{rabbitmq.host}:{rabbitmq.port}"
     assert exchange.received == ("basic.ack",)
-    failed = _deliver(*nobody)
+    failed = _deliver(*nobody, trace=True)
     assert failed.verdict is Verdict.FAILED
     assert "start the broker" in failed.reason
+    assert failed.exchange is not None
+    assert failed.exchange.sent == ()
 
 
 def test_the_servers_own_door_is_no_broker() -> None:

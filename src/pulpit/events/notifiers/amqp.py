@@ -115,10 +115,12 @@ class AmqpNotifier:
             return receipt
         key = routing_key(parcel.event_type)
         sent = f"basic.publish to exchange {exchange}, key {key}, {len(parcel.body)} bytes"
-        received = () if carried.reason else ("basic.ack",)
-        return replace(
-            receipt, exchange=Exchange(peer=carried.peer, sent=(sent,), received=received)
+        exchanged = Exchange(
+            peer=carried.peer,
+            sent=(sent,) if carried.connected else (),
+            received=() if carried.reason else ("basic.ack",),
         )
+        return replace(receipt, exchange=exchanged)
 
     def _exchange(self, config: Mapping[str, Any]) -> str:
         """Return the exchange of a listener.
@@ -179,7 +181,8 @@ class AmqpNotifier:
                 f"{carrier.peer} has not confirmed the message within {self._timeout:g} seconds: "
                 "look at the broker's log, or raise timeout in [listeners]"
             )
-            return Carried(peer=carrier.peer, reason=carrier.trouble or late)
+            reason = carrier.trouble or late
+            return Carried(peer=carrier.peer, reason=reason, connected=carrier.connected)
 
 
 def _failed(reason: str) -> Receipt:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock, Thread
 from typing import Any, Protocol
 
@@ -56,6 +56,8 @@ class Carried:
     peer: str
     #: Why it failed; empty: the broker has taken it over.
     reason: str = ""
+    #: Whether there was a connection to it.
+    connected: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +119,8 @@ class Carrier:
         self._used = time.monotonic()
         #: Why what is handed in has to wait; empty if it does not.
         self.trouble = ""
+        #: Whether there is a connection to the broker.
+        self.connected = False
         self._thread = Thread(target=self._run, name="amqp-listeners", daemon=True)
         self._thread.start()
 
@@ -187,10 +191,11 @@ class Carrier:
             LinkError: it could not be opened, or was lost.
         """
         link = self._connect(self._turns.address)
-        self.trouble = ""
+        self.trouble, self.connected = "", True
         try:
             self._serve(link)
         finally:
+            self.connected = False
             link.close()
 
     def _serve(self, link: CarrierLink) -> None:
@@ -253,7 +258,7 @@ class Carrier:
         self.trouble = carried.reason
         rest = self._turns.failed(refused=error.refused)
         if rest and not sent:
-            self._tell(self._take_all(), carried)
+            self._tell(self._take_all(), replace(carried, connected=False))
         until = time.monotonic() + rest
         while not self._stopping and (left := until - time.monotonic()) > 0:
             self._rest(left)
