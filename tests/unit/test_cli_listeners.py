@@ -204,6 +204,12 @@ def test_a_listener_that_is_unwell(api: FakeApi, cli: Cli) -> None:
     assert "disabled 30 min ago: 410: Gone" in cli("listener", "show", ID).out
 
 
+def test_secrets_that_can_not_be_read_are_told(api: FakeApi, cli: Cli) -> None:
+    """Nothing is signed then, nor sent."""
+    api.at("GET", ONE, listener(signing=None))
+    assert "secrets can't be read" in cli("listener", "show", ID).out
+
+
 def test_update_sends_what_was_named_alone(api: FakeApi, cli: Cli) -> None:
     """A key is removed by null; one filter keeps the other, which the server replaces with it."""
     api.at("PUT", ONE, listener())

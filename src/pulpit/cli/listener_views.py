@@ -137,6 +137,8 @@ def _reason(health: Mapping[str, Any]) -> Text | None:
 
 def _signed(listener: Mapping[str, Any]) -> str | None:
     """Return with how many secrets deliveries are signed."""
+    if "signing" in listener and listener["signing"] is None:
+        return "no: its secrets can't be read; `pulpit listener doctor` says why"
     signing = part(listener, "signing")
     count, until = signing.get("secrets"), signing.get("until")
     if not isinstance(count, int) or not count:
