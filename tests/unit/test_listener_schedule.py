@@ -9,6 +9,7 @@ import pytest
 
 from pulpit.domain.deliveries import Delivery, DeliveryState, Receipt, Verdict
 from pulpit.domain.listeners import Health, Listener, NotifierType
+from pulpit.events.listeners.pace import Bucket
 from pulpit.events.listeners.schedule import Schedule, health_after
 from pulpit.testing import FrozenClock
 
@@ -162,3 +163,20 @@ def test_a_receiver_that_is_gone_has_its_listener_disabled_at_once() -> None:
     tried = _after(_delivery(), gone, _NOW)
     # it waits for whoever enables the listener again
     assert tried.state is DeliveryState.PENDING
+
+
+def test_settings_that_mean_for_ever_are_no_fault() -> None:
+    for_ever = 999_999_999_999_999.0
+    schedule = _schedule(retry_hours=for_ever, disable_days=for_ever)
+    tried = schedule.after(_delivery(), _FAILED, began=_NOW, now=_NOW, chance=1.0)
+    assert tried.state is DeliveryState.PENDING
+    assert tried.due is not None
+    assert tried.due - _NOW > timedelta(days=365)
+    health = Health(failing_since=_NOW, last_failed=_NOW + timedelta(days=2_000))
+    assert schedule.given_up(_listener(), health, _FAILED) is None
+
+
+def test_a_rate_that_is_next_to_nothing_is_no_fault() -> None:
+    bucket = Bucket(1e-15)
+    bucket.take()
+    assert bucket.free_at(_NOW) > _NOW + timedelta(hours=1)

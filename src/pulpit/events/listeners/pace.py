@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 
 __all__ = ["Bucket", "Trust"]
 
+#: A day: seconds after which a bucket is looked at again, however slowly it fills.
+_LONGEST_LOOK = 86_400.0
+
 
 class Bucket:
     """So many a second, and what was saved up in one second at once.
@@ -29,7 +32,7 @@ class Bucket:
         self._filled = now
         if self._tokens >= 1:
             return now
-        return now + timedelta(seconds=(1 - self._tokens) / self._rate)
+        return now + timedelta(seconds=min((1 - self._tokens) / self._rate, _LONGEST_LOOK))
 
     def take(self) -> None:
         """Let one go."""

@@ -25,6 +25,9 @@ _HOURS = sum(DELAYS) / 3600
 _JITTER = 0.1
 #: What a receiver may ask to be left alone for at the most.
 _LONGEST_WISH = 24 * 3600.0
+_SECONDS_A_DAY = 86_400
+#: Ten years: the calendar has no place for times that are much later.
+_LONGEST_DELAY = 3_650.0 * _SECONDS_A_DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,7 @@ class Schedule:
         if failed > len(DELAYS) or self.retry_hours <= 0:
             return None
         jitter = 1 - _JITTER + 2 * _JITTER * chance
-        return DELAYS[failed - 1] * self.retry_hours / _HOURS * jitter
+        return min(DELAYS[failed - 1] * self.retry_hours / _HOURS * jitter, _LONGEST_DELAY)
 
     def given_up(self, listener: Listener, health: Health, receipt: Receipt) -> str | None:
         """Return why a listener is to be disabled after an attempt, in a line; None if it is not.
@@ -91,7 +94,7 @@ class Schedule:
         if not (self.disable_days and health.failing_since and health.last_failed):
             return None
         since = max(health.failing_since, listener.last_updated)
-        if health.last_failed - since < timedelta(days=self.disable_days):
+        if (health.last_failed - since).total_seconds() < self.disable_days * _SECONDS_A_DAY:
             return None
         reason = (
             f"all attempts of {self.disable_days:g} days have failed, the last one: "
