@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import http.client
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -42,11 +43,13 @@ class Receiver:
         opened: the listener.
         networks: that deliveries may go to.
         now: the present time.
+        patience: seconds that a whole answer may take.
     """
 
     opened: OpenListener
     networks: Networks
     now: Callable[[], datetime]
+    patience: float = 2 * SECONDS
     _target: Target | None = None
     #: Why the URL can't be read.
     _unread: str = ""
@@ -209,7 +212,7 @@ class Receiver:
             connection = http.client.HTTPConnection(parts.netloc, timeout=SECONDS)
             target = f"{parts.path}?{parts.query}" if parts.query else parts.path
             connection.sock = plug
-            with plug:
+            with plug, _hung_up_after(plug, self.patience):
                 connection.request("HEAD", target, headers=self._headers())
                 answer = connection.getresponse()
         date = None
@@ -252,3 +255,20 @@ class Receiver:
             address_setting=f"the {_URL}",
             without_tls=f"use http:// in the {_URL}, or turn TLS on at the receiver",
         )
+
+
+@contextmanager
+def _hung_up_after(plug: socket.socket, seconds: float) -> Iterator[None]:
+    """Let reads in the block fail after so many seconds, however little each of them waits."""
+
+    def hang_up() -> None:
+        with suppress(OSError):
+            plug.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
