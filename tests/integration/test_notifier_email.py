@@ -299,9 +299,10 @@ def test_nobody_listening_is_told() -> None:
 
 def test_mails_that_are_off_say_which_setting_turns_them_on(mailbox: Mailbox) -> None:
     """And none goes out."""
-    receipt = _deliver(mailbox.port, enabled=False)
+    receipt = _deliver(mailbox.port, enabled=False, trace=True)
     assert receipt.verdict is Verdict.FAILED
     assert "enabled in [email]" in receipt.reason
+    assert receipt.exchange is None
     assert not mailbox.mails
 
 

@@ -62,7 +62,8 @@ class EmailNotifier:
         except Exception:  # noqa: BLE001 - a mail server may break the library in any way
             self._log.exception("a mail could not be sent", delivery_id=parcel.id)
             receipt = _failed("an error of the server's own; its log tells more")
-        if not trace:
+        if not trace or not self._settings.enabled:
+            # with mails off, no server was asked
             return receipt
         return replace(receipt, exchange=server.exchange)
 
@@ -139,7 +140,9 @@ def _read(config: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
             why=f"listeners of type email have {' and '.join(_KEYS)}",
         )
     if missing := [name for name in _KEYS if config.get(name) is None]:
-        raise MissingValue(*missing)
+        raise MissingValue(
+            *missing, why="say in addresses who gets mails, in subject how their subjects begin"
+        )
     subject, addresses = config["subject"], config["addresses"]
     if not isinstance(subject, str) or len(subject) > _LONGEST_SUBJECT:
         raise InvalidValue("subject", why=f"a text of at most {_LONGEST_SUBJECT} characters")
