@@ -351,3 +351,28 @@ def test_what_was_written_while_it_was_read_is_not_tried_again() -> None:
     lanes.take_in(wanted, found, _START)
     assert lanes.next() is None
     assert lanes.held == 0
+
+
+def test_a_receiver_that_takes_few_does_not_have_the_others_tried_all_the_time() -> None:
+    table, lanes = _Rows(), Lanes(parked=2)
+    for lane in "abccc":
+        table.add(lane, _START)
+    later = _START + timedelta(hours=10)
+    _read(lanes, table)
+    tried: list[int] = []
+    while begun := [lanes.next() for _ in range(lanes.held)]:
+        if not any(begun):
+            break
+        for delivery in sorted(filter(None, begun), key=lambda each: each.number):
+            tried.append(delivery.number)
+            attempt = Attempt(time=_START, duration=0.0, verdict=Verdict.FAILED)
+            if delivery.lane == "c":
+                done = delivery.tried(attempt, state=DeliveryState.DELIVERED, due=None)
+                lanes.delivered(delivery, _START)
+            else:
+                done = delivery.tried(attempt, state=DeliveryState.PENDING, due=later)
+                lanes.failed(delivery, later)
+            table.settle(done)
+            lanes.settled([delivery.number])
+        _read(lanes, table)
+    assert sorted(tried) == [1, 1, 2, 2, 3, 4, 5]

@@ -14,7 +14,7 @@ import heapq
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pulpit.domain.deliveries import Delivery
 
@@ -24,6 +24,8 @@ __all__ = ["Lanes", "Read"]
 _WINDOW, _OF_LANE = 256, 64
 #: Lanes that may wait for a retry; from then on nothing more is read until some have gone on.
 _PARKED = 1_024
+#: So often all that wait are tried at once: else a receiver that takes few would soon exhaust them.
+_HURRY_EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,7 @@ class Lanes:
         self._failed: dict[int, str] = {}
         #: Written while something is read, which may be older than that.
         self._settled: list[int] = []
+        self._hurried: datetime | None = None
         self._held = 0
         self._position = 0
         self._at_end = False
@@ -272,7 +275,10 @@ class Lanes:
         lane.busy = False
         self._held -= 1
         self._go_on(delivery.lane, lane, now)
-        if len(self._parked) >= self._most_parked:
+        if len(self._parked) >= self._most_parked and (
+            self._hurried is None or abs(now - self._hurried) >= _HURRY_EVERY
+        ):
+            self._hurried = now
             self._hurry()
 
     def failed(self, delivery: Delivery, due: datetime | None) -> None:
