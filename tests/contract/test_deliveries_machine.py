@@ -1,4 +1,4 @@
-"""Deliveries under adding, trying, resending, purging and listeners that go, in any order."""
+"""Deliveries added, tried, resent, hurried and purged, with listeners that go, in any order."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ _STATES = {
     DeliveryState.EXHAUSTED: Verdict.FAILED,
 }
 _ALL = 1_000
+_RETRY = timedelta(minutes=30)
 
 
 class Deliveries(RuleBasedStateMachine):
@@ -137,7 +138,7 @@ class Deliveries(RuleBasedStateMachine):
             if not stale:
                 self.seen = [delivery, *self.seen[:3]]
             attempt = Attempt(time=self.now, duration=0.5, verdict=_STATES[state])
-            due = self.now if state is DeliveryState.PENDING else None
+            due = self.now + _RETRY if state is DeliveryState.PENDING else None
             tried[delivery.id] = delivery.tried(attempt, state=state, due=due)
         with self.database.write_beside() as transaction:
             written = transaction.deliveries.settle([*tried.values()])
@@ -186,6 +187,17 @@ class Deliveries(RuleBasedStateMachine):
         assert count == len(failed)
         for each in failed:
             self._anew(each)
+
+    @rule(listener_id=st.sampled_from(_LISTENERS))
+    def hurry(self, listener_id: str) -> None:
+        """What is due later is due now."""
+        later = [
+            each for each in self._of(listener_id) if each.due is not None and each.due > self.now
+        ]
+        with self.database.write_beside() as transaction:
+            assert transaction.deliveries.hurry(listener_id, now=self.now) == len(later)
+        for each in later:
+            self.expected[each.id] = replace(each, due=self.now)
 
     def _anew(self, delivery: Delivery) -> None:
         pending = delivery.state is DeliveryState.PENDING
