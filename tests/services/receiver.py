@@ -70,7 +70,7 @@ class Receiver:
         self._arrivals: list[Arrival] = []
         self._turn = threading.Lock()
         self._loop = asyncio.new_event_loop()
-        self._accepting: asyncio.Task[None] | None = None
+        self._listening: socket.socket | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._connections: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -109,14 +109,14 @@ class Receiver:
         asyncio.run_coroutine_threadsafe(step, self._loop).result(_SECONDS)
 
     async def _open(self) -> None:
-        listening = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self._listening = listening = socket.create_server(("127.0.0.1", self.port), backlog=128)
         listening.setblocking(False)
-        self._accepting = asyncio.create_task(self._accept(listening))
+        self._loop.add_reader(listening, self._accept, listening)
 
     async def _refuse(self) -> None:
-        if self._accepting:
-            self._accepting.cancel()
-            await asyncio.wait([self._accepting])
+        if self._listening:
+            self._loop.remove_reader(self._listening)
+            self._listening.close()
         for writer in self._connections:
             writer.transport.abort()
 
@@ -124,15 +124,13 @@ class Receiver:
         """Wait for the end of all connections."""
         await asyncio.gather(*self._serving, return_exceptions=True)
 
-    async def _accept(self, listening: socket.socket) -> None:
-        """Serve whoever comes; a server of asyncio's forgets connections when it is closed."""
-        loop = asyncio.get_running_loop()
-        with contextlib.closing(listening):
-            while True:
-                connection, _ = await loop.sock_accept(listening)
-                serving = asyncio.create_task(self._serve(connection))
-                self._serving.add(serving)
-                serving.add_done_callback(self._serving.discard)
+    def _accept(self, listening: socket.socket) -> None:
+        """Serve who comes; a task that waits for that forgets who comes as it is canceled."""
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            connection, _ = listening.accept()
+            serving = self._loop.create_task(self._serve(connection))
+            self._serving.add(serving)
+            serving.add_done_callback(self._serving.discard)
 
     async def _serve(self, connection: socket.socket) -> None:
         reader, writer = await asyncio.open_connection(sock=connection)

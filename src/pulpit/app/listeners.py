@@ -134,12 +134,12 @@ class ListenerDuties:
             log=self._log,
             may_deliver=lambda: term.holds,
         )
-        with self._turn:
-            self._at_work = asyncio.get_running_loop(), deliverer
-        deliverer.start()
         dispatch = self._make_dispatch(term)
         # from here on events are told: it begins at the journal's head
         await self._step(dispatch, term)
+        with self._turn:
+            self._at_work = asyncio.get_running_loop(), deliverer
+        deliverer.start()
         dispatching = asyncio.create_task(self._dispatch(dispatch, term))
         try:
             yield
