@@ -54,7 +54,12 @@ def _pending(server: PulpitServer) -> int:
 
 
 def _is_told(server: PulpitServer) -> bool:
-    """Tell whether all events have become deliveries, and none of them is pending."""
+    """Tell whether all tasks have ended, all events are deliveries, and none is pending."""
+    (left,) = server.rows(
+        "SELECT count(*) AS tasks FROM tasks WHERE state IN ('waiting', 'running')"
+    )
+    if left["tasks"]:
+        return False
     (head,) = server.rows("SELECT max(sequence) AS number FROM journal")
     (cursor,) = server.rows("SELECT sequence AS number FROM cursors WHERE name = 'listeners'")
     return bool(cursor["number"] >= head["number"]) and _pending(server) == 0
