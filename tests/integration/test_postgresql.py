@@ -129,6 +129,15 @@ def test_what_a_peer_that_is_gone_holds_is_freed(storage: PostgresStorage) -> No
     assert shown == wanted
 
 
+def test_who_has_the_turn_and_does_nothing_is_ended_sooner(storage: PostgresStorage) -> None:
+    """All others who change tasks wait for it; the next one has its full time again."""
+    show = "SHOW idle_in_transaction_session_timeout"
+    with storage.write() as transaction:
+        assert transaction.connection.exec_driver_sql(show).scalar_one() == "5s"
+    with storage.write_beside() as transaction:
+        assert transaction.connection.exec_driver_sql(show).scalar_one() == "10s"
+
+
 def test_what_the_url_says_goes_first(postgresql_url: str) -> None:
     """An operator may choose other times."""
     url = f"{postgresql_url}?application_name=mine&options=-c%20lock_timeout%3D7s"

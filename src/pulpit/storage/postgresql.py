@@ -34,15 +34,22 @@ __all__ = ["PostgresStorage", "PostgresTransaction"]
 #: How long a transaction that holds locks may do nothing, in seconds: a frozen process has others
 #: wait no longer than that.
 _WRITER_IDLE = 10.0
+#: The same for who has the turn, which all others wait for; in milliseconds.
+_TURN_IDLE = 5_000
 #: The same for those who only read, whom nobody waits for.
 _READER_IDLE = 300.0
 #: How long a writer of this process waits for the others of this process, in seconds.
 _TURN_SECONDS = 30.0
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_TURN = (
+    f"SET LOCAL idle_in_transaction_session_timeout = {_TURN_IDLE}; "
+    f"SELECT pg_advisory_xact_lock({AdvisoryLock.STATE:d})"
+)
 #: How transactions are opened: in turn with all others who change tasks and journal, on all
 #: machines; beside them; and not at all, so that each statement is one.
 _OPENINGS = (
-    f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({AdvisoryLock.STATE:d})",
-    "BEGIN ISOLATION LEVEL READ COMMITTED",
+    f"{_BEGIN}; {_TURN}",
+    _BEGIN,
     "",
 )
 #: SQLSTATE classes of errors that are no fault of what was asked: connection, resources, operator,
