@@ -187,7 +187,8 @@ class Listeners:
     def delete(self, listener_id: str) -> None:
         """Delete the listener with its deliveries, or raise MissingResource."""
         while self._discard(listener_id) == _DISCARDED:
-            """Others get their turn between two portions."""
+            # others get their turn between two portions
+            continue
         with self._storage.write_beside() as transaction:
             transaction.listeners.remove(listener_id)
             transaction.after_commit(self._changed)
