@@ -5,4 +5,4 @@ from __future__ import annotations
 __all__ = ["HEAD"]
 
 #: The newest step: a database there needs nothing done, not even the import of Alembic.
-HEAD = "0003"
+HEAD = "0004"
