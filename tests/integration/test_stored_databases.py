@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pulpit.storage.sqlite import SqliteStorage
 from pulpit.testing import MemoryStorage
 from tests.contract.databases import new_event
 from tests.services.postgresql import PostgresServer
-from tests.stored_database import fill, meaning
+from tests.stored_database import fill, fill_listeners, meaning, meaning_of_listeners
 
 _STORED = Path(__file__).parent.parent / "data" / "databases"
 _FILES = sorted(_STORED.glob("*.sql"))
@@ -80,6 +81,18 @@ class Old:
             }
 
 
+    @property
+    def tells_of_listeners(self) -> bool:
+        """Whether listeners and deliveries were there when it was stored."""
+        return "listeners" in self.tables.tables
+
+
+def _named_alike(told: dict[str, Any]) -> dict[str, Any]:
+    """Return what is told of listeners without the ids of deliveries, which chance gives."""
+    pages = [[replace(each, id="") for each in page] for page in told["deliveries"]]
+    return {**told, "deliveries": pages}
+
+
 def _in_order(statement: Select[Any], table: Any) -> Select[Any]:
     return statement.order_by(*table.primary_key.columns)
 
@@ -122,6 +135,18 @@ def test_upgraded_database_means_the_same(old: Old) -> None:
         with storage.write() as transaction:
             (number,) = transaction.journal.append([new_event()])
         assert number == storage.events.head()
+
+
+def test_upgraded_database_tells_the_same_of_listeners(old: Old) -> None:
+    """Listeners, their health, and deliveries in every state are as the present code writes them."""
+    fresh = MemoryStorage()
+    if old.tells_of_listeners:
+        fill(fresh)
+        fill_listeners(fresh)
+    old.upgrade()
+    with old.storage() as storage:
+        told = meaning_of_listeners(storage)
+    assert _named_alike(told) == _named_alike(meaning_of_listeners(fresh))
 
 
 def test_old_code_goes_on_writing(old: Old) -> None:
