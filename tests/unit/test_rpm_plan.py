@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from pulpit.content.importer_config import Policy, access_of
 from pulpit.content.registry import Registry
 from pulpit.content.rpm.importer import YumImporter
-from pulpit.content.rpm.plan import Policy, access_of, normalized, plan_of
+from pulpit.content.rpm.plan import normalized, plan_of
 from pulpit.content.rpm.retention import Held, nevra_of, retained, without_duplicates
 from pulpit.domain.units import UNIT_KEYS, PackageColumns
 from pulpit.errors import InvalidValue, NoFeed

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from pulpit.content.importer_config import access_of
 from pulpit.content.limits import Limits
-from pulpit.content.rpm.plan import access_of
 from pulpit.domain.repositories import Importer
 from pulpit.errors import DownloadFailed, PulpitError
 
