@@ -138,7 +138,7 @@ def test_upgraded_database_means_the_same(old: Old) -> None:
 
 
 def test_upgraded_database_tells_the_same_of_listeners(old: Old) -> None:
-    """Listeners, their health, and deliveries in every state are as the present code writes them."""
+    """Listeners, their health and their deliveries are as the present code writes them."""
     fresh = MemoryStorage()
     if old.tells_of_listeners:
         fill(fresh)
