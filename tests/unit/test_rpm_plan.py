@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pulpit.content.importer_config import Policy, access_of
+from pulpit.content.importer_config import Policy
 from pulpit.content.registry import Registry
 from pulpit.content.rpm.importer import YumImporter
 from pulpit.content.rpm.plan import normalized, plan_of
@@ -57,7 +57,7 @@ def test_credentials_are_taken_apart() -> None:
 def test_values_that_cannot_be_used(key: str, value: Any) -> None:
     """A value that can't be used is refused by the name of its key."""
     with pytest.raises(InvalidValue) as caught:
-        access_of({**_FEED, key: value})
+        plan_of(_FEED, {key: value})
     assert key in caught.value.names
 
 
