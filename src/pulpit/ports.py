@@ -11,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from pulpit.domain.criteria import Criteria
+from pulpit.domain.associations import Association, UnitCriteria
+from pulpit.domain.criteria import Criteria, Selection
 from pulpit.domain.deliveries import Delivery, DeliveryState, Parcel, Receipt
 from pulpit.domain.events import Event, NewEvent
 from pulpit.domain.listeners import Health, Listener, OpenListener, Secrets
@@ -383,6 +384,35 @@ class ContentStore(Protocol):
 
     def unit(self, unit_id: int) -> Unit:
         """Return one unit without chunks, or raise MissingResource."""
+
+    def by_uid(self, type_id: str, uid: str) -> Unit:
+        """Return the unit of the type that clients know by this id, without chunks.
+
+        Raises:
+            MissingResource: there is none.
+        """
+
+    def search(self, type_ids: Collection[str], criteria: Selection) -> Sequence[Unit]:
+        """Return the units, of these types or of all, that match, without chunks.
+
+        Their fields are those of ``unit_values``; what the criteria do not tell apart comes in the
+        order in which it was added. A type that is not known has no units.
+        """
+
+    def search_associations(self, repo_id: str, criteria: UnitCriteria) -> Sequence[Association]:
+        """Return the repository's associations that match, with their units; see ``search``.
+
+        What the criteria do not tell apart comes in the order in which the units were added.
+        """
+
+    def memberships(self, unit_ids: Collection[int]) -> Mapping[int, Sequence[str]]:
+        """Return unit id to the sorted ids of the repositories that it is in, for each unit."""
+
+    def chunks(self, unit_ids: Collection[int]) -> Mapping[int, tuple[bytes, ...]]:
+        """Return the chunks of those of the units that have some."""
+
+    def set_user_metadata(self, unit_id: int, metadata: Mapping[str, Any]) -> None:
+        """Keep a JSON object as the unit's ``pulp_user_metadata``, in place of the former one."""
 
     def add_artifacts(self, artifacts: Mapping[str, int]) -> None:
         """Keep that files are in the file store: SHA-256 to size; those there already are fine."""

@@ -24,6 +24,7 @@ from sqlalchemy import (
     delete,
     event,
     insert,
+    true,
 )
 from sqlalchemy import select as sql_select
 from sqlalchemy.pool import StaticPool
@@ -33,11 +34,10 @@ from pulpit.storage.criteria import (
     ColumnKind,
     FieldColumn,
     Members,
-    apply_criteria,
     register_functions,
 )
 from pulpit.storage.postgresql_connections import postgresql_engine
-from pulpit.storage.searches import find
+from pulpit.storage.searches import Variant, apply_criteria, find
 from pulpit.storage.tables import UtcTime
 from tests.services.postgresql import PostgresServer
 
@@ -291,9 +291,8 @@ def test_largest_numbers_select_nothing(connection: Connection) -> None:
 def test_prefix_uses_the_index() -> None:
     """An anchored expression becomes a range, for which the database can use an index."""
     criteria = parse_criteria({"filters": {"text": {"$regex": "^ab"}}})
-    statement = apply_criteria(
-        sql_select(ROWS.c.number), criteria, FIELDS, default_order=ROWS.c.number
-    )
+    variant = Variant(belongs=true(), fields=FIELDS)
+    statement = apply_criteria(sql_select(ROWS.c.number), criteria, [variant], key=ROWS.c.number)
     compiled = str(statement)
     assert "pulpit_regex" not in compiled
     assert "rows.text >=" in compiled

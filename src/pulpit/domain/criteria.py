@@ -7,11 +7,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pulpit.domain.filters import Filter, parse_field, parse_filter
+from pulpit.domain.filters import EVERYTHING, Filter, parse_field, parse_filter
 from pulpit.domain.matching import matches, sort_key, sort_value
 from pulpit.errors import InvalidValue, NotJson, UnsupportedValue, WrongJsonType
 
-__all__ = ["Criteria", "criteria_from_query", "parse_criteria", "project", "select"]
+__all__ = [
+    "Criteria",
+    "Selection",
+    "criteria_from_query",
+    "parse_count",
+    "parse_criteria",
+    "parse_fields",
+    "parse_sort",
+    "project",
+    "select",
+]
 
 _T = TypeVar("_T")
 
@@ -23,8 +33,19 @@ _DIRECTIONS: Mapping[Any, bool] = {"ascending": True, "descending": False, 1: Tr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Criteria:
-    """What a search selects, in which order, and how much of it.
+class Selection:
+    """What a search selects, in which order, and how much of it, as it is understood."""
+
+    where: Filter = EVERYTHING
+    #: (field, True for ascending).
+    sort: Sequence[tuple[str, bool]] = ()
+    limit: int | None = None
+    skip: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criteria(Selection):
+    """A selection as clients write it, and the fields that they want.
 
     Raises:
         InvalidValue: the filters are malformed, or too large.
@@ -35,10 +56,6 @@ class Criteria:
     filters: Mapping[str, Any] = field(default_factory=dict)
     #: The filter as understood.
     where: Filter = field(init=False, repr=False, compare=False)
-    #: (field, True for ascending).
-    sort: Sequence[tuple[str, bool]] = ()
-    limit: int | None = None
-    skip: int = 0
     #: The fields to return; None for all.
     fields: Sequence[str] | None = None
 
@@ -63,11 +80,11 @@ def parse_criteria(document: Any) -> Criteria:
         raise UnsupportedValue(*unknown, why="criteria take filters, sort, limit, skip and fields")
     return Criteria(
         filters=given.get("filters", {}),
-        sort=_parse_sort(given.get("sort", [])),
-        limit=_parse_count("limit", given["limit"], least=1) if "limit" in given else None,
-        skip=_parse_count("skip", given.get("skip", 0), least=0),
+        sort=parse_sort(given.get("sort", [])),
+        limit=parse_count("limit", given["limit"], least=1) if "limit" in given else None,
+        skip=parse_count("skip", given.get("skip", 0), least=0),
         # as in Pulp 2, naming no field is asking for all
-        fields=_parse_fields(given.get("fields", [])) or None,
+        fields=parse_fields(given.get("fields", [])) or None,
     )
 
 
@@ -105,7 +122,7 @@ def criteria_from_query(pairs: Iterable[tuple[str, str]]) -> Criteria:
 
 
 def select(
-    items: Iterable[_T], criteria: Criteria, document_of: Callable[[_T], Mapping[str, Any]]
+    items: Iterable[_T], criteria: Selection, document_of: Callable[[_T], Mapping[str, Any]]
 ) -> list[_T]:
     """Return the items that the criteria select, sorted, skipped and limited as they say.
 
@@ -151,8 +168,12 @@ def _project_value(value: Any, fields: Sequence[str]) -> Any:
     return value
 
 
-def _parse_sort(value: Any) -> tuple[tuple[str, bool], ...]:
-    """Parse a list of pairs of a field and a direction."""
+def parse_sort(value: Any) -> tuple[tuple[str, bool], ...]:
+    """Return the pairs of a field and True for ascending that a list describes.
+
+    Raises:
+        InvalidValue: it is malformed, or too long.
+    """
     if not isinstance(value, list | tuple) or len(value) > MAX_SORT:
         raise InvalidValue("sort", why=f"it must be a list of at most {MAX_SORT} pairs")
     parsed = []
@@ -166,14 +187,15 @@ def _parse_sort(value: Any) -> tuple[tuple[str, bool], ...]:
     return tuple(parsed)
 
 
-def _parse_fields(value: Any) -> tuple[str, ...]:
+def parse_fields(value: Any) -> tuple[str, ...]:
+    """Return a list of dotted names, or raise InvalidValue."""
     if not isinstance(value, list | tuple) or len(value) > MAX_FIELDS:
         raise InvalidValue("fields", why=f"it must be a list of at most {MAX_FIELDS} names")
     return tuple(parse_field(name, "fields") for name in value)
 
 
-def _parse_count(name: str, value: Any, *, least: int) -> int:
-    """Parse a number, which may stand in a text, as Pulp 2 had it."""
+def parse_count(name: str, value: Any, *, least: int) -> int:
+    """Return a number, which may stand in a text, as Pulp 2 had it; or raise InvalidValue."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:  # noqa: PLR2004 - digits of 64 bits
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -26,9 +26,11 @@ __all__ = [
     "Leaf",
     "Not",
     "Regex",
+    "fields_of",
     "filter_document",
     "parse_field",
     "parse_filter",
+    "renamed",
 ]
 
 #: Clauses within clauses, and values within values; SQLite's parser would take a few more.
@@ -148,6 +150,28 @@ def parse_field(name: Any, where: str) -> str:
     ):
         raise InvalidValue(where, why=f"{_short(name)} is no name of a field")
     return _text(name, where)
+
+
+def fields_of(condition: Filter) -> Iterator[str]:
+    """Yield the dotted names that the filter looks at, again and again."""
+    match condition:
+        case All(terms=terms) | AnyOf(terms=terms):
+            for term in terms:
+                yield from fields_of(term)
+        case Not(term=term):
+            yield from fields_of(term)
+        case _:
+            yield condition.field
+
+
+def renamed(condition: Filter, prefix: str) -> Filter:
+    """Return the filter with the prefix before each name."""
+    match condition:
+        case All(terms=terms) | AnyOf(terms=terms):
+            return replace(condition, terms=tuple(renamed(term, prefix) for term in terms))
+        case Not(term=term):
+            return Not(term=renamed(term, prefix))
+    return replace(condition, field=prefix + condition.field)
 
 
 def filter_document(leaf: Leaf) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -75,3 +76,7 @@ class Unit:
     chunks: tuple[bytes, ...] = ()
     #: SHA-256 of the file in the store; None for one that is not downloaded, or has no file.
     artifact: str | None = None
+    #: ``pulp_user_metadata``: JSON object of the users' own.
+    user_metadata: Mapping[str, Any] = field(default_factory=dict)
+    #: When it was last written, as the store knows; None: before stores kept that.
+    updated: datetime | None = field(default=None, compare=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select, update
 
+from pulpit.domain.clock import utc_now
 from pulpit.domain.units import PACKAGE_TYPES, Unit
 from pulpit.errors import MissingResource
 from pulpit.storage.artifacts import ArtifactRows
@@ -20,6 +21,7 @@ from pulpit.storage.tables import (
     unit_chunks,
     units,
 )
+from pulpit.storage.unit_searches import UnitSearches
 from pulpit.storage.units import (
     PACKAGE_FIELDS,
     UNIT_FIELDS,
@@ -36,7 +38,7 @@ _READ_AT_ONCE = 200
 _CHUNKS = (unit_chunks.c.chunk_0, unit_chunks.c.chunk_1, unit_chunks.c.chunk_2)
 
 
-class SqlContentStore(ArtifactRows):
+class SqlContentStore(ArtifactRows, UnitSearches):
     """Implements ``pulpit.ports.ContentStore``."""
 
     def known(self, type_id: str, digests: Collection[bytes]) -> Mapping[bytes, int]:
@@ -49,7 +51,8 @@ class SqlContentStore(ArtifactRows):
         return found
 
     def add(self, units: Sequence[Unit]) -> Mapping[bytes, int]:
-        rows = [unit_row(unit) for unit in units]
+        now = utc_now()
+        rows = [unit_row(unit, now=now) for unit in units]
         self._insert(rows, replacing=False)
         ids = self._ids(rows)
         chunks = _chunk_rows(units, rows, ids)
@@ -57,7 +60,8 @@ class SqlContentStore(ArtifactRows):
         return ids
 
     def replace(self, units: Sequence[Unit]) -> Mapping[bytes, int]:
-        rows = [unit_row(unit) for unit in units]
+        now = utc_now()
+        rows = [unit_row(unit, now=now) for unit in units]
         present = self._ids(rows)
         before = self._contents(present)
         self._insert(rows, replacing=True)
@@ -83,7 +87,7 @@ class SqlContentStore(ArtifactRows):
         values: dict[str, Any] = {"artifact": func.coalesce(units.c.artifact, new.artifact)}
         where: ColumnElement[bool] | None = None
         if replacing:
-            values["metadata"] = new.metadata
+            values |= {"metadata": new.metadata, "updated": new.updated}
         else:
             where = and_(units.c.artifact.is_(None), new.artifact.is_not(None))
         statement = statement.on_conflict_do_update(

@@ -19,7 +19,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     ColumnElement,
-    Select,
     String,
     and_,
     exists,
@@ -36,7 +35,6 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from pulpit.domain.clock import parse_time, render_time
-from pulpit.domain.criteria import Criteria
 from pulpit.domain.filters import (
     All,
     AnyOf,
@@ -58,13 +56,13 @@ __all__ = [
     "ColumnKind",
     "FieldColumn",
     "Members",
-    "apply_criteria",
     "by_code_point",
     "compile_filter",
+    "in_order",
     "is_sortable",
-    "orders",
     "prefix_range",
     "register_functions",
+    "sort_column",
     "uses_members",
 ]
 
@@ -113,29 +111,6 @@ class FieldColumn:
     kind: ColumnKind = ColumnKind.TEXT
     #: Of a JSON column with a list of texts: where its members are indexed.
     members: Members | None = None
-
-
-def apply_criteria(
-    statement: Select[Any],
-    criteria: Criteria,
-    fields: Mapping[str, FieldColumn],
-    *,
-    default_order: ColumnElement[Any],
-) -> Select[Any]:
-    """Return the statement, narrowed to what the criteria select.
-
-    Args:
-        statement: selects from the table that the fields stand in.
-        criteria: what to select; a field that *fields* does not have is absent from all documents.
-        fields: name at the top of the API's documents to column.
-        default_order: unique; decides where the criteria do not.
-    """
-    narrowed = statement.where(compile_filter(criteria.where, fields))
-    narrowed = narrowed.order_by(*orders(criteria.sort, fields), by_code_point(default_order))
-    # drivers of PostgreSQL would take them for 32 bits
-    if criteria.limit is not None:
-        narrowed = narrowed.limit(literal(criteria.limit, BigInteger))
-    return narrowed.offset(literal(criteria.skip, BigInteger)) if criteria.skip else narrowed
 
 
 def compile_filter(condition: Filter, fields: Mapping[str, FieldColumn]) -> ColumnElement[bool]:
@@ -371,18 +346,19 @@ def is_sortable(name: str, fields: Mapping[str, FieldColumn]) -> bool:
     return top in fields and (not below or fields[top].kind is ColumnKind.JSON)
 
 
-def orders(
-    sort: Sequence[tuple[str, bool]], fields: Mapping[str, FieldColumn]
-) -> list[ColumnElement[Any]]:
-    """Return what to order by, of those entries of ``sort`` that rows may differ in."""
-    return [_order(by, fields) for by in sort if is_sortable(by[0], fields)]
-
-
-def _order(by: tuple[str, bool], fields: Mapping[str, FieldColumn]) -> ColumnElement[Any]:
-    """Return the expression for one entry of ``sort``; what is absent comes before all else."""
+def sort_column(
+    by: tuple[str, bool], fields: Mapping[str, FieldColumn]
+) -> ColumnElement[Any] | None:
+    """Return what one entry of ``sort`` orders by; None if rows do not differ in it."""
     name, ascending = by
+    if not is_sortable(name, fields):
+        return None
     field = fields[name.partition(".")[0]]
-    key = by_code_point(field.column)
     if field.kind is ColumnKind.JSON:
-        key = func.pulpit_sort(field.column, literal(name, String), literal(ascending, Boolean))
-    return key.asc().nulls_first() if ascending else key.desc().nulls_last()
+        return func.pulpit_sort(field.column, literal(name, String), literal(ascending, Boolean))
+    return by_code_point(field.column)
+
+
+def in_order(column: ColumnElement[Any], *, ascending: bool) -> ColumnElement[Any]:
+    """Return what to order by; what is absent comes before all else."""
+    return column.asc().nulls_first() if ascending else column.desc().nulls_last()

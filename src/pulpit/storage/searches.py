@@ -6,14 +6,27 @@ than what is wanted, by what its columns say, and the rest is judged here while 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    false,
+    literal,
+    null,
+    or_,
+    true,
+)
 
-from pulpit.domain.criteria import Criteria
+from pulpit.domain.criteria import Selection
 from pulpit.domain.filters import (
     All,
     AnyOf,
@@ -24,32 +37,42 @@ from pulpit.domain.filters import (
     Leaf,
     Not,
     Regex,
+    fields_of,
 )
 from pulpit.domain.matching import matches, sort_key, sort_value
 from pulpit.storage.criteria import (
     ColumnKind,
     FieldColumn,
-    apply_criteria,
     by_code_point,
     compile_filter,
-    is_sortable,
-    orders,
+    in_order,
     prefix_range,
+    sort_column,
     uses_members,
 )
 from pulpit.storage.rows import batched
 
-__all__ = ["find"]
+__all__ = ["Variant", "apply_criteria", "find", "find_among"]
 
 #: Rows that are judged at once.
 _ROWS = 500
 _TRUE, _FALSE = All(terms=()), AnyOf(terms=())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """Rows whose documents are alike: a name means the same column in all of them."""
+
+    #: True for these rows, and for those of no other variant.
+    belongs: ColumnElement[bool]
+    #: Name at the top of the API's documents to column.
+    fields: Mapping[str, FieldColumn]
+
+
 def find(
     connection: Connection,
     statement: Select[Any],
-    criteria: Criteria,
+    criteria: Selection,
     fields: Mapping[str, FieldColumn],
     *,
     key: ColumnElement[Any],
@@ -63,66 +86,134 @@ def find(
         fields: name at the top of the API's documents to column.
         key: unique; decides the order where the criteria do not.
     """
-    plain = _loosened(criteria.where, fields, holds=True)
-    is_sorted = not any(_is_within_json(name, fields) for name, _ in criteria.sort)
-    if connection.dialect.name == "sqlite" or (plain is criteria.where and is_sorted):
-        return connection.execute(
-            apply_criteria(statement, criteria, fields, default_order=key)
-        ).all()
-    candidates = _Candidates(connection, criteria, fields, key)
-    keys = candidates.in_order(plain) if is_sorted else candidates.sorted(plain)
+    variants = [Variant(belongs=true(), fields=fields)]
+    return find_among(connection, statement, criteria, variants, key=key)
+
+
+def find_among(
+    connection: Connection,
+    statement: Select[Any],
+    criteria: Selection,
+    variants: Sequence[Variant],
+    *,
+    key: ColumnElement[Any],
+) -> Sequence[Row[Any]]:
+    """Return the rows of some variant that the criteria select; see ``find``."""
+    wheres = [_loosened(criteria.where, variant.fields, holds=True) for variant in variants]
+    is_sorted = not criteria.sort or (
+        len(variants) == 1
+        and not any(_is_within_json(name, variants[0].fields) for name, _ in criteria.sort)
+    )
+    says_all = all(where is criteria.where for where in wheres)
+    if connection.dialect.name == "sqlite" or (says_all and is_sorted):
+        return connection.execute(apply_criteria(statement, criteria, variants, key=key)).all()
+    candidates = [
+        _Candidates(connection, statement, criteria, variant, key=key, where=where)
+        for variant, where in zip(variants, wheres, strict=True)
+    ]
+    if len(variants) == 1 and is_sorted:
+        keys = candidates[0].in_order()
+    else:
+        keys = _sorted(criteria, [pair for each in candidates for pair in each.with_values()])
     return _rows(connection, statement, key, keys)
 
 
+def apply_criteria(
+    statement: Select[Any],
+    criteria: Selection,
+    variants: Sequence[Variant],
+    *,
+    key: ColumnElement[Any],
+) -> Select[Any]:
+    """Return the statement, narrowed to what the criteria select; see ``find``."""
+    wheres = [
+        and_(variant.belongs, compile_filter(criteria.where, variant.fields))
+        for variant in variants
+    ]
+    order = [
+        in_order(column, ascending=by[1])
+        for by in criteria.sort
+        if (column := _sort_column(by, variants)) is not None
+    ]
+    narrowed = statement.where(or_(false(), *wheres)).order_by(*order, by_code_point(key))
+    # drivers of PostgreSQL would take them for 32 bits
+    if criteria.limit is not None:
+        narrowed = narrowed.limit(literal(criteria.limit, BigInteger))
+    return narrowed.offset(literal(criteria.skip, BigInteger)) if criteria.skip else narrowed
+
+
+def _sort_column(by: tuple[str, bool], variants: Sequence[Variant]) -> ColumnElement[Any] | None:
+    """Return what one entry of ``sort`` orders by, in each variant."""
+    columns = [
+        (variant.belongs, column)
+        for variant in variants
+        if (column := sort_column(by, variant.fields)) is not None
+    ]
+    if len(variants) == 1 and columns:
+        return columns[0][1]
+    return case(*columns, else_=null()) if columns else None
+
+
+def _end(criteria: Selection) -> int | None:
+    """Return how many rows come before what is selected no longer."""
+    return None if criteria.limit is None else criteria.skip + criteria.limit
+
+
+def _sorted(criteria: Selection, found: list[tuple[Any, list[Any]]]) -> Sequence[Any]:
+    """Return the wanted keys, sorted by the values beside them."""
+    found.sort(key=lambda pair: pair[0])
+    for place, (_, ascending) in reversed([*enumerate(criteria.sort)]):
+        found.sort(
+            key=lambda pair, place=place: sort_key(pair[1][place]),  # type: ignore[misc]
+            reverse=not ascending,
+        )
+    return [key for key, _ in found[criteria.skip : _end(criteria)]]
+
+
 class _Candidates:
-    """Rows that may be what a search looks for."""
+    """Rows of one variant that may be what a search looks for."""
 
     def __init__(
         self,
         connection: Connection,
-        criteria: Criteria,
-        fields: Mapping[str, FieldColumn],
+        statement: Select[Any],
+        criteria: Selection,
+        variant: Variant,
+        *,
         key: ColumnElement[Any],
+        where: Filter,
     ) -> None:
-        self._connection, self._criteria = connection, criteria
-        self._fields, self._key = fields, key
-        self._sort = [(name, up) for name, up in criteria.sort if is_sortable(name, fields)]
-        named = {*_tops(criteria.where), *(name.partition(".")[0] for name, _ in self._sort)}
-        self._names = sorted(named & fields.keys())
+        self._connection, self._criteria, self._key = connection, criteria, key
+        fields = self._fields = variant.fields
+        named = chain(fields_of(criteria.where), (name for name, _ in criteria.sort))
+        self._names = sorted({name.partition(".")[0] for name in named} & fields.keys())
+        self._statement = statement.with_only_columns(
+            key, *(fields[name].column for name in self._names)
+        ).where(variant.belongs, compile_filter(where, fields))
 
-    def in_order(self, plain: Filter) -> Sequence[Any]:
+    def in_order(self) -> Sequence[Any]:
         """Return the keys of those that match, which the database has sorted; reads no more."""
-        keys = (key for key, _ in self._matching(plain, self._sort))
-        return list(islice(keys, self._criteria.skip, self._end))
+        keys = (key for key, _ in self._matching(self._criteria.sort))
+        return list(islice(keys, self._criteria.skip, _end(self._criteria)))
 
-    def sorted(self, plain: Filter) -> Sequence[Any]:
-        """Return the keys of those that match, sorted here by the little that this takes."""
-        found = [
-            (key, [sort_value(document, name, ascending=up) for name, up in self._sort])
-            for key, document in self._matching(plain, ())
-        ]
-        for place, (_, ascending) in reversed([*enumerate(self._sort)]):
-            found.sort(
-                key=lambda pair, place=place: sort_key(pair[1][place]),  # type: ignore[misc]
-                reverse=not ascending,
+    def with_values(self) -> Iterator[tuple[Any, list[Any]]]:
+        """Yield the keys of those that match, with what they sort by."""
+        for key, document in self._matching(()):
+            yield (
+                key,
+                [
+                    sort_value(document, name, ascending=ascending)
+                    for name, ascending in self._criteria.sort
+                ],
             )
-        return [key for key, _ in found[self._criteria.skip : self._end]]
-
-    @property
-    def _end(self) -> int | None:
-        limit = self._criteria.limit
-        return None if limit is None else self._criteria.skip + limit
 
     def _matching(
-        self, plain: Filter, sort: Sequence[tuple[str, bool]]
+        self, sort: Sequence[tuple[str, bool]]
     ) -> Iterator[tuple[Any, Mapping[str, Any]]]:
         """Yield keys and documents, as the API has them, of the rows that match."""
-        columns = [self._fields[name].column for name in self._names]
-        statement = (
-            select(self._key, *columns)
-            .where(compile_filter(plain, self._fields))
-            .order_by(*orders(sort, self._fields), by_code_point(self._key))
-        )
+        columns = ((sort_column(by, self._fields), by[1]) for by in sort)
+        order = [in_order(column, ascending=up) for column, up in columns if column is not None]
+        statement = self._statement.order_by(*order, by_code_point(self._key))
         options = {"stream_results": True, "yield_per": _ROWS}
         with self._connection.execute(statement, execution_options=options) as rows:
             for row in rows:
@@ -189,18 +280,6 @@ def _may_match(leaf: Regex) -> Filter:
     at_least = Compare(field=field, comparison=Comparison.GREATER_OR_EQUAL, value=bounds[0])
     less = Compare(field=field, comparison=Comparison.LESS, value=bounds[1])
     return All(terms=(Exists(field=field), at_least, less))
-
-
-def _tops(condition: Filter) -> Iterable[str]:
-    """Yield the names at the top of documents that a filter looks at."""
-    match condition:
-        case All(terms=terms) | AnyOf(terms=terms):
-            for term in terms:
-                yield from _tops(term)
-        case Not(term=term):
-            yield from _tops(term)
-        case _:
-            yield condition.field.partition(".")[0]
 
 
 def _is_within_json(name: str, fields: Mapping[str, FieldColumn]) -> bool:

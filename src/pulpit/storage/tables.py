@@ -411,6 +411,9 @@ units = Table(
     Column("checksum", _string(), index=True),
     Column("metadata", JSON, nullable=False),
     Column("artifact", _string(64), index=True),
+    # added when there were rows already, hence without a value in some
+    Column("user_metadata", JSON(none_as_null=True)),
+    Column("updated", UtcTime),
     UniqueConstraint("type_id", "key_digest"),
 )
 

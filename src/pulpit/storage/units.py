@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pulpit.domain.units import UNIT_KEYS, PackageColumns, Unit, unit_key_digest
@@ -27,7 +28,13 @@ PACKAGE_FIELDS = (
     units.c.checksum,
 )
 #: What ``unit_of`` reads, in its order.
-UNIT_FIELDS = (*PACKAGE_FIELDS, units.c.key, units.c.metadata)
+UNIT_FIELDS = (
+    *PACKAGE_FIELDS,
+    units.c.key,
+    units.c.metadata,
+    units.c.user_metadata,
+    units.c.updated,
+)
 
 _COLUMNS = tuple(column.name for column in PACKAGE_FIELDS[4:])
 _CHUNKS = tuple(column.name for column in unit_chunks.c if column.name != "unit_id")
@@ -36,7 +43,7 @@ _NO_PACKAGE: Mapping[str, None] = dict.fromkeys(_COLUMNS)
 _SPELT = {"checksumtype": "checksum_type"}
 
 
-def unit_row(unit: Unit) -> dict[str, Any]:
+def unit_row(unit: Unit, *, now: datetime) -> dict[str, Any]:
     """Return the row of a unit that is not stored yet."""
     package = unit.package
     return {
@@ -46,6 +53,8 @@ def unit_row(unit: Unit) -> dict[str, Any]:
         "key": unit.key,
         "metadata": unit.metadata,
         "artifact": unit.artifact,
+        "user_metadata": unit.user_metadata or None,
+        "updated": now,
         **({name: getattr(package, name) for name in _COLUMNS} if package else _NO_PACKAGE),
     }
 
@@ -99,4 +108,6 @@ def unit_of(row: Sequence[Any], chunks: tuple[bytes, ...] = ()) -> Unit:
         metadata=row[14],
         chunks=chunks,
         artifact=row[3],
+        user_metadata=row[15] or {},
+        updated=row[16],
     )

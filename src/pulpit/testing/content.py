@@ -8,18 +8,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from pulpit.domain.clock import utc_now
 from pulpit.domain.units import PACKAGE_TYPES, Unit, unit_key_digest
 from pulpit.errors import MissingResource
-from pulpit.testing.state import State
+from pulpit.testing.unit_searches import MemoryUnitSearches
 
 __all__ = ["MemoryContentStore"]
 
 
-class MemoryContentStore:
+class MemoryContentStore(MemoryUnitSearches):
     """Implements ``pulpit.ports.ContentStore``."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
 
     def known(self, type_id: str, digests: Collection[bytes]) -> Mapping[bytes, int]:
         ids = self._state.unit_ids
@@ -37,13 +35,13 @@ class MemoryContentStore:
         if key not in state.unit_ids:
             state.last_unit += 1
             state.unit_ids[key] = state.last_unit
-            state.units[state.last_unit] = replace(unit, id=state.last_unit)
+            state.units[state.last_unit] = replace(unit, id=state.last_unit, updated=utc_now())
             return state.last_unit
         unit_id = state.unit_ids[key]
         present = state.units[unit_id]
         merged = replace(present, artifact=present.artifact or unit.artifact)
         if replacing:
-            merged = replace(merged, metadata=unit.metadata, chunks=unit.chunks)
+            merged = replace(merged, metadata=unit.metadata, chunks=unit.chunks, updated=utc_now())
             if unit.chunks != present.chunks:
                 self._touch(unit_id)
         state.units[unit_id] = merged
@@ -93,6 +91,7 @@ class MemoryContentStore:
     def associate(self, repo_id: str, unit_ids: Collection[int], *, now: datetime) -> int:
         new = {(repo_id, unit_id) for unit_id in unit_ids} - self._state.associations
         self._state.associations |= new
+        self._state.associated |= dict.fromkeys(new, now)
         self._recount(repo_id, new, moment="last_unit_added", now=now)
         return len(new)
 

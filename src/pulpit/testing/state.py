@@ -72,6 +72,8 @@ class State:
     unit_ids: dict[tuple[str, bytes], int] = field(default_factory=dict)
     #: (repository, unit).
     associations: set[tuple[str, int]] = field(default_factory=set)
+    #: (repository, unit) to when it was associated.
+    associated: dict[tuple[str, int], datetime] = field(default_factory=dict)
     #: (unit, repository) to URL.
     sources: dict[tuple[int, str], str] = field(default_factory=dict)
     #: SHA-256 to size.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -12,3 +15,9 @@ oldest_code = "0001"
 
 def upgrade() -> None:
     """Go from the former schema to this one."""
+    _add_to_units()
+
+
+def _add_to_units() -> None:
+    op.add_column("units", sa.Column("user_metadata", sa.JSON()))
+    op.add_column("units", sa.Column("updated", sa.BigInteger()))
