@@ -321,6 +321,12 @@ class RepositoryStore(Protocol):
     def distributors(self, repo_ids: Collection[str]) -> Sequence[Distributor]:
         """Return the distributors of these repositories, sorted by id."""
 
+    def search_distributors(self, criteria: Criteria) -> Sequence[Distributor]:
+        """Return the distributors that match, of any repository; secrets match as their mask.
+
+        Without a sort they come by repository and id, joined by a slash.
+        """
+
     def set_distributor(self, distributor: Distributor) -> None:
         """Keep a new distributor, or the new values of one."""
 

@@ -139,6 +139,41 @@ def test_criteria_select(database: Database, criteria: dict[str, Any], expected:
         assert _ids(transaction.repositories.search(parse_criteria(criteria))) == expected
 
 
+@pytest.mark.parametrize(
+    ("criteria", "expected"),
+    [
+        ({}, ["bear/yum", "zoo/iso", "zoo/yum"]),
+        ({"filters": {"repo_id": {"$in": ["zoo", "x"]}, "id": "yum"}}, ["zoo/yum"]),
+        ({"filters": {"distributor_type_id": {"$regex": "^iso"}}}, ["zoo/iso"]),
+        ({"filters": {"config.relative_url": {"$regex": "^b"}}}, ["bear/yum"]),
+        ({"filters": {"auto_publish": True}}, ["zoo/yum"]),
+        ({"filters": {"last_publish": {"$gte": {"$date": "2026-03-01T12:00:00Z"}}}}, ["bear/yum"]),
+        ({"filters": {"last_publish": None}, "limit": 1, "skip": 1}, ["zoo/yum"]),
+        ({"sort": [["config.relative_url", "descending"]], "limit": 1}, ["zoo/yum"]),
+        ({"filters": {"config.proxy_password": "secret"}}, []),
+        ({"filters": {"config.proxy_password": {"$regex": "^s"}}}, []),
+        ({"filters": {"config.proxy_password": {"$regex": "^[*]+$"}}}, ["zoo/yum"]),
+    ],
+)
+def test_criteria_select_distributors(
+    database: Database, criteria: dict[str, Any], expected: list[str]
+) -> None:
+    """Criteria find distributors of all repositories, and tell none of their secrets."""
+    _add(database, new_repository("zoo"), new_repository("bear"))
+    secret = {"relative_url": "zoo", "proxy_password": "secret"}
+    with database.write() as transaction:
+        for made in (
+            new_distributor("zoo", config=secret, auto_publish=True),
+            new_distributor("zoo", "iso", distributor_type_id="iso_distributor"),
+            new_distributor("bear", config={"relative_url": "bear"}, last_publish=NOW),
+        ):
+            transaction.repositories.set_distributor(made)
+    with database.read() as transaction:
+        found = transaction.repositories.search_distributors(parse_criteria(criteria))
+    assert [f"{one.repo_id}/{one.id}" for one in found] == expected
+    assert all(one.config.get("proxy_password") in {None, "secret"} for one in found)
+
+
 def test_a_repository_has_one_importer(database: Database) -> None:
     """A new importer takes the place of the one before; others are left alone."""
     _add(database, new_repository("zoo"), new_repository("bear"))

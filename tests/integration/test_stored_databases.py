@@ -80,7 +80,6 @@ class Old:
                 if table.name not in _OWN
             }
 
-
     @property
     def tells_of_listeners(self) -> bool:
         """Whether listeners and deliveries were there when it was stored."""

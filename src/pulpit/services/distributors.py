@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from pulpit.domain.clock import new_oid
-from pulpit.domain.criteria import Criteria, select
+from pulpit.domain.criteria import Criteria
 from pulpit.domain.outcomes import Finished, Outcome
 from pulpit.domain.repositories import (
     DISTRIBUTOR_ID,
@@ -183,10 +183,8 @@ class Distributors:
     def search(self, criteria: Criteria) -> Sequence[Mapping[str, Any]]:
         """Return the documents of the distributors that the criteria select, of any repository."""
         with self._storage.read() as transaction:
-            ids = [repository.id for repository in transaction.repositories.list()]
-            found = transaction.repositories.distributors(ids)
-        documents = [distributor_document(one) for one in found]
-        return select(documents, criteria, dict)
+            found = transaction.repositories.search_distributors(criteria)
+        return [distributor_document(one) for one in found]
 
     def add(self, repo_id: str, document: Any) -> Distributor:
         """Give the repository one more distributor.

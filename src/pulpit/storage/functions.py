@@ -11,6 +11,7 @@ import msgspec
 from pulpit.domain.filters import Filter, parse_filter
 from pulpit.domain.matching import matches, sort_value
 from pulpit.domain.regex import Pattern
+from pulpit.domain.repositories import masked
 
 __all__ = ["register_functions"]
 
@@ -20,6 +21,7 @@ def register_functions(connection: sqlite3.Connection) -> None:
     connection.create_function("pulpit_matches", 3, _matches_json, deterministic=True)
     connection.create_function("pulpit_regex", 3, _matches_regex, deterministic=True)
     connection.create_function("pulpit_sort", 3, _sort_json, deterministic=True)
+    connection.create_function("pulpit_masked", 1, _masked_json, deterministic=True)
 
 
 @lru_cache(maxsize=64)
@@ -48,6 +50,11 @@ def _sort_json(text: str | float | None, name: str, ascending: int) -> float | s
     """Return what a row sorts by."""
     document = _document(text, name.partition(".")[0])
     return sort_value(document, name, ascending=bool(ascending))
+
+
+def _masked_json(text: str) -> str:
+    """Return a configuration as clients may see it."""
+    return msgspec.json.encode(masked(msgspec.json.decode(text))).decode()
 
 
 def _document(text: str | float | None, top: str) -> dict[str, Any]:

@@ -6,11 +6,26 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    String,
+    TypeDecorator,
+    bindparam,
+    delete,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import JSON
 
 from pulpit.domain.criteria import Criteria
-from pulpit.domain.repositories import Distributor, Importer, Repository
+from pulpit.domain.repositories import Distributor, Importer, Repository, masked
 from pulpit.errors import DuplicateResource, MissingResource
 from pulpit.storage.criteria import ColumnKind, FieldColumn
 from pulpit.storage.rows import batched, upsert
@@ -19,6 +34,7 @@ from pulpit.storage.tables import distributors, importers, publications, reposit
 
 __all__ = ["SqlRepositoryStore"]
 
+_DISTRIBUTOR = tuple(column.name for column in distributors.c)
 _CHANGING = ("display_name", "description", "notes", "scratchpad")
 
 _FIELDS = {
@@ -33,6 +49,50 @@ _FIELDS = {
     ),
     "last_unit_added": FieldColumn(column=repositories.c.last_unit_added, kind=ColumnKind.TIME),
     "last_unit_removed": FieldColumn(column=repositories.c.last_unit_removed, kind=ColumnKind.TIME),
+}
+
+
+class _MaskedJson(TypeDecorator[Any]):
+    """A configuration, read as clients may see it."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_result_value(self, value: Any | None, _dialect: Dialect) -> Any:
+        return None if value is None else masked(value)
+
+
+class _Masked(FunctionElement[Any]):
+    """A configuration of which no search is to tell a secret."""
+
+    type = _MaskedJson()
+    inherit_cache = True
+
+
+@compiles(_Masked)
+def _compile_masked(element: _Masked, compiler: SQLCompiler, **options: Any) -> str:
+    """Return what is judged here, where it is masked when it is read."""
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(_Masked, "sqlite")
+def _compile_masked_there(element: _Masked, compiler: SQLCompiler, **options: Any) -> str:
+    """Return what SQLite judges."""
+    return f"pulpit_masked({compiler.process(element.clauses, **options)})"
+
+
+#: Unique, since ids hold no slash.
+_PLACE = (distributors.c.repo_id + literal("/", String) + distributors.c.id).label("place")
+_DISTRIBUTOR_FIELDS = {
+    "_id": FieldColumn(column=distributors.c.oid),
+    "id": FieldColumn(column=distributors.c.id),
+    "repo_id": FieldColumn(column=distributors.c.repo_id),
+    "distributor_type_id": FieldColumn(column=distributors.c.distributor_type_id),
+    "config": FieldColumn(column=_Masked(distributors.c.config), kind=ColumnKind.JSON),
+    "auto_publish": FieldColumn(column=distributors.c.auto_publish, kind=ColumnKind.BOOLEAN),
+    "scratchpad": FieldColumn(column=distributors.c.scratchpad, kind=ColumnKind.JSON),
+    "last_publish": FieldColumn(column=distributors.c.last_publish, kind=ColumnKind.TIME),
+    "last_updated": FieldColumn(column=distributors.c.last_updated, kind=ColumnKind.TIME),
 }
 
 #: Building a statement takes longer than running it; this one runs for every task.
@@ -119,6 +179,11 @@ class SqlRepositoryStore:
                 .order_by(distributors.c.repo_id, distributors.c.id),
             ).mappings()
         ]
+
+    def search_distributors(self, criteria: Criteria) -> Sequence[Distributor]:
+        statement = select(distributors, _PLACE)
+        found = find(self._connection, statement, criteria, _DISTRIBUTOR_FIELDS, key=_PLACE)
+        return [Distributor(**{name: row._mapping[name] for name in _DISTRIBUTOR}) for row in found]  # noqa: SLF001 - SQLAlchemy's name
 
     def set_distributor(self, distributor: Distributor) -> None:
         upsert(self._connection, distributors, [dataclasses.asdict(distributor)])

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pulpit.domain.criteria import Criteria, select
-from pulpit.domain.repositories import Distributor, Importer, Repository
+from pulpit.domain.repositories import Distributor, Importer, Repository, masked
 from pulpit.errors import DuplicateResource, MissingResource
 from pulpit.testing.publications import forget_publications
 from pulpit.testing.state import State
@@ -78,6 +78,12 @@ class MemoryRepositoryStore:
             if repo_id in repo_ids
         ]
 
+    def search_distributors(self, criteria: Criteria) -> Sequence[Distributor]:
+        by_place = sorted(
+            self._state.distributors.values(), key=lambda one: f"{one.repo_id}/{one.id}"
+        )
+        return select(by_place, criteria, _distributor_document)
+
     def set_distributor(self, distributor: Distributor) -> None:
         self._state.distributors[distributor.repo_id, distributor.id] = distributor
 
@@ -103,4 +109,19 @@ def _document(repository: Repository) -> Mapping[str, Any]:
         "content_unit_counts": repository.content_unit_counts,
         "last_unit_added": repository.last_unit_added,
         "last_unit_removed": repository.last_unit_removed,
+    }
+
+
+def _distributor_document(distributor: Distributor) -> Mapping[str, Any]:
+    """Return the document that searches look at."""
+    return {
+        "_id": distributor.oid,
+        "id": distributor.id,
+        "repo_id": distributor.repo_id,
+        "distributor_type_id": distributor.distributor_type_id,
+        "config": masked(distributor.config),
+        "auto_publish": distributor.auto_publish,
+        "scratchpad": distributor.scratchpad,
+        "last_publish": distributor.last_publish,
+        "last_updated": distributor.last_updated,
     }
