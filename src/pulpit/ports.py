@@ -18,6 +18,7 @@ from pulpit.domain.events import Event, NewEvent
 from pulpit.domain.listeners import Health, Listener, OpenListener, Secrets
 from pulpit.domain.messages import Message
 from pulpit.domain.outcomes import Update
+from pulpit.domain.published import Root
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.domain.units import Unit
@@ -468,18 +469,20 @@ class PublicationStore(Protocol):
             InvalidValue: another distributor has come to publish where this one wants to.
         """
 
-    def conflicting(self, relative_url: str) -> Sequence[tuple[str, str]]:
+    def conflicting(self, relative_url: str, root: Root = Root.REPOS) -> Sequence[tuple[str, str]]:
         """Return (repo_id, distributor_id) whose live relative_url is, contains or lies in it."""
 
-    def resolve(self, path: str) -> tuple[Publication, str, Unit | None] | None:
-        """Find a path below ``/pulp/repos/``: its publication, the path in it, and its unit.
+    def resolve(
+        self, path: str, root: Root = Root.REPOS
+    ) -> tuple[Publication, str, Unit | None] | None:
+        """Find a path below a root: its publication, the path in it, and its unit.
 
         The live publication is asked first, then superseded ones, the newest first, so that a
         reader of an older repomd.xml finishes. None for the unit: a generated file. None: nothing.
         """
 
-    def listing(self, path: str) -> Sequence[str] | None:
-        """Return the names in a folder below ``/pulp/repos/`` (folders end in a slash), or None."""
+    def listing(self, path: str, root: Root = Root.REPOS) -> Sequence[str] | None:
+        """Return the names in a folder below a root (folders end in a slash), or None."""
 
     def folders(self) -> Collection[str]:
         """Return the folder names of all publications there are."""

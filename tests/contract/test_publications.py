@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from pulpit.domain.published import Root
 from pulpit.domain.repositories import Publication
 from pulpit.errors import InvalidValue, MissingResource
 from pulpit.ports import Transaction
@@ -182,3 +183,22 @@ def test_published_units_are_kept_until_then(transaction: Transaction) -> None:
     assert transaction.content.remove_orphans()[0] == 0
     transaction.publications.remove([made.id])
     assert transaction.content.remove_orphans()[0] == 1
+
+
+def test_roots_have_urls_of_their_own(transaction: Transaction) -> None:
+    """What is published below one root neither answers below another, nor is in its way."""
+    packages = _publish(transaction, "a/zoo", REPOMD)
+    files = _publish(transaction, "a", "x/y.iso", root=Root.ISOS, distributor_id="iso")
+    publications = transaction.publications
+    assert files.root is Root.ISOS
+    assert publications.live("zoo", "iso") == files
+    assert _found(transaction, f"a/zoo/{REPOMD}") == (packages.id, REPOMD)
+    assert _found(transaction, "a/x/y.iso") is None
+    found = publications.resolve("a/x/y.iso", Root.ISOS)
+    assert found == (files, "x/y.iso", None)
+    assert publications.resolve(f"a/zoo/{REPOMD}", Root.ISOS) is None
+    assert publications.listing("a") == ["zoo/"]
+    assert publications.listing("", Root.ISOS) == ["a/"]
+    assert publications.listing("a", Root.ISOS) == ["x/"]
+    assert publications.conflicting("a/b") == []
+    assert publications.conflicting("a/b", Root.ISOS) == [("zoo", "iso")]

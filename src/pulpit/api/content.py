@@ -1,4 +1,4 @@
-"""Published content: ``/pulp/repos/…``, open to everybody."""
+"""Published content: ``/pulp/repos/…`` and ``/pulp/isos/…``, open to everybody."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from starlette.responses import (
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
+from pulpit.domain.published import Root
 from pulpit.errors import DownloadFailed
 from pulpit.services.arrival import Arrival
 from pulpit.services.content import Absent, Content, Folder, Found, Stored
 from pulpit.services.on_demand import OnDemand
 
-__all__ = ["ROOT", "routes"]
+__all__ = ["ROOTS", "routes"]
 
 #: Where published content lies.
-ROOT = "/pulp/repos/"
+ROOTS: Mapping[Root, str] = {root: f"/pulp/{root}/" for root in Root}
 _TYPES = {
     ".rpm": "application/x-rpm",
     ".drpm": "application/x-rpm",
@@ -89,21 +90,24 @@ def routes(content: Content, on_demand: OnDemand, *, log: Any) -> list[BaseRoute
 
     Args:
         content: what is published.
-        on_demand: gets packages that are not here.
+        on_demand: gets files that are not here.
         log: where failed downloads are told.
     """
 
-    async def endpoint(request: Request) -> Response:
-        path = str(request.path_params["path"])
-        found = await run_in_threadpool(content.find, path)
-        if isinstance(found, Absent):
-            return await _package(request, found, on_demand, log)
-        return _here(request, path, found)
+    def below(root: Root) -> BaseRoute:
+        async def endpoint(request: Request) -> Response:
+            path = str(request.path_params["path"])
+            found = await run_in_threadpool(content.find, path, root)
+            if isinstance(found, Absent):
+                return await _absent(request, found, on_demand, log)
+            return _here(request, root, path, found)
 
-    return [Route(ROOT + "{path:path}", endpoint, methods=["GET", "HEAD"])]
+        return Route(ROOTS[root] + "{path:path}", endpoint, methods=["GET", "HEAD"])
+
+    return [below(root) for root in Root]
 
 
-def _here(request: Request, path: str, found: Found | None) -> Response:
+def _here(request: Request, root: Root, path: str, found: Found | None) -> Response:
     """Answer with what needs no download."""
     if isinstance(found, Stored):
         return _stored(request, found)
@@ -113,7 +117,7 @@ def _here(request: Request, path: str, found: Found | None) -> Response:
         # relative: whatever stands before the server may have another name for it
         name = quote(path.rpartition("/")[2])
         return RedirectResponse(f"./{name}/", HTTPStatus.MOVED_PERMANENTLY, _headers())
-    return HTMLResponse(_listing(path, found), headers=_headers())
+    return HTMLResponse(_listing(ROOTS[root] + path, found, is_top=not path), headers=_headers())
 
 
 def _headers(tag: str | None = None, name: str = "") -> dict[str, str]:
@@ -158,8 +162,8 @@ def _drop_bad_range(request: Request) -> None:
         request.scope["headers"] = [(key, value) for key, value in headers if key != b"range"]
 
 
-async def _package(request: Request, found: Absent, on_demand: OnDemand, log: Any) -> Response:
-    """Answer with a package that must be downloaded first."""
+async def _absent(request: Request, found: Absent, on_demand: OnDemand, log: Any) -> Response:
+    """Answer with a file that must be downloaded first."""
     name = found.package.filename
     headers = _headers(found.tag, name)
     if _is_known(request, found.tag, None):
@@ -184,10 +188,10 @@ async def _package(request: Request, found: Absent, on_demand: OnDemand, log: An
     return _Arriving(arriving, headers=sized, media_type=_media_type(name), log=log)
 
 
-def _listing(path: str, folder: Folder) -> str:
+def _listing(path: str, folder: Folder, *, is_top: bool) -> str:
     """Return a page that links to what is in the folder."""
-    title = escape(f"Index of {ROOT}{path}")
-    rows = ['<li><a href="../">../</a></li>'] if path else []
+    title = escape(f"Index of {path}")
+    rows = [] if is_top else ['<li><a href="../">../</a></li>']
     rows += [
         f'<li><a href="./{escape(quote(name), {chr(34): "&quot;"})}">{escape(name)}</a></li>'
         for name in folder.names

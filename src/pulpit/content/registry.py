@@ -24,6 +24,7 @@ _TYPES: Mapping[str, tuple[str, str]] = {
     "modulemd_defaults": ("Modulemd Defaults", "Default stream and profiles of a module"),
     "distribution": ("Distribution", "Files of an installable distribution"),
     "yum_repo_metadata_file": ("YUM Repository Metadata File", "Metadata file kept as it is"),
+    "iso": ("ISO", "File of any kind"),
 }
 
 

@@ -1,13 +1,21 @@
-"""Where published content may lie below ``/pulp/repos/``."""
+"""Where published content may lie: below ``/pulp/repos/`` or ``/pulp/isos/``."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 
 from pulpit.errors import InvalidValue
 
-__all__ = ["MAX_PARTS", "MAX_PATH", "checked_relative_url", "leading_paths", "refuse_rivals"]
+__all__ = [
+    "MAX_PARTS",
+    "MAX_PATH",
+    "Root",
+    "checked_relative_url",
+    "leading_paths",
+    "refuse_rivals",
+]
 
 #: Parts that a relative URL may have; a longer path is no publication's.
 MAX_PARTS = 50
@@ -15,6 +23,13 @@ MAX_PARTS = 50
 MAX_RELATIVE_URL = 1000
 MAX_PATH = 8000
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+
+
+class Root(StrEnum):
+    """Below which folder of ``/pulp/`` a publication lies; each has URLs of its own."""
+
+    REPOS = "repos"
+    ISOS = "isos"
 
 
 def checked_relative_url(text: str) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from pulpit.domain.clock import render_time
+from pulpit.domain.published import Root
 
 __all__ = [
     "DISTRIBUTOR_ID",
@@ -119,7 +120,8 @@ class Publication:
     id: int = 0
     repo_id: str
     distributor_id: str
-    #: Without slashes at its ends.
+    root: Root = Root.REPOS
+    #: Below the root, without slashes at its ends.
     relative_url: str
     #: Name of its folder for generated files below the data folder's ``publications``.
     folder: str

@@ -10,7 +10,15 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["PACKAGE_TYPES", "UNIT_KEYS", "PackageColumns", "Unit", "unit_key_digest"]
+__all__ = [
+    "FILE_TYPES",
+    "PACKAGE_TYPES",
+    "RPM_TYPES",
+    "UNIT_KEYS",
+    "PackageColumns",
+    "Unit",
+    "unit_key_digest",
+]
 
 #: Content type to the names that make up its unit key, in Pulp 2's order.
 UNIT_KEYS: Mapping[str, tuple[str, ...]] = {
@@ -26,9 +34,14 @@ UNIT_KEYS: Mapping[str, tuple[str, ...]] = {
     "modulemd_defaults": ("name", "repo_id"),
     "distribution": ("distribution_id", "family", "variant", "version", "arch"),
     "yum_repo_metadata_file": ("data_type", "repo_id"),
+    "iso": ("name", "checksum", "size"),
 }
+#: The types that yum repositories are made of.
+RPM_TYPES = tuple(type_id for type_id in UNIT_KEYS if type_id != "iso")
 #: The types whose units are package files.
 PACKAGE_TYPES = frozenset({"rpm", "srpm", "drpm"})
+#: The types whose units are one file each, of which size and checksum are known.
+FILE_TYPES = PACKAGE_TYPES | {"iso"}
 
 
 def unit_key_digest(type_id: str, key: Mapping[str, Any]) -> bytes:
@@ -39,7 +52,11 @@ def unit_key_digest(type_id: str, key: Mapping[str, Any]) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageColumns:
-    """What is searched of a package; each is a column of its own."""
+    """What is searched of a unit that is one file; each is a column of its own.
+
+    Of an iso, name and filename are its path in the repository, which may have folders in it; what
+    only packages have is empty.
+    """
 
     name: str
     epoch: str
@@ -67,7 +84,7 @@ class Unit:
     type_id: str
     #: As ``UNIT_KEYS`` names them; unique for each type.
     key: Mapping[str, Any]
-    #: None for units that are no packages.
+    #: None for units that are not one file.
     package: PackageColumns | None = None
     #: JSON object of what else clients see of the unit.
     metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from itertools import islice
 from os import stat_result
 from pathlib import Path
 
-from pulpit.domain.published import MAX_PATH
+from pulpit.domain.published import MAX_PATH, Root
 from pulpit.domain.repositories import Publication
 from pulpit.domain.units import PackageColumns, Unit
 from pulpit.errors import PulpitError
@@ -37,9 +37,10 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Absent:
-    """A package that is published, and downloaded when it is first asked for."""
+    """A file that is published, and downloaded when it is first asked for."""
 
     unit: Unit
+    #: What is known of the file.
     package: PackageColumns
     #: The repository that it is asked for in.
     repo_id: str
@@ -75,18 +76,19 @@ class Content:
         self._clock = clock
         self._grace = timedelta(hours=grace_hours)
 
-    def find(self, path: str) -> Found | None:
-        """Return what is at a path below ``/pulp/repos/``; None if there is nothing.
+    def find(self, path: str, root: Root = Root.REPOS) -> Found | None:
+        """Return what is at a path below a root; None if there is nothing.
 
         Args:
             path: without a leading slash; a folder with or without its slash.
+            root: what it is below of.
         """
         if len(path) > MAX_PATH or "//" in f"/{path}":
             return None
         with self._storage.read() as transaction:
-            resolved = transaction.publications.resolve(path)
+            resolved = transaction.publications.resolve(path, root)
             if resolved is None:
-                names = transaction.publications.listing(path)
+                names = transaction.publications.listing(path, root)
                 return None if names is None else Folder(names=names)
         publication, inner, unit = resolved
         if unit is not None:
@@ -106,9 +108,9 @@ class Content:
         return Stored(path=path, stat=path.stat(), tag=tag)
 
     def package(self, unit: Unit, repo_id: str) -> Stored | Absent:
-        """Return the file of a package, or what is known of it before it is here."""
+        """Return the file of a unit that is one, or what is known of it before it is here."""
         if unit.package is None:
-            raise PulpitError(f"Unit {unit.id} is published and is no package.")
+            raise PulpitError(f"Unit {unit.id} is published and is no file.")
         tag = f"{unit.package.checksum_type}-{unit.package.checksum}"
         if unit.artifact is not None:
             path = self._files.path(unit.artifact)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select, update
 
 from pulpit.domain.clock import utc_now
-from pulpit.domain.units import PACKAGE_TYPES, Unit
+from pulpit.domain.units import FILE_TYPES, PACKAGE_TYPES, Unit
 from pulpit.errors import MissingResource
 from pulpit.storage.artifacts import ArtifactRows
 from pulpit.storage.rows import batched, insert_ignoring, insert_statement, upsert
@@ -147,7 +147,7 @@ class SqlContentStore(ArtifactRows, UnitSearches):
         return self._read(repo_id, type_ids, PACKAGE_FIELDS, package_of)
 
     def locally_stored(self, repo_id: str) -> int:
-        here = or_(units.c.artifact.is_not(None), units.c.type_id.not_in(PACKAGE_TYPES))
+        here = or_(units.c.artifact.is_not(None), units.c.type_id.not_in(FILE_TYPES))
         statement = _in_repository(repo_id, func.count()).where(here)
         return int(self._connection.execute(statement).scalar_one())
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from pulpit.domain.published import leading_paths, refuse_rivals
+from pulpit.domain.published import Root, leading_paths, refuse_rivals
 from pulpit.domain.repositories import Publication
 from pulpit.domain.units import Unit
 from pulpit.errors import MissingResource
@@ -75,7 +75,7 @@ class SqlPublicationStore:
         refuse_rivals(
             publication.relative_url,
             (publication.repo_id, publication.distributor_id),
-            self.conflicting(publication.relative_url),
+            self.conflicting(publication.relative_url, publication.root),
         )
         before = (
             update(publications)
@@ -91,20 +91,26 @@ class SqlPublicationStore:
         chosen = update(publications).where(publications.c.id == publication_id)
         self._connection.execute(chosen.values(live=True, superseded=None))
 
-    def conflicting(self, relative_url: str) -> Sequence[tuple[str, str]]:
+    def conflicting(self, relative_url: str, root: Root = Root.REPOS) -> Sequence[tuple[str, str]]:
         parents = leading_paths(relative_url)
         below = _starts_with(publications.c.relative_url, f"{relative_url}/")
         statement = (
             select(publications.c.repo_id, publications.c.distributor_id)
-            .where(publications.c.live, or_(publications.c.relative_url.in_(parents), below))
+            .where(
+                publications.c.live,
+                publications.c.root == root,
+                or_(publications.c.relative_url.in_(parents), below),
+            )
             .order_by(publications.c.repo_id, publications.c.distributor_id)
         )
         return [
             (repo_id, distributor) for repo_id, distributor in self._connection.execute(statement)
         ]
 
-    def resolve(self, path: str) -> tuple[Publication, str, Unit | None] | None:
-        for publication in self._serving(leading_paths(path)):
+    def resolve(
+        self, path: str, root: Root = Root.REPOS
+    ) -> tuple[Publication, str, Unit | None] | None:
+        for publication in self._serving(leading_paths(path), root):
             inner = path[len(publication.relative_url) + 1 :]
             statement = (
                 select(published_files.c.unit_id, *PACKAGE_FIELDS)
@@ -122,11 +128,12 @@ class SqlPublicationStore:
                 return publication, inner, unit
         return None
 
-    def _serving(self, relative_urls: Sequence[str]) -> list[Publication]:
+    def _serving(self, relative_urls: Sequence[str], root: Root) -> list[Publication]:
         """Return the publications at these URLs that may answer: live ones, then the newest."""
         statement = (
             select(*_FIELDS)
             .where(
+                publications.c.root == root,
                 publications.c.relative_url.in_(relative_urls),
                 or_(publications.c.live, publications.c.superseded.is_not(None)),
             )
@@ -138,14 +145,14 @@ class SqlPublicationStore:
         )
         return [_publication(row) for row in self._connection.execute(statement)]
 
-    def listing(self, path: str) -> Sequence[str] | None:
+    def listing(self, path: str, root: Root = Root.REPOS) -> Sequence[str] | None:
         folder = path.strip("/")
-        live = [item for item in self._serving(leading_paths(folder)) if item.live]
+        live = [item for item in self._serving(leading_paths(folder), root) if item.live]
         if folder and live:
             inner = folder[len(live[0].relative_url) + 1 :]
             names = self._names_in_publication(live[0].id, f"{inner}/" if inner else "")
         else:
-            names = self._names_above(f"{folder}/" if folder else "")
+            names = self._names_above(f"{folder}/" if folder else "", root)
         return sorted(names) or None
 
     def _names_in_publication(self, publication_id: int, prefix: str) -> set[str]:
@@ -157,9 +164,11 @@ class SqlPublicationStore:
             statement = statement.where(_starts_with(published_files.c.path, prefix))
         return _first_names(self._connection.execute(statement).scalars().all(), prefix)
 
-    def _names_above(self, prefix: str) -> set[str]:
+    def _names_above(self, prefix: str, root: Root) -> set[str]:
         """Return the folders that lead from a prefix to live publications."""
-        statement = select(publications.c.relative_url).where(publications.c.live)
+        statement = select(publications.c.relative_url).where(
+            publications.c.live, publications.c.root == root
+        )
         if prefix:
             statement = statement.where(_starts_with(publications.c.relative_url, prefix))
         urls = self._connection.execute(statement).scalars()
@@ -191,7 +200,8 @@ class SqlPublicationStore:
 
 def _publication(row: Row[Any]) -> Publication:
     """Return the publication of a row of all columns."""
-    return Publication(**{column.name: value for column, value in zip(_FIELDS, row, strict=True)})
+    values = {column.name: value for column, value in zip(_FIELDS, row, strict=True)}
+    return Publication(**{**values, "root": Root(values["root"])})
 
 
 def _starts_with(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:

@@ -498,6 +498,8 @@ publications = Table(
     Column("id", _BigId, primary_key=True, autoincrement=True),
     Column("repo_id", _string(), nullable=False),
     Column("distributor_id", _string(), nullable=False),
+    # the folder of /pulp/ that it lies in; added when there were rows already
+    Column("root", _string(10), nullable=False, server_default="repos"),
     Column("relative_url", _string(), nullable=False, index=True),
     Column("folder", _string(), nullable=False, unique=True),
     Column("fingerprint", _string(), nullable=False),

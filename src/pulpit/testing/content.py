@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pulpit.domain.clock import utc_now
-from pulpit.domain.units import PACKAGE_TYPES, Unit, unit_key_digest
+from pulpit.domain.units import FILE_TYPES, PACKAGE_TYPES, Unit, unit_key_digest
 from pulpit.errors import MissingResource
 from pulpit.testing.unit_searches import MemoryUnitSearches
 
@@ -84,7 +84,7 @@ class MemoryContentStore(MemoryUnitSearches):
 
     def locally_stored(self, repo_id: str) -> int:
         return sum(
-            unit.artifact is not None or unit.type_id not in PACKAGE_TYPES
+            unit.artifact is not None or unit.type_id not in FILE_TYPES
             for unit in self._members(repo_id)
         )
 

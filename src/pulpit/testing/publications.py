@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from pulpit.domain.published import refuse_rivals
+from pulpit.domain.published import Root, refuse_rivals
 from pulpit.domain.repositories import Publication
 from pulpit.domain.units import Unit
 from pulpit.errors import MissingResource
@@ -56,7 +56,7 @@ class MemoryPublicationStore:
         refuse_rivals(
             chosen.relative_url,
             (chosen.repo_id, chosen.distributor_id),
-            self.conflicting(chosen.relative_url),
+            self.conflicting(chosen.relative_url, chosen.root),
         )
         for publication in self._of(chosen.repo_id, chosen.distributor_id):
             if publication.live and publication.id != publication_id:
@@ -65,19 +65,22 @@ class MemoryPublicationStore:
                 )
         self._state.publications[publication_id] = replace(chosen, live=True, superseded=None)
 
-    def conflicting(self, relative_url: str) -> Sequence[tuple[str, str]]:
+    def conflicting(self, relative_url: str, root: Root = Root.REPOS) -> Sequence[tuple[str, str]]:
         return sorted(
             (publication.repo_id, publication.distributor_id)
             for publication in self._state.publications.values()
             if publication.live
+            and publication.root is root
             and (
                 f"{relative_url}/".startswith(f"{publication.relative_url}/")
                 or publication.relative_url.startswith(f"{relative_url}/")
             )
         )
 
-    def resolve(self, path: str) -> tuple[Publication, str, Unit | None] | None:
-        for publication in self._serving(path):
+    def resolve(
+        self, path: str, root: Root = Root.REPOS
+    ) -> tuple[Publication, str, Unit | None] | None:
+        for publication in self._serving(path, root):
             inner = path[len(publication.relative_url) + 1 :]
             if (publication.id, inner) in self._state.files:
                 unit_id = self._state.files[publication.id, inner]
@@ -85,19 +88,20 @@ class MemoryPublicationStore:
                 return publication, inner, unit and replace(unit, metadata={}, chunks=())
         return None
 
-    def _serving(self, path: str) -> list[Publication]:
+    def _serving(self, path: str, root: Root) -> list[Publication]:
         """Return the publications that may hold the path: live ones, then the newest."""
         found = [
             publication
             for publication in self._state.publications.values()
-            if f"{path}/".startswith(f"{publication.relative_url}/")
+            if publication.root is root
+            and f"{path}/".startswith(f"{publication.relative_url}/")
             and (publication.live or publication.superseded is not None)
         ]
         return sorted(found, key=lambda it: (it.live, it.superseded or _NEVER, it.id), reverse=True)
 
-    def listing(self, path: str) -> Sequence[str] | None:
+    def listing(self, path: str, root: Root = Root.REPOS) -> Sequence[str] | None:
         folder = path.strip("/")
-        live = [publication for publication in self._serving(folder) if publication.live]
+        live = [publication for publication in self._serving(folder, root) if publication.live]
         if folder and live:
             inner = folder[len(live[0].relative_url) + 1 :]
             paths = [path for number, path in self._state.files if number == live[0].id]
@@ -106,7 +110,7 @@ class MemoryPublicationStore:
             urls = [
                 f"{publication.relative_url}/"
                 for publication in self._state.publications.values()
-                if publication.live
+                if publication.live and publication.root is root
             ]
             names = _names(urls, f"{folder}/" if folder else "")
         return sorted(names) or None

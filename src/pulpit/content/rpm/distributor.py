@@ -10,7 +10,7 @@ from pulpit.content.rpm.publish_config import PublishConfig
 from pulpit.content.rpm.steps import PublishSteps
 from pulpit.domain.published import refuse_rivals
 from pulpit.domain.repositories import Distributor, Repository
-from pulpit.domain.units import UNIT_KEYS
+from pulpit.domain.units import RPM_TYPES
 from pulpit.ports import TaskContext
 
 __all__ = ["YumDistributor"]
@@ -21,7 +21,7 @@ class YumDistributor:
 
     id = "yum_distributor"
     display_name = "Yum Distributor"
-    content_types = tuple(UNIT_KEYS)
+    content_types = RPM_TYPES
 
     def validate(self, config: Mapping[str, Any]) -> None:
         PublishConfig.read(config)

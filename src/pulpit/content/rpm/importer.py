@@ -10,7 +10,7 @@ from typing import Any
 
 from pulpit.content.rpm.plan import normalized, plan_of
 from pulpit.domain.repositories import Importer, Repository
-from pulpit.domain.units import UNIT_KEYS
+from pulpit.domain.units import RPM_TYPES
 from pulpit.errors import PulpitError
 from pulpit.ports import TaskContext
 
@@ -27,7 +27,7 @@ class YumImporter:
 
     id = "yum_importer"
     display_name = "Yum Importer"
-    content_types = tuple(UNIT_KEYS)
+    content_types = RPM_TYPES
 
     def normalize(self, config: Mapping[str, Any]) -> dict[str, Any]:
         return normalized(config)
