@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ipaddress
 import json
 import socket
 import time
@@ -16,7 +17,11 @@ import pytest
 from standardwebhooks import Webhook
 
 from pulpit.domain.deliveries import RESPONSE_KEPT, Receipt, Verdict
-from pulpit.events.notifiers.attempts import ATTEMPT, Attempted
+from pulpit.events.notifiers.attempts import Attempted
+from pulpit.events.notifiers.connecting import Guard, Resolver, look_up
+from pulpit.events.notifiers.http_pool import Pool
+from pulpit.events.notifiers.networks import Networks
+from pulpit.events.notifiers.targets import parse_target
 from tests.integration.receivers import (
     NOW,
     SECRET,
@@ -544,12 +549,41 @@ def test_a_kept_connection_that_has_ended_fails_no_delivery() -> None:
     asyncio.run(run())
 
 
+def test_connections_that_nobody_uses_are_ended() -> None:
+    """Neither receivers nor we hold them for ever; none that has ended is handed out."""
+
+    async def run() -> None:
+        ended = asyncio.Queue[int]()
+
+        async def behave(stream: Stream) -> None:
+            while await stream.post():
+                await stream.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+            ended.put_nowait(stream.number)
+
+        networks = Networks([ipaddress.ip_network("127.0.0.0/8")])
+        pool = Pool(Resolver(networks, look_up), Guard(networks), keep_alive=0.05)
+        async with receiving(behave) as receiver, asyncio.timeout(60):
+            target = parse_target(receiver.url(), networks)
+            until = asyncio.get_running_loop().time() + 60
+            for _ in range(3):
+                connection = await pool.open(target, None, Attempted())
+                await connection.exchange(b"POST / HTTP/1.1\r\n\r\n", b"", until=until)
+                pool.keep(target, None, connection)
+            assert sorted([await ended.get() for _ in range(3)]) == [1, 2, 3]
+            assert pool.take(target, None) is None
+            for _ in range(2):
+                await pool.open(target, None, Attempted())
+            await pool.close()
+            assert sorted([await ended.get() for _ in range(2)]) == [4, 5]
+
+    asyncio.run(run())
+
+
 def test_connections_are_not_kept_without_bound() -> None:
     async def run() -> None:
         async with receiving(OK) as receiver, notifying() as notifier:
             address = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", receiver.port))
-            ATTEMPT.set(Attempted())
-            others = [notifier._guard(address) for _ in range(600)]
+            others = [notifier._guard(address, Attempted()) for _ in range(600)]
             await notifier.deliver(listener(receiver.url()), parcel())
             for each in others:
                 each.close()

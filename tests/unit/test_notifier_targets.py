@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pulpit.errors import InvalidValue, MissingValue, RequestError
-from pulpit.events.notifiers.attempts import ATTEMPT, Attempted
+from pulpit.events.notifiers.attempts import Attempted
 from pulpit.events.notifiers.configuration import check_config
 from pulpit.events.notifiers.connecting import Guard, Resolver
 from pulpit.events.notifiers.networks import Networks
@@ -371,9 +371,9 @@ def resolved(*answers: Sequence[str], name: str = "zoo.example") -> list[str | N
     async def run() -> list[str | None]:
         resolver, found = Resolver(NOWHERE, lookup), list[str | None]()
         for _ in answers:
-            ATTEMPT.set(attempt := Attempted())
+            attempt = Attempted()
             try:
-                found.append((await resolver.resolve(name, 80))[0]["host"])
+                found.append((await resolver.resolve(name, 80, attempt))[0][-1][0])
             except OSError:
                 assert attempt.refused is not None
                 found.append(None)
@@ -413,8 +413,7 @@ def test_those_who_want_the_same_name_ask_once() -> None:
         resolver = Resolver(NOWHERE, lookup)
 
         async def resolve() -> None:
-            ATTEMPT.set(Attempted())
-            await resolver.resolve("zoo.example", 80)
+            await resolver.resolve("zoo.example", 80, Attempted())
 
         first, second, third = (asyncio.create_task(resolve()) for _ in range(3))
         await asyncio.sleep(0)
@@ -432,7 +431,7 @@ def test_those_who_want_the_same_name_ask_once() -> None:
 @pytest.mark.parametrize("address", [one for one in FORBIDDEN if "%" not in one])
 def test_no_socket_is_made_for_a_forbidden_address(address: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    ATTEMPT.set(attempt := Attempted())
+    attempt = Attempted()
     with pytest.raises(OSError, match="allow_networks"):
-        Guard(NOWHERE)((family, socket.SOCK_STREAM, 0, "", (address, 80)))
+        Guard(NOWHERE)((family, socket.SOCK_STREAM, 0, "", (address, 80)), attempt)
     assert attempt.refused is not None

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-import aiohttp
-
 from pulpit.domain.deliveries import RESPONSE_KEPT, Exchange, Verdict
 from pulpit.domain.listeners import Secrets
 from pulpit.events.notifiers.attempts import Attempted
+from pulpit.events.notifiers.http_connection import Answer
 from pulpit.events.notifiers.lines import one_line
 
-__all__ = ["Mask", "exchange_of", "read_head", "retry_after", "shown_body", "verdict_of"]
+__all__ = ["Mask", "exchange_of", "retry_after", "shown_body", "verdict_of"]
 
-#: Bytes of a body that are read; the rest is left to the connection, which is closed.
-_MOST_BYTES = 4 << 10
-#: Seconds for which a body is waited for: the status has decided already.
-_PATIENCE = 1.0
 _MOST_LINES, _LONGEST_LINE = 100, 1_000
 _LONGEST_PAUSE = 24 * 3600.0
 _PAUSING = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
@@ -60,35 +53,6 @@ def retry_after(status: int, header: str | None, *, now: datetime) -> float | No
         return min(max((until - now).total_seconds(), 0.0), _LONGEST_PAUSE)
     except (ValueError, TypeError, OverflowError):
         return None
-
-
-async def read_head(answer: aiohttp.ClientResponse, *, until: float | None) -> bytes:
-    """Return the beginning of the body as it came; lets go of the connection.
-
-    Whatever is wrong with a body changes nothing: its status was told before.
-
-    Args:
-        answer: whose head was read.
-        until: time of the loop after which nothing is waited for.
-    """
-    body, content = b"", answer.content
-    with suppress(TimeoutError, aiohttp.ClientError, OSError):
-        if content.is_eof():
-            # all of it came with the head, and the connection was let go then
-            return content.read_nowait(_MOST_BYTES)
-        limit = asyncio.get_running_loop().time() + _PATIENCE
-        async with asyncio.timeout_at(limit if until is None else min(until, limit)):
-            while len(body) < _MOST_BYTES:
-                piece = await content.read(_MOST_BYTES - len(body))
-                if not piece:
-                    break
-                body += piece
-    # a connection on which more may come is of no use to the next delivery
-    if content.at_eof():
-        answer.release()
-    else:
-        answer.close()
-    return body
 
 
 class Mask:
@@ -139,9 +103,7 @@ def shown_body(body: bytes, encoding: str, mask: Mask) -> str:
     return one_line(mask(body.decode("utf-8", "replace")), RESPONSE_KEPT)
 
 
-def exchange_of(
-    attempt: Attempted, answer: aiohttp.ClientResponse | None, response: str, mask: Mask
-) -> Exchange:
+def exchange_of(attempt: Attempted, answer: Answer | None, response: str, mask: Mask) -> Exchange:
     """Return what went over the wire, without secrets.
 
     Args:
@@ -153,8 +115,8 @@ def exchange_of(
     received: tuple[str, ...] = ()
     if answer is not None:
         received = (
-            f"HTTP/1.1 {answer.status} {answer.reason or ''}".rstrip(),
-            *(f"{name}: {value}" for name, value in answer.headers.items()),
+            f"HTTP/1.1 {answer.status} {_text(answer.reason)}".rstrip(),
+            *(f"{_text(name)}: {_text(value)}" for name, value in answer.headers),
         )
     return Exchange(
         peer=attempt.peer,
@@ -169,6 +131,11 @@ def _lines(lines: tuple[str, ...], mask: Mask) -> tuple[str, ...]:
         one_line(mask(_header(line) if index else line), _LONGEST_LINE)
         for index, line in enumerate(lines[:_MOST_LINES])
     )
+
+
+def _text(piece: bytes) -> str:
+    """Return a piece of a head, whatever it is written in."""
+    return piece.decode("utf-8", "replace")
 
 
 def _header(line: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["ATTEMPT", "Attempted", "Phase"]
+__all__ = ["Attempted", "Phase"]
 
 
 class Phase(StrEnum):
@@ -33,7 +32,3 @@ class Attempted:
     #: Lines of what was sent; filled only if they are asked for.
     sent: tuple[str, ...] = ()
     wants_lines: bool = False
-
-
-#: The attempt for which this task, and those that it starts, are at work.
-ATTEMPT: ContextVar[Attempted] = ContextVar("pulpit_attempt")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
-
-import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
 
 from pulpit.domain.listeners import OpenListener
 from pulpit.errors import InvalidValue, MissingValue, UnsupportedValue
@@ -79,9 +76,8 @@ class Route:
 
     revision: int
     target: Target
-    url: URL
-    #: Without those of one delivery.
-    headers: CIMultiDict[str] = field(repr=False)
+    #: Of each request, as it is sent, up to what differs from one delivery to the next.
+    head: bytes = field(repr=False)
     keys: Sequence[Key]
     files: TrustFiles
     is_cloudevent: bool
@@ -98,25 +94,24 @@ def make_route(opened: OpenListener, networks: Networks) -> Route:
     listener, secrets = opened.listener, opened.secrets
     target = check_config(listener.config, networks)
     is_cloudevent = listener.config.get(_CLOUDEVENTS) is True
-    headers = CIMultiDict(
-        {
-            "User-Agent": f"pulpit/{version('pulpit')}",
-            "Accept": "*/*",
-            # nothing is decompressed, so nothing can swell
-            "Accept-Encoding": "identity",
-            "Content-Type": CLOUDEVENT_TYPE if is_cloudevent else JSON_TYPE,
-        }
-    )
+    lines = [
+        f"POST {target.path} HTTP/1.1",
+        f"Host: {target.netloc}",
+        f"User-Agent: pulpit/{version('pulpit')}",
+        "Accept: */*",
+        # nothing is decompressed, so nothing can swell
+        "Accept-Encoding: identity",
+        f"Content-Type: {CLOUDEVENT_TYPE if is_cloudevent else JSON_TYPE}",
+    ]
     also: list[str] = []
     if (username := listener.config.get(_USERNAME)) is not None:
-        login = aiohttp.encode_basic_auth(username, secrets.password or "", "utf-8")
-        headers["Authorization"] = login
-        also.append(login.partition(" ")[2])
+        login = base64.b64encode(f"{username}:{secrets.password or ''}".encode()).decode()
+        lines.append(f"Authorization: Basic {login}")
+        also.append(login)
     return Route(
         revision=listener.revision,
         target=target,
-        url=URL(target.url, encoded=True),
-        headers=headers,
+        head="".join(f"{line}\r\n" for line in lines).encode(),
         keys=decode_keys(secrets.signing),
         files=TrustFiles.of(listener.config),
         is_cloudevent=is_cloudevent,

@@ -10,19 +10,17 @@ from contextlib import suppress
 from typing import Any
 from weakref import WeakSet
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.connector import Connection
-
-from pulpit.events.notifiers.attempts import ATTEMPT, Attempted, Phase
+from pulpit.events.notifiers.attempts import Attempted, Phase
 from pulpit.events.notifiers.networks import Networks
 
-__all__ = ["Guard", "Lookup", "Request", "Resolver", "look_up", "shown_peer"]
+__all__ = ["AddressInfo", "Guard", "Lookup", "Resolver", "address_info", "look_up", "shown_peer"]
 
 #: Returns the addresses that a name stands for; raises OSError if it stands for none.
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
 
-_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+#: As ``socket.getaddrinfo`` has it: family, kind, protocol, name, address.
+AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
+
 #: Addresses of one name that are tried; all of them are judged.
 _MOST_ADDRESSES = 8
 #: Names that are looked up at a time; each takes a thread until it is answered.
@@ -67,7 +65,7 @@ async def look_up(name: str) -> Sequence[str]:
     return await answer
 
 
-class Resolver(AbstractResolver):
+class Resolver:
     """Resolves names of receivers for one attempt's connection; refuses what may not be told.
 
     Those who want the same name at the same time wait for one answer; nothing is kept beyond that,
@@ -83,13 +81,12 @@ class Resolver(AbstractResolver):
         self._asked: dict[str, asyncio.Task[Sequence[str]]] = {}
         self._turns = asyncio.Semaphore(_MOST_LOOKUPS)
 
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - all are wanted
-    ) -> list[ResolveResult]:
-        attempt = ATTEMPT.get()
+    async def resolve(self, host: str, port: int, attempt: Attempted) -> list[AddressInfo]:
+        """Return the addresses to try, each of which may be told.
+
+        Raises:
+            OSError: the host has none, or one that may not be told.
+        """
         attempt.phase = Phase.NAME
         addresses = await asyncio.shield(self._asking(host))
         if not addresses:
@@ -99,17 +96,7 @@ class Resolver(AbstractResolver):
                 attempt.refused = f"{host} stands for {address}, {what}; {_ALLOW}"
                 raise OSError(attempt.refused)
         attempt.phase = Phase.CONNECTION
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=_NUMERIC,
-            )
-            for address in addresses[:_MOST_ADDRESSES]
-        ]
+        return [address_info(address, port) for address in addresses[:_MOST_ADDRESSES]]
 
     def _asking(self, name: str) -> asyncio.Task[Sequence[str]]:
         """Return the lookup of a name that is under way, or begin one."""
@@ -150,14 +137,13 @@ class Guard:
         """How many connections there are."""
         return len(self._open)
 
-    def __call__(self, info: aiohttp.AddrInfoType) -> socket.socket:
+    def __call__(self, info: AddressInfo, attempt: Attempted) -> socket.socket:
         """Return a socket for an address.
 
         Raises:
             OSError: it may not be connected to.
         """
         family, kind, protocol, _, address = info
-        attempt = ATTEMPT.get()
         attempt.is_fresh, attempt.phase = True, Phase.CONNECTION
         attempt.peer = shown_peer(address)
         if what := self._networks.refusal(str(address[0])):
@@ -168,26 +154,10 @@ class Guard:
         return made
 
 
-class Request(aiohttp.ClientRequest):
-    """A request that tells its attempt whom it is sent to."""
-
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        attempt = ATTEMPT.get()
-        if attempt.wants_lines:
-            self._note(attempt, conn)
-        answer = await super().send(conn)
-        attempt.phase = Phase.ANSWER
-        return answer
-
-    def _note(self, attempt: Attempted, conn: Connection) -> None:
-        """Write down what is sent, and to whom."""
-        transport = conn.transport
-        if transport is not None:
-            attempt.peer = shown_peer(transport.get_extra_info("peername"))
-        attempt.sent = (
-            f"{self.method} {self.url.raw_path_qs} HTTP/1.1",
-            *(f"{name}: {value}" for name, value in self.headers.items()),
-        )
+def address_info(address: str, port: int) -> AddressInfo:
+    """Return what a socket is made of for an address in its usual notation."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)
 
 
 def shown_peer(address: Any) -> str:

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Mapping
-from io import BytesIO
 from typing import Any, Protocol
-
-import aiohttp
-from multidict import CIMultiDict
 
 from pulpit.config.settings import Listeners
 from pulpit.domain.clock import utc_now
 from pulpit.domain.deliveries import REASON_KEPT, Parcel, Receipt, Verdict
 from pulpit.domain.listeners import OpenListener
 from pulpit.errors import RequestError
-from pulpit.events.notifiers.answers import (
-    exchange_of,
-    read_head,
-    retry_after,
-    shown_body,
-    verdict_of,
-)
-from pulpit.events.notifiers.attempts import ATTEMPT, Attempted
+from pulpit.events.notifiers.answers import exchange_of, retry_after, shown_body, verdict_of
+from pulpit.events.notifiers.attempts import Attempted, Phase
 from pulpit.events.notifiers.bodies import cloudevent
 from pulpit.events.notifiers.configuration import Route, check_config, make_route
-from pulpit.events.notifiers.connecting import Guard, Lookup, Request, Resolver, look_up
+from pulpit.events.notifiers.connecting import Guard, Lookup, Resolver, look_up, shown_peer
+from pulpit.events.notifiers.http_connection import Answer, BadAnswer, Connection
+from pulpit.events.notifiers.http_pool import Pool
 from pulpit.events.notifiers.networks import Networks
 from pulpit.events.notifiers.reasons import reason_of, reason_of_status, reason_of_timeout
 from pulpit.events.notifiers.signing import signature
@@ -35,14 +26,10 @@ from pulpit.ports import Clock
 
 __all__ = ["HttpNotifier"]
 
-#: Seconds for which a connection is kept that nobody uses, and how many before none is.
-_KEEP_ALIVE, _MOST_KEPT = 15.0, 512
+#: Connections beyond which none is kept.
+_MOST_KEPT = 512
 #: Kept connections that may turn out to be closed before one is opened for the attempt.
 _MOST_STALE = 3
-#: Bytes of an answer that wait unread, of one line of its head, and how many lines that has.
-_WAITING, _LONGEST_LINE, _MOST_HEADERS = 8 << 10, 8_190, 100
-#: Bytes of a body beyond which it is sent piece by piece.
-_LARGE = 1 << 20
 #: Listeners whose routes are remembered.
 _MOST_ROUTES = 2_000
 
@@ -81,8 +68,7 @@ class HttpNotifier:
         self._trust = Trust()
         self._guard = Guard(self._networks)
         self._routes: dict[str, Route] = {}
-        self._resolver = Resolver(self._networks, lookup)
-        self._session: aiohttp.ClientSession | None = None
+        self._pool = Pool(Resolver(self._networks, lookup), self._guard)
 
     def check(self, config: Mapping[str, Any]) -> None:
         check_config(config, self._networks)
@@ -90,14 +76,12 @@ class HttpNotifier:
     async def deliver(
         self, listener: OpenListener, parcel: Parcel, *, trace: bool = False
     ) -> Receipt:
-        attempt = Attempted(wants_lines=trace)
-        token = ATTEMPT.set(attempt)
         try:
             try:
                 route = self._route(listener)
             except (RequestError, ValueError) as error:
                 return _failed(str(error))
-            return await self._deliver(route, parcel, attempt)
+            return await self._deliver(route, parcel, Attempted(wants_lines=trace))
         except Exception:  # noqa: BLE001 - a notifier raises nothing
             self._log.error(
                 "a delivery by http failed by an error of the server's own",
@@ -105,15 +89,10 @@ class HttpNotifier:
                 exc_info=True,
             )
             return _failed("an error of this server's own; its log has more")
-        finally:
-            ATTEMPT.reset(token)
 
     async def close(self) -> None:
-        session, self._session = self._session, None
         self._routes.clear()
-        if session is not None:
-            await session.close()
-        await self._resolver.close()
+        await self._pool.close()
 
     def _route(self, opened: OpenListener) -> Route:
         """Return how a listener is told, as of its revision."""
@@ -127,26 +106,24 @@ class HttpNotifier:
 
     async def _deliver(self, route: Route, parcel: Parcel, attempt: Attempted) -> Receipt:
         """Make the attempt within its time."""
-        answer: aiohttp.ClientResponse | None = None
+        answer: Answer | None = None
         verdict, status, response, pause = Verdict.FAILED, None, "", None
         try:
-            async with asyncio.timeout(self._timeout) as limit:
-                answer = await self._post(route, parcel, attempt)
-            status, headers = answer.status, answer.headers
+            answer = await self._post(route, parcel, attempt)
+            status = answer.status
             verdict = verdict_of(status)
             reason = "" if verdict is Verdict.DELIVERED else reason_of_status(status)
-            pause = retry_after(status, headers.get("Retry-After"), now=self._clock())
-            body = await read_head(answer, until=limit.when())
-            response = shown_body(body, headers.get("Content-Encoding", ""), route.mask)
-        except TimeoutError:
-            reason = reason_of_timeout(attempt, self._timeout)
+            pause = retry_after(status, answer.header(b"retry-after"), now=self._clock())
+            if answer.body:
+                encoding = answer.header(b"content-encoding") or ""
+                response = shown_body(answer.body, encoding, route.mask)
         except Unusable as error:
             reason = str(error)
-        except (aiohttp.ClientError, OSError) as error:
-            reason = reason_of(error, route.target, attempt, route.files)
-        finally:
-            if answer is not None and not answer.closed:
-                answer.close()
+        except (BadAnswer, OSError) as error:
+            if _is_out_of_time(error):
+                reason = reason_of_timeout(attempt, self._timeout)
+            else:
+                reason = reason_of(error, route.target, attempt, route.files)
         return Receipt(
             verdict=verdict,
             status=status,
@@ -158,74 +135,65 @@ class HttpNotifier:
             else None,
         )
 
-    async def _post(
-        self, route: Route, parcel: Parcel, attempt: Attempted
-    ) -> aiohttp.ClientResponse:
-        """Return the head of the answer.
+    async def _post(self, route: Route, parcel: Parcel, attempt: Attempted) -> Answer:
+        """Return what is answered.
 
         A connection that was kept may have been closed by the receiver at this moment, which says
         nothing about the receiver; another one is tried then, with the same id.
         """
-        body, headers = self._signed(route, parcel)
-        secure = route.target.scheme == "https"
-        for stale in itertools.count():
+        head, body = self._signed(route, parcel)
+        target, context = route.target, None
+        until = asyncio.get_running_loop().time() + self._timeout
+        if target.scheme == "https":
+            async with asyncio.timeout_at(until):
+                context = await self._trust.context(route.files, attempt)
+        for _ in range(_MOST_STALE):
+            if (connection := self._pool.take(target, context)) is None:
+                break
             try:
-                return await self._opened().post(
-                    route.url,
-                    data=body if len(body) <= _LARGE else BytesIO(body),
-                    headers=headers,
-                    allow_redirects=False,
-                    ssl=await self._trust.context(route.files) if secure else True,
-                )
-            except aiohttp.ClientConnectorError:
-                raise
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                if attempt.is_fresh or stale == _MOST_STALE:
+                return await self._exchange(connection, attempt, head, body, until)
+            except OSError as error:
+                if _is_out_of_time(error):
                     raise
-        raise AssertionError("it ends by an answer or an error")
+            finally:
+                self._pool.keep(target, context, connection)
+        async with asyncio.timeout_at(until):
+            connection = await self._pool.open(target, context, attempt)
+        try:
+            return await self._exchange(connection, attempt, head, body, until)
+        finally:
+            self._pool.keep(target, context, connection)
 
-    def _signed(self, route: Route, parcel: Parcel) -> tuple[bytes, CIMultiDict[str]]:
-        """Return what is sent, and its headers."""
+    async def _exchange(
+        self, connection: Connection, attempt: Attempted, head: bytes, body: bytes, until: float
+    ) -> Answer:
+        """Return what is answered on a connection."""
+        attempt.phase = Phase.ANSWER
+        if attempt.wants_lines:
+            attempt.peer = shown_peer(connection.peer)
+            attempt.sent = tuple(head.decode().splitlines()[:-1])
+        return await connection.exchange(head, body, until=until)
+
+    def _signed(self, route: Route, parcel: Parcel) -> tuple[bytes, bytes]:
+        """Return head and body of what is sent."""
         body = parcel.body
         if route.is_cloudevent:
             body = cloudevent(parcel, source=self._source)
         now = self._clock()
-        headers = route.headers.copy()
-        headers["webhook-id"] = parcel.id
-        headers["webhook-timestamp"] = str(int(now.timestamp()))
+        head = (
+            f"webhook-id: {parcel.id}\r\nwebhook-timestamp: {int(now.timestamp())}\r\n"
+            f"Content-Length: {len(body)}\r\n"
+        )
         if signed := signature(route.keys, delivery_id=parcel.id, now=now, body=body):
-            headers["webhook-signature"] = signed
+            head += f"webhook-signature: {signed}\r\n"
         if self._guard.count > _MOST_KEPT:
-            headers["Connection"] = "close"
-        return body, headers
+            head += "Connection: close\r\n"
+        return route.head + f"{head}\r\n".encode(), body
 
-    def _opened(self) -> aiohttp.ClientSession:
-        """Return the session of all listeners.
 
-        Connections are shared by those alone who have the same host and the same TLS; who delivers
-        bounds how many there are at a time.
-        """
-        if self._session is None:
-            connector = aiohttp.TCPConnector(
-                limit=0,
-                use_dns_cache=False,
-                resolver=self._resolver,
-                socket_factory=self._guard,
-                keepalive_timeout=_KEEP_ALIVE,
-            )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                request_class=Request,
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                # the whole attempt has a time; see _deliver
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-                read_bufsize=_WAITING,
-                max_line_size=_LONGEST_LINE,
-                max_field_size=_LONGEST_LINE,
-                max_headers=_MOST_HEADERS,
-            )
-        return self._session
+def _is_out_of_time(error: Exception) -> bool:
+    """Tell whether our own time is over, not that of the system's network."""
+    return isinstance(error, TimeoutError) and error.errno is None
 
 
 def _failed(reason: str) -> Receipt:

@@ -9,10 +9,8 @@ import ssl
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 
-import aiohttp
-from aiohttp.http_exceptions import LineTooLong
-
 from pulpit.events.notifiers.attempts import Attempted, Phase
+from pulpit.events.notifiers.http_connection import BadAnswer
 from pulpit.events.notifiers.targets import Target
 from pulpit.events.notifiers.trust import TrustFiles
 
@@ -48,23 +46,21 @@ def reason_of_timeout(attempt: Attempted, seconds: float) -> str:
 
 
 def reason_of(error: Exception, target: Target, attempt: Attempted, files: TrustFiles) -> str:
-    """Say what an exception of the library means; its own text may hold the URL."""
+    """Say what it means that no answer could be read."""
     if attempt.refused is not None:
         return f"refused: {attempt.refused}"
+    if isinstance(error, BadAnswer):
+        return _no_http(error)
     causes = tuple(_causes(error))
-    # the library's own exceptions are some of these too, without what they say
     for cause in causes:
-        if isinstance(cause, ssl.SSLError) and not isinstance(cause, aiohttp.ClientError):
+        if isinstance(cause, ssl.SSLError):
             return _no_tls(cause, target, files)
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
+    if attempt.phase is Phase.NAME:
         return _no_address(causes, target)
-    if isinstance(error, aiohttp.ClientResponseError):
-        return _no_http(causes)
-    return _no_connection(error, causes, target, attempt, files)
+    return _no_connection(causes, target, attempt, files)
 
 
 def _no_connection(
-    error: Exception,
     causes: Sequence[BaseException],
     target: Target,
     attempt: Attempted,
@@ -82,7 +78,7 @@ def _no_connection(
     if target.scheme == "https" and attempt.is_fresh:
         mine = "accept that of client_cert" if files.certificate else "get one by client_cert"
         why = f"it may demand a certificate, and not {mine}"
-    if isinstance(error, aiohttp.ServerDisconnectedError) or known is None:
+    if known is None:
         return f"the receiver closed the connection without an answer; {why}"
     return f"the connection broke before an answer came ({known}); {why}"
 
@@ -97,7 +93,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(each))
         yield each
-        waiting += [getattr(each, "os_error", None), each.__cause__, each.__context__]
+        waiting += [each.__cause__, each.__context__]
 
 
 def _distrust(error: ssl.SSLCertVerificationError, target: Target, files: TrustFiles) -> str:
@@ -136,10 +132,8 @@ def _no_address(causes: Sequence[BaseException], target: Target) -> str:
     return f"the name {target.host} is not known"
 
 
-def _no_http(causes: Sequence[BaseException]) -> str:
+def _no_http(error: BadAnswer) -> str:
     """Say why an answer can't be read."""
-    if any(isinstance(cause, LineTooLong) for cause in causes):
-        return "the headers of the answer are too large"
-    if any("many headers" in str(cause).lower() for cause in causes):
+    if error.is_too_large:
         return "the headers of the answer are too large"
     return "the answer is no HTTP"

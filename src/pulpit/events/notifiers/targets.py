@@ -46,6 +46,9 @@ class Target:
     port: int
     #: If the host is one.
     address: Address | None
+    #: Host and port as a request names them, and path with query; both are parts of the URL.
+    netloc: str
+    path: str
 
 
 def parse_target(url: Any, networks: Networks) -> Target:
@@ -83,12 +86,15 @@ def parse_target(url: Any, networks: Networks) -> Target:
     host = host.lower() if address is None else str(address)
     netloc = f"[{host}]" if ":" in host else host
     netloc += "" if port in (None, _PORTS[scheme]) else f":{port}"
+    path = _path(found["rest"])
     return Target(
-        url=f"{scheme}://{netloc}{_path(found['rest'])}",
+        url=f"{scheme}://{netloc}{path}",
         scheme=scheme,
         host=host,
         port=port or _PORTS[scheme],
         address=address,
+        netloc=netloc,
+        path=path,
     )
 
 

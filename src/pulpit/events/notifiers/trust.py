@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from pulpit.events.notifiers.attempts import ATTEMPT, Phase
+from pulpit.events.notifiers.attempts import Attempted, Phase
 
 __all__ = ["Trust", "TrustFiles", "Unusable"]
 
@@ -54,15 +54,6 @@ class TrustFiles:
         )
 
 
-class _Context(ssl.SSLContext):
-    """A context that tells the attempt for which a handshake begins."""
-
-    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
-        if (attempt := ATTEMPT.get(None)) is not None:
-            attempt.phase = Phase.HANDSHAKE
-        return super().wrap_bio(*args, **options)
-
-
 #: What changes of a file when it is written or replaced.
 _Print = tuple[int, ...]
 
@@ -88,8 +79,12 @@ class Trust:
         self._timer = timer
         self._known: dict[TrustFiles, _Known] = {}
 
-    async def context(self, files: TrustFiles) -> ssl.SSLContext:
+    async def context(self, files: TrustFiles, attempt: Attempted) -> ssl.SSLContext:
         """Return the context for these files, as they are now or were a second ago.
+
+        Args:
+            files: that the listener names.
+            attempt: for which they may have to be read.
 
         Raises:
             Unusable: one of them can't be used.
@@ -103,7 +98,7 @@ class Trust:
             known = self._known[files] = _Known()
         async with known.turn:
             if known.context is None or self._timer() - known.looked >= _REST:
-                ATTEMPT.get().phase = Phase.CERTIFICATES
+                attempt.phase = Phase.CERTIFICATES
                 await asyncio.to_thread(self._look, files, known)
         assert known.context is not None
         return known.context
@@ -161,7 +156,7 @@ def _print(found: os.stat_result) -> _Print:
 
 def _made(files: TrustFiles) -> ssl.SSLContext:
     """Return a new context."""
-    context = _Context(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     if files.authorities is None:
