@@ -166,7 +166,9 @@ class _Context:
 class _NoSources:
     """A downloader that nobody asks."""
 
-    def stream(self, importer: Importer, url: str) -> AsyncGenerator[bytes, None]:
+    def stream(
+        self, importer: Importer, url: str, *, below: str = ""
+    ) -> AsyncGenerator[bytes, None]:
         raise AssertionError(url)
 
 

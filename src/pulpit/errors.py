@@ -26,6 +26,7 @@ The tree::
     │   ├── MetadataUnavailable      RPM1004
     │   ├── NoFeed                   RPM1005
     │   ├── Unparsable               RPM1006
+    │   ├── NoSuchChecksum           RPM1012
     │   ├── MalformedRepository      RPM1015
     │   ├── NotAnRpm                 RPM1016
     │   └── DownloadFailed           RPM1004
@@ -77,6 +78,7 @@ __all__ = [
     "MissingResource",
     "MissingValue",
     "NoFeed",
+    "NoSuchChecksum",
     "NotAnRpm",
     "NotImplementedHere",
     "NotJson",
@@ -366,6 +368,25 @@ class Unparsable(ContentError):
         super().__init__(
             f"Could not parse the metadata: {reason}",
             data={"reason": reason} | ({"url": url} if url else {}),
+        )
+
+
+class NoSuchChecksum(ContentError):
+    """An erratum lacks checksums of the type that it must be published with.
+
+    Args:
+        erratum: its id.
+        package: the file that has none.
+        kind: the type that is asked for.
+    """
+
+    code = "RPM1012"
+
+    def __init__(self, erratum: str, *, package: str, kind: str) -> None:
+        super().__init__(
+            f"Erratum {erratum} has no {kind} checksum of {package}: "
+            "choose another updateinfo_checksum_type, or none",
+            data={"erratum": erratum, "package": package, "checksumtype": kind},
         )
 
 

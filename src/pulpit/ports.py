@@ -21,7 +21,7 @@ from pulpit.domain.outcomes import Update
 from pulpit.domain.published import Root
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.tasks import Task, TaskState
-from pulpit.domain.units import Unit
+from pulpit.domain.units import Unit, UnitFile
 from pulpit.domain.users import User
 from pulpit.domain.workers import Vacancy, Worker
 
@@ -356,6 +356,9 @@ class ContentStore(Protocol):
     def members(self, repo_id: str, type_id: str | None = None) -> Mapping[int, bytes]:
         """Return unit id to key digest of the repository's units (of one type)."""
 
+    def revisions(self, repo_id: str, type_ids: Collection[str]) -> Mapping[int, int]:
+        """Return unit id to how often ``replace`` gave it other chunks, of units of these types."""
+
     def units(self, repo_id: str, type_ids: Collection[str]) -> Iterator[Unit]:
         """Yield the repository's units with chunks, packages sorted by name, arch, version."""
 
@@ -369,7 +372,7 @@ class ContentStore(Protocol):
         """
 
     def locally_stored(self, repo_id: str) -> int:
-        """Return how many of the repository's units have their file here, or need none."""
+        """Return how many of the repository's units have their files here, or need none."""
 
     def associate(self, repo_id: str, unit_ids: Collection[int], *, now: datetime) -> int:
         """Put units into the repository; return how many were not in it.
@@ -421,6 +424,19 @@ class ContentStore(Protocol):
     def set_user_metadata(self, unit_id: int, metadata: Mapping[str, Any]) -> None:
         """Keep a JSON object as the unit's ``pulp_user_metadata``, in place of the former one."""
 
+    def set_unit_files(self, unit_id: int, files: Sequence[UnitFile]) -> None:
+        """Keep which files a unit of several has, each path once, in the place of those it had.
+
+        A file that it had, with the same path and checksum, stays known as stored. Sources of such
+        units are the URL below which the paths lie.
+        """
+
+    def unit_files(self, unit_id: int) -> Sequence[UnitFile]:
+        """Return the files of a unit of several, by path; none of a package."""
+
+    def unit_file(self, unit_id: int, path: str) -> UnitFile | None:
+        """Return one of them."""
+
     def add_artifacts(self, artifacts: Mapping[str, int]) -> None:
         """Keep that files are in the file store: SHA-256 to size; those there already are fine."""
 
@@ -432,13 +448,23 @@ class ContentStore(Protocol):
     ) -> Mapping[tuple[str, str], str]:
         """Return (checksum type, checksum) of packages to the SHA-256 of their stored file."""
 
-    def set_artifact(self, unit_id: int, digest: str, size: int) -> None:
-        """Keep that the unit's file is stored now."""
+    def set_artifact(self, unit_id: int, digest: str, size: int, *, path: str = "") -> None:
+        """Keep that the unit's file is stored now; of a unit of several, that of the path."""
 
-    def claim_download(self, unit_id: int, owner: str, *, now: datetime, seconds: float) -> bool:
-        """Lease the download of a unit's file; False while another owner's lease holds."""
+    def claim_download(
+        self, unit_id: int, owner: str, *, now: datetime, seconds: float, path: str = ""
+    ) -> bool:
+        """Lease the download of a unit's file; False while another owner's lease holds.
 
-    def release_download(self, unit_id: int, owner: str) -> None:
+        Args:
+            unit_id: whose.
+            owner: a name that nobody else has; who has the lease may renew it.
+            now: the present time.
+            seconds: for how long.
+            path: of a unit of several, which file; False also if it has no such file.
+        """
+
+    def release_download(self, unit_id: int, owner: str, *, path: str = "") -> None:
         """Give the lease back."""
 
     def remove_orphans(self, unit_ids: Collection[int] | None = None) -> tuple[int, Sequence[str]]:
@@ -458,6 +484,18 @@ class PublicationStore(Protocol):
         self, publication_id: int, units: Mapping[str, int], files: Collection[str]
     ) -> None:
         """Keep its paths below its URL: of units (path to unit id) and of generated files."""
+
+    def copy_units(self, source_id: int, target_id: int, type_ids: Collection[str]) -> None:
+        """Keep all paths of units of these types that another publication has, too.
+
+        None of them is there already.
+        """
+
+    def unit_paths(self, publication_id: int) -> Mapping[str, int]:
+        """Return its paths that are of units, with the unit's id."""
+
+    def set_reusable(self, publication_id: int, reusable: Mapping[str, Any]) -> None:
+        """Keep what the distributor's next publication may take over of it."""
 
     def live(self, repo_id: str, distributor_id: str) -> Publication | None:
         """Return the live publication of the distributor."""
@@ -483,6 +521,9 @@ class PublicationStore(Protocol):
 
     def listing(self, path: str, root: Root = Root.REPOS) -> Sequence[str] | None:
         """Return the names in a folder below a root (folders end in a slash), or None."""
+
+    def leading(self, path: str, root: Root = Root.REPOS) -> Sequence[str] | None:
+        """Return the names in a folder above publications, as listing; None within one."""
 
     def folders(self) -> Collection[str]:
         """Return the folder names of all publications there are."""
@@ -880,8 +921,10 @@ class FileStore(Protocol):
 class Downloader(Protocol):
     """Downloads single files for those who read published content; for use in one event loop."""
 
-    def stream(self, importer: Importer, url: str) -> AsyncGenerator[bytes, None]:
-        """Yield what is at *url*, in one attempt and unverified.
+    def stream(
+        self, importer: Importer, url: str, *, below: str = ""
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield what is at *url*, or at the path *below* it, in one attempt and unverified.
 
         The importer's configuration says how: credentials, certificates, proxy, speed.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from pulpit.domain.units import Unit, unit_key_digest
+from pulpit.domain.units import Unit, UnitFile, unit_key_digest
 from pulpit.errors import MissingResource
 from pulpit.ports import Transaction
 from tests.contract.databases import (
@@ -255,3 +255,86 @@ def test_orphans_are_removed(transaction: Transaction) -> None:
     assert set(content.has_artifacts([SHA, other, "ef" * 32])) == {SHA, "ef" * 32}
     [again] = _add(transaction, new_package("d"))
     assert content.unit(again).artifact is None
+
+
+def _tree(transaction: Transaction) -> int:
+    """Keep a unit of several files; return its id."""
+    tree = Unit(uid="tree", type_id="distribution", key={"distribution_id": "ks-x"})
+    [unit_id] = _add(transaction, tree)
+    transaction.content.set_unit_files(
+        unit_id,
+        [
+            UnitFile(path="images/b.iso", checksum_type="sha256", checksum="bb"),
+            UnitFile(path="images/a.img"),
+        ],
+    )
+    return unit_id
+
+
+def test_files_of_a_unit(transaction: Transaction) -> None:
+    """A unit of several files has them by path; what is stored stays known while it is the same."""
+    content, unit_id = transaction.content, _tree(transaction)
+    assert [file.path for file in content.unit_files(unit_id)] == ["images/a.img", "images/b.iso"]
+    assert content.unit_file(unit_id, "images/c") is None
+    content.associate("zoo", [unit_id], now=NOW)
+    assert content.locally_stored("zoo") == 0
+    content.set_artifact(unit_id, SHA, 7, path="images/b.iso")
+    content.set_artifact(unit_id, "cd" * 32, 8, path="images/a.img")
+    stored = content.unit_file(unit_id, "images/b.iso")
+    assert stored is not None
+    assert (stored.artifact, stored.size) == (SHA, 7)
+    assert content.locally_stored("zoo") == 1
+    same = UnitFile(path="images/b.iso", checksum_type="sha256", checksum="bb")
+    content.set_unit_files(unit_id, [same, UnitFile(path="images/a.img")])
+    assert content.unit_file(unit_id, "images/b.iso") == stored
+    # nothing says that it is the same
+    assert content.unit_file(unit_id, "images/a.img") == UnitFile(path="images/a.img")
+    content.set_unit_files(unit_id, [replace(same, checksum="cc")])
+    assert content.unit_files(unit_id) == [replace(same, checksum="cc")]
+    assert content.unit(unit_id).artifact is None
+
+
+def test_files_of_a_unit_are_leased_one_by_one(transaction: Transaction) -> None:
+    """One downloads a file of a unit while another downloads the next; unknown ones nobody."""
+    content, unit_id = transaction.content, _tree(transaction)
+
+    def claim(owner: str, path: str, *, at: datetime = NOW) -> bool:
+        return content.claim_download(unit_id, owner, now=at, seconds=30, path=path)
+
+    assert claim("a", "images/b.iso")
+    assert claim("a", "images/b.iso")
+    assert not claim("b", "images/b.iso")
+    assert claim("b", "images/a.img")
+    assert not claim("b", "images/c")
+    content.release_download(unit_id, "b", path="images/b.iso")
+    assert not claim("b", "images/b.iso")
+    content.release_download(unit_id, "a", path="images/b.iso")
+    assert claim("b", "images/b.iso")
+    assert claim("a", "images/a.img", at=NOW + timedelta(seconds=31))
+
+
+def test_files_of_a_unit_are_no_orphans(transaction: Transaction) -> None:
+    """Files are named by the unit that has them, and are forgotten with it."""
+    content, unit_id = transaction.content, _tree(transaction)
+    content.set_artifact(unit_id, SHA, 7, path="images/b.iso")
+    content.associate("zoo", [unit_id], now=NOW)
+    assert content.remove_orphans() == (0, [])
+    content.unassociate("zoo", [unit_id], now=NOW)
+    assert content.remove_orphans([unit_id]) == (1, [SHA])
+    assert content.unit_files(unit_id) == []
+
+
+def test_revisions_grow_with_chunks(transaction: Transaction) -> None:
+    """Only other chunks make a revision, and only that unit's."""
+    content = transaction.content
+    bell, bear = new_erratum("bell"), new_erratum("bear")
+    first, second = _add(transaction, bell, bear)
+    content.associate("zoo", [first, second], now=NOW)
+    before = content.revisions("zoo", ["erratum"])
+    assert content.revisions("zoo", ["rpm"]) == {}
+    content.replace([replace(bell, metadata={"title": "new"})])
+    assert content.revisions("zoo", ["erratum"]) == before
+    content.replace([replace(bell, chunks=(b"<update>new</update>",))])
+    after = content.revisions("zoo", ["erratum"])
+    assert after[second] == before[second]
+    assert after[first] > before[first]

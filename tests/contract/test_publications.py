@@ -15,6 +15,7 @@ from pulpit.ports import Transaction
 from tests.contract.databases import (
     NOW,
     Database,
+    new_erratum,
     new_package,
     new_publication,
     new_repository,
@@ -202,3 +203,42 @@ def test_roots_have_urls_of_their_own(transaction: Transaction) -> None:
     assert publications.listing("a", Root.ISOS) == ["x/"]
     assert publications.conflicting("a/b") == []
     assert publications.conflicting("a/b", Root.ISOS) == [("zoo", "iso")]
+
+
+def test_paths_of_units_are_copied(transaction: Transaction) -> None:
+    """A publication may have the paths of another's units, of some types."""
+    publications = transaction.publications
+    bell, erratum = transaction.content.add([new_package("bell"), new_erratum("E")]).values()
+    first = publications.add(new_publication("zoo", "zoo"))
+    publications.add_files(first.id, {"bell.rpm": bell, "b/bell.rpm": bell, "E": erratum}, [REPOMD])
+    second = publications.add(new_publication("zoo", "zoo"))
+    publications.copy_units(first.id, second.id, ["rpm", "srpm"])
+    assert publications.unit_paths(second.id) == {"bell.rpm": bell, "b/bell.rpm": bell}
+    publications.switch(second.id, now=NOW)
+    assert _found(transaction, "zoo/bell.rpm") == (second.id, "bell.rpm")
+    assert _found(transaction, f"zoo/{REPOMD}") is None
+
+
+def test_what_can_be_reused_is_kept(transaction: Transaction) -> None:
+    """What a publication keeps for the next one comes back with the live one alone."""
+    publications = transaction.publications
+    first, second = (publications.add(new_publication("zoo", "zoo")) for _ in range(2))
+    publications.set_reusable(first.id, {"packages": "ab"})
+    publications.switch(first.id, now=NOW)
+    live = publications.live("zoo", "yum")
+    assert live is not None
+    assert live.reusable == {"packages": "ab"}
+    publications.switch(second.id, now=LATER)
+    assert publications.live("zoo", "yum") == replace(second, live=True)
+
+
+def test_names_above_publications(transaction: Transaction) -> None:
+    """Folders that lead to publications are named, none that lies in one."""
+    _publish(transaction, "a/b", REPOMD, distributor_id="1")
+    _publish(transaction, "a/c/d", distributor_id="2")
+    leading = transaction.publications.leading
+    assert leading("") == ["a/"]
+    assert leading("a") == leading("a/") == ["b/", "c/"]
+    assert leading("a/c") == ["d/"]
+    for path in ("a/b", "a/b/repodata", "a/c/d", "x", "a/bb"):
+        assert leading(path) is None

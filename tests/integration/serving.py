@@ -38,7 +38,10 @@ class Sources:
     #: URLs that were asked for, in order.
     asked: list[str] = field(default_factory=list)
 
-    async def stream(self, importer: Importer, url: str) -> AsyncGenerator[bytes, None]:
+    async def stream(
+        self, importer: Importer, url: str, *, below: str = ""
+    ) -> AsyncGenerator[bytes, None]:
+        url += f"/{below}" if below else ""
         self.asked.append(url)
         if url not in self.files:
             raise DownloadFailed(url, "Not Found")

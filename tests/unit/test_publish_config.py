@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pulpit.content.rpm.distributor import YumDistributor
@@ -37,7 +37,19 @@ _JSON = st.recursive(
     max_leaves=5,
 )
 _KEYS = st.sampled_from(
-    ["relative_url", "http", "https", "checksum_type", "compress_type", "force_full", "gpgkey"]
+    [
+        "relative_url",
+        "http",
+        "https",
+        "checksum_type",
+        "compress_type",
+        "force_full",
+        "gpgkey",
+        "skip",
+        "packages_directory",
+        "updateinfo_checksum_type",
+        "protected",
+    ]
 )
 
 
@@ -45,7 +57,8 @@ def test_defaults() -> None:
     """A relative URL is all that must be told."""
     config = PublishConfig.read({"relative_url": "a/b/"})
     assert config.relative_url == "a/b"
-    assert (config.checksum_type, config.compression) == ("sha256", "gz")
+    assert (config.checksum_type, config.compression) == (None, "gz")
+    assert config.checksum_type_for({}) == "sha256"
     assert config.protocols == ("http", "https")
     assert not config.force_full
 
@@ -75,6 +88,23 @@ def test_missing_relative_url(config: dict[str, Any]) -> None:
         ("http", "maybe"),
         ("https", 1),
         ("force_full", []),
+        ("use_fast_forward", "soon"),
+        ("updateinfo_checksum_type", "crc7"),
+        ("updateinfo_checksum_type", True),
+        ("gpgkey", 5),
+        ("gpgkey", "x" * ((1 << 20) + 1)),
+        ("skip", "rpm"),
+        ("skip", [1]),
+        ("packages_directory", "../out"),
+        ("packages_directory", ""),
+        ("packages_directory", "repodata/x"),
+        ("packages_directory", "drpms"),
+        ("generate_sqlite", True),
+        ("repoview", "true"),
+        ("gpg_sign_metadata", True),
+        ("protected", True),
+        ("auth_cert", "PEM"),
+        ("auth_ca", "PEM"),
     ],
 )
 def test_bad_value(key: str, value: Any) -> None:
@@ -84,11 +114,54 @@ def test_bad_value(key: str, value: Any) -> None:
     assert caught.value.names == (key,)
 
 
-@pytest.mark.parametrize(("sent", "protocols"), [("False", ()), (False, ()), ("true", ("http",))])
+@pytest.mark.parametrize(
+    ("sent", "protocols"), [("False", ("https",)), (False, ("https",)), ("true", ("http", "https"))]
+)
 def test_words_for_booleans(sent: Any, protocols: tuple[str, ...]) -> None:
     """Old clients send booleans as words."""
-    config = PublishConfig.read({"relative_url": "a", "http": sent, "https": False})
+    config = PublishConfig.read({"relative_url": "a", "http": sent, "https": True})
     assert config.protocols == protocols
+
+
+def test_neither_protocol() -> None:
+    """A publication that nobody may reach is none, as in Pulp 2."""
+    with pytest.raises(InvalidValue) as caught:
+        YumDistributor().validate({"relative_url": "a", "http": False, "https": "false"})
+    assert caught.value.names == ("http", "https")
+
+
+def test_what_is_turned_off() -> None:
+    """Clients may say that they do not want what is not made here."""
+    names = ("generate_sqlite", "repoview", "gpg_sign_metadata", "protected")
+    config = dict.fromkeys(names, False) | {"auth_cert": None, "auth_ca": "", "gpgkey": ""}
+    assert PublishConfig.read({"relative_url": "a", **config}).gpgkey is None
+
+
+@pytest.mark.parametrize(
+    ("skip", "skipped"),
+    [(["rpm", "drpm"], {"rpm", "drpm"}), ({"rpm": True, "erratum": False}, {"rpm"}), ([], set())],
+)
+def test_types_that_are_left_out(skip: Any, skipped: set[str]) -> None:
+    """Types to leave out come as a list, or as the object that Pulp 2 took too."""
+    assert PublishConfig.read({"relative_url": "a", "skip": skip}).skipped == skipped
+
+
+@pytest.mark.parametrize(
+    ("config", "scratchpad", "kind"),
+    [
+        ({}, {"checksum_type": "sha512"}, "sha512"),
+        ({}, {"checksum_type": "sha"}, "sha1"),
+        ({}, {"checksum_type": "md5"}, "sha256"),
+        ({}, {"checksum_type": 7}, "sha256"),
+        ({"checksum_type": "sha"}, {"checksum_type": "sha512"}, "sha1"),
+        ({"checksum_type": ""}, {"checksum_type": "sha512"}, "sha512"),
+    ],
+)
+def test_checksum_type(config: dict[str, Any], scratchpad: dict[str, Any], kind: str) -> None:
+    """The distributor's word counts, else the repository's, unless nobody would trust that."""
+    read = PublishConfig.read({"relative_url": "a", **config})
+    assert read.checksum_type_for(scratchpad) == kind
+    assert read.fingerprint(1, "sha1") != read.fingerprint(1, "sha512")
 
 
 def test_fingerprint() -> None:
@@ -100,18 +173,18 @@ def test_fingerprint() -> None:
         dict(reversed(base.items())),
         {**base, "x": None},
     ]
-    assert len({PublishConfig.read(config).fingerprint(1) for config in same}) == 1
+    assert len({PublishConfig.read(config).fingerprint(1, "sha256") for config in same}) == 1
     other = [base, {**base, "relative_url": "b"}, {**base, "checksum_type": "sha1"}]
-    prints = {PublishConfig.read(config).fingerprint(1) for config in other}
-    assert len({*prints, PublishConfig.read(base).fingerprint(2)}) == 4
+    prints = {PublishConfig.read(config).fingerprint(1, "sha256") for config in other}
+    assert len({*prints, PublishConfig.read(base).fingerprint(2, "sha256")}) == 4
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(_KEYS, _JSON, max_size=4))
 def test_any_json(config: dict[str, Any]) -> None:
     """Whatever JSON a configuration is, it is accepted or refused, and nothing else happens."""
     with suppress(InvalidValue, MissingValue):
-        assert PublishConfig.read({"relative_url": "a", **config}).fingerprint(0)
+        assert PublishConfig.read({"relative_url": "a", **config}).fingerprint(0, "sha256")
 
 
 @given(st.text())

@@ -26,7 +26,7 @@ from starlette.types import Receive, Scope, Send
 from pulpit.domain.published import Root
 from pulpit.errors import DownloadFailed
 from pulpit.services.arrival import Arrival
-from pulpit.services.content import Absent, Content, Folder, Found, Stored
+from pulpit.services.content import Absent, Content, Folder, Found, Listing, Stored
 from pulpit.services.on_demand import OnDemand
 
 __all__ = ["ROOTS", "routes"]
@@ -44,6 +44,9 @@ _TYPES = {
     ".yaml": "application/yaml",
     ".asc": "text/plain; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
+    ".key": "text/plain; charset=utf-8",
+    ".treeinfo": "text/plain; charset=utf-8",
+    ".iso": "application/x-iso9660-image",
 }
 _RANGES = re.compile(r"bytes *= *([0-9]+-[0-9]*|-[0-9]+)( *, *([0-9]+-[0-9]*|-[0-9]+))*", re.ASCII)
 #: How long a file may be kept without asking again, by whether its name tells its content.
@@ -111,6 +114,8 @@ def _here(request: Request, root: Root, path: str, found: Found | None) -> Respo
     """Answer with what needs no download."""
     if isinstance(found, Stored):
         return _stored(request, found)
+    if isinstance(found, Listing):
+        return _generated(request, found)
     if not isinstance(found, Folder):
         return PlainTextResponse("Not Found\n", HTTPStatus.NOT_FOUND, _headers())
     if path and not path.endswith("/"):
@@ -154,6 +159,14 @@ def _stored(request: Request, found: Stored) -> Response:
     return _File(found.path, headers=headers, media_type=_media_type(name), stat_result=found.stat)
 
 
+def _generated(request: Request, found: Listing) -> Response:
+    """Answer with the names in a folder, one a line."""
+    headers = _headers(found.tag)
+    if _is_known(request, found.tag, None):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return PlainTextResponse(found.text, headers=headers)
+
+
 def _drop_bad_range(request: Request) -> None:
     """Forget a range that can't be understood, as HTTP has it: the answer is the whole file."""
     wanted = request.headers.get("range")
@@ -164,20 +177,19 @@ def _drop_bad_range(request: Request) -> None:
 
 async def _absent(request: Request, found: Absent, on_demand: OnDemand, log: Any) -> Response:
     """Answer with a file that must be downloaded first."""
-    name = found.package.filename
+    name = found.file.name
     headers = _headers(found.tag, name)
-    if _is_known(request, found.tag, None):
+    if found.tag is not None and _is_known(request, found.tag, None):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    sized: Mapping[str, str] = {
-        **headers,
-        "Content-Length": str(found.package.size),
-        "Accept-Ranges": "bytes",
-    }
+    sized: Mapping[str, str] = {**headers, "Accept-Ranges": "bytes"}
+    if found.file.size is not None:
+        sized = {**sized, "Content-Length": str(found.file.size)}
     if request.method == "HEAD":
         return Response(headers=sized, media_type=_media_type(name))
     _drop_bad_range(request)
     try:
-        if "range" in request.headers:
+        if "range" in request.headers or found.file.size is None:
+            # how long it is, and whether it is right, is known once all of it is here
             return _stored(request, await on_demand.fetch(found))
         arriving = await on_demand.begin(found)
     except DownloadFailed as error:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from pulpit.content.feeds import join_feed
 from pulpit.content.importer_config import access_of
 from pulpit.content.limits import Limits
 from pulpit.domain.repositories import Importer
@@ -65,7 +66,11 @@ class SourceDownloads:
         self._limits = limits
         self._sessions: dict[str, _Session] = {}
 
-    async def stream(self, importer: Importer, url: str) -> AsyncGenerator[bytes, None]:
+    async def stream(
+        self, importer: Importer, url: str, *, below: str = ""
+    ) -> AsyncGenerator[bytes, None]:
+        if below:
+            url = join_feed(url, below)
         try:
             session = await self._session(importer)
             downloads = await session.enter()

@@ -132,6 +132,8 @@ class Publication:
     live: bool = False
     #: When another took its place; its files are kept for a while after that.
     superseded: datetime | None = None
+    #: JSON object of its distributor's own: what the next one may take over of it.
+    reusable: Mapping[str, Any] | None = None
 
 
 def _is_secret(key: str, value: Any) -> bool:

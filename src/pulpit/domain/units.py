@@ -12,11 +12,13 @@ import msgspec
 
 __all__ = [
     "FILE_TYPES",
+    "MAX_FILE",
     "PACKAGE_TYPES",
     "RPM_TYPES",
     "UNIT_KEYS",
     "PackageColumns",
     "Unit",
+    "UnitFile",
     "unit_key_digest",
 ]
 
@@ -38,6 +40,8 @@ UNIT_KEYS: Mapping[str, tuple[str, ...]] = {
 }
 #: The types that yum repositories are made of.
 RPM_TYPES = tuple(type_id for type_id in UNIT_KEYS if type_id != "iso")
+#: Bytes of a file whose size nobody says before it is downloaded.
+MAX_FILE = 32 << 30
 #: The types whose units are package files.
 PACKAGE_TYPES = frozenset({"rpm", "srpm", "drpm"})
 #: The types whose units are one file each, of which size and checksum are known.
@@ -97,3 +101,40 @@ class Unit:
     user_metadata: Mapping[str, Any] = field(default_factory=dict)
     #: When it was last written, as the store knows; None: before stores kept that.
     updated: datetime | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitFile:
+    """One file of a unit, and what is known of it."""
+
+    #: Of a unit that has several: below a publication; of a package: the name.
+    path: str
+    #: Bytes; None for one that is not known yet.
+    size: int | None = None
+    #: As in ``PackageColumns``; None where nobody says any.
+    checksum_type: str | None = None
+    checksum: str | None = None
+    #: SHA-256 of the file in the store; None for one that is not downloaded.
+    artifact: str | None = None
+
+    @classmethod
+    def of_package(cls, unit: Unit) -> UnitFile:
+        """Return the file of a package.
+
+        Raises:
+            ValueError: the unit is none.
+        """
+        if unit.package is None:
+            raise ValueError(f"unit {unit.id} is no package")
+        return cls(
+            path=unit.package.filename,
+            size=unit.package.size,
+            checksum_type=unit.package.checksum_type,
+            checksum=unit.package.checksum,
+            artifact=unit.artifact,
+        )
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]

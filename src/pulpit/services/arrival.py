@@ -9,7 +9,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from pulpit.domain.units import PackageColumns
+from pulpit.domain.units import MAX_FILE, UnitFile
 from pulpit.errors import DownloadFailed, PulpitError
 
 __all__ = ["Arrival", "Signal"]
@@ -40,12 +40,12 @@ class Arrival:
 
     Args:
         path: where it is written; not there yet.
-        package: size and checksum that it must have.
+        expected: size and checksum that it must have, as far as they are known.
     """
 
-    def __init__(self, path: Path, package: PackageColumns) -> None:
+    def __init__(self, path: Path, expected: UnitFile) -> None:
         self.path = path
-        self._package = package
+        self._expected = expected
         self._received = 0
         self._readable = 0
         self._is_complete = False
@@ -54,8 +54,8 @@ class Arrival:
 
     @property
     def size(self) -> int:
-        """Bytes that it must have."""
-        return self._package.size
+        """Bytes that it must have; where they are not known, those that came."""
+        return self._received if self._expected.size is None else self._expected.size
 
     async def begin(self) -> None:
         """Wait until there is something to read.
@@ -105,7 +105,7 @@ class Arrival:
         Raises:
             DownloadFailed: it has another size or checksum, or can't be had.
         """
-        kind = self._package.checksum_type
+        kind = self._expected.checksum_type or "sha256"
         checksum = _hasher(url, kind)
         digest = checksum if kind == "sha256" else hashlib.sha256()
         with self.path.open("xb", buffering=0) as file:
@@ -120,23 +120,24 @@ class Arrival:
     def _take(self, url: str, file: FileIO, piece: bytes) -> None:
         """Write a piece and let readers have what may be had."""
         self._received += len(piece)
-        if self._received > self.size:
-            reason = f"it has more than the {self.size} bytes that it should have"
+        most = MAX_FILE if self._expected.size is None else self._expected.size
+        if self._received > most:
+            reason = f"it has more than the {most} bytes that it should have"
             raise DownloadFailed(url, reason, error_code="size_mismatch")
         view = memoryview(piece)
         while view:
             view = view[file.write(view) :]
-        self._readable = min(self._received, self.size - 1)
+        self._readable = max(0, min(self._received, self.size - 1))
         self._changed.tell()
 
     def _verify(self, url: str, checksum: str) -> None:
         """Compare with what it must be."""
-        package = self._package
-        if self._received != package.size:
-            reason = f"it has {self._received} bytes and not {package.size}"
+        expected = self._expected
+        if self._received != self.size:
+            reason = f"it has {self._received} bytes and not {self.size}"
             raise DownloadFailed(url, reason, error_code="size_mismatch")
-        if checksum != package.checksum:
-            reason = f"its {package.checksum_type} checksum is {checksum}"
+        if expected.checksum and checksum != expected.checksum:
+            reason = f"its {expected.checksum_type} checksum is {checksum}"
             raise DownloadFailed(url, reason, error_code="checksum_mismatch")
 
     def complete(self, path: Path) -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from pulpit.domain.published import MAX_PATH, Root
 from pulpit.domain.repositories import Publication
-from pulpit.domain.units import PackageColumns, Unit
-from pulpit.errors import PulpitError
-from pulpit.ports import Clock, FileStore, Storage
+from pulpit.domain.units import Unit, UnitFile
+from pulpit.ports import Clock, ContentStore, FileStore, PublicationStore, Storage
 
-__all__ = ["Absent", "Content", "Folder", "Found", "Stored"]
+__all__ = ["Absent", "Content", "Folder", "Found", "Listing", "Stored"]
 
+#: The name of the files that list folders.
+_LISTING = "listing"
 #: A younger file may be one whose row is about to be committed.
 _STRAY_AGE = timedelta(hours=6)
 #: Files that are looked up in one transaction.
@@ -39,11 +40,22 @@ class Stored:
 class Absent:
     """A file that is published, and downloaded when it is first asked for."""
 
-    unit: Unit
-    #: What is known of the file.
-    package: PackageColumns
+    unit_id: int
+    file: UnitFile
+    #: Of a unit of several files, which one; else empty.
+    path: str = ""
     #: The repository that it is asked for in.
     repo_id: str
+    #: None where it is not known yet what the bytes must be.
+    tag: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The file that lists the folders beside it, as Pulp 2 made it."""
+
+    #: The names, one a line.
+    text: str
     tag: str
 
 
@@ -55,7 +67,7 @@ class Folder:
     names: Sequence[str]
 
 
-Found = Stored | Absent | Folder
+Found = Stored | Absent | Folder | Listing
 
 
 class Content:
@@ -88,11 +100,11 @@ class Content:
         with self._storage.read() as transaction:
             resolved = transaction.publications.resolve(path, root)
             if resolved is None:
-                names = transaction.publications.listing(path, root)
-                return None if names is None else Folder(names=names)
-        publication, inner, unit = resolved
-        if unit is not None:
-            return self.package(unit, publication.repo_id)
+                return _folder(transaction.publications, path, root)
+            publication, inner, unit = resolved
+            if unit is not None:
+                file = _file_of(transaction.content, unit, inner)
+                return self.file(unit, file, publication.repo_id) if file else None
         try:
             return self._generated(publication, inner)
         except FileNotFoundError:
@@ -107,17 +119,28 @@ class Content:
         tag = name if "-" in name else hashlib.sha256(path.read_bytes()).hexdigest()
         return Stored(path=path, stat=path.stat(), tag=tag)
 
-    def package(self, unit: Unit, repo_id: str) -> Stored | Absent:
-        """Return the file of a unit that is one, or what is known of it before it is here."""
-        if unit.package is None:
-            raise PulpitError(f"Unit {unit.id} is published and is no file.")
-        tag = f"{unit.package.checksum_type}-{unit.package.checksum}"
-        if unit.artifact is not None:
-            path = self._files.path(unit.artifact)
+    def file(self, unit: Unit, file: UnitFile, repo_id: str) -> Stored | Absent:
+        """Return a file of a unit, or what is known of it before it is here."""
+        tag = f"{file.checksum_type}-{file.checksum}" if file.checksum else None
+        if file.artifact is not None:
+            path = self._files.path(file.artifact)
             # a file that somebody has deleted is fetched again
             with suppress(FileNotFoundError):
-                return Stored(path=path, stat=path.stat(), tag=tag)
-        return Absent(unit=unit, package=unit.package, repo_id=repo_id, tag=tag)
+                return Stored(path=path, stat=path.stat(), tag=tag or f"sha256-{file.artifact}")
+        inner = "" if unit.package else file.path
+        return Absent(unit_id=unit.id, file=file, path=inner, repo_id=repo_id, tag=tag)
+
+    def look(self, absent: Absent) -> Stored | None:
+        """Return the file if it is here by now.
+
+        Raises:
+            MissingResource: its unit is gone.
+        """
+        with self._storage.read() as transaction:
+            unit = transaction.content.unit(absent.unit_id)
+            file = _file_of(transaction.content, unit, absent.path)
+        found = self.file(unit, file, absent.repo_id) if file else None
+        return found if isinstance(found, Stored) else None
 
     def remove_strays(self) -> int:
         """Delete files of the store that no row names; return how many.
@@ -150,3 +173,21 @@ class Content:
         # an age at which nobody still writes it, in whatever process
         old = self._clock() - _STRAY_AGE
         return len(stray) + self._files.remove_temporary(before=old)
+
+
+def _file_of(content: ContentStore, unit: Unit, path: str) -> UnitFile | None:
+    """Return the file of a package, or the one at the path of a unit that has several."""
+    return UnitFile.of_package(unit) if unit.package else content.unit_file(unit.id, path)
+
+
+def _folder(publications: PublicationStore, path: str, root: Root) -> Folder | Listing | None:
+    """Return the folder at a path, or the listing in a folder above publications."""
+    names = publications.listing(path, root)
+    if names is not None:
+        return Folder(names=names)
+    above, _, name = path.rpartition("/")
+    leading = publications.leading(above, root) if name == _LISTING else None
+    if leading is None:
+        return None
+    text = "\n".join(name.removesuffix("/") for name in leading)
+    return Listing(text=text, tag=hashlib.sha256(text.encode()).hexdigest())

@@ -98,7 +98,8 @@ class OnDemand:
         self._clock = clock
         self._owner = owner
         self._slots = asyncio.Semaphore(concurrency)
-        self._fetches: dict[int, _Fetch] = {}
+        #: By unit and path.
+        self._fetches: dict[tuple[int, str], _Fetch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
@@ -123,69 +124,70 @@ class OnDemand:
 
     def _fetch(self, absent: Absent) -> _Fetch:
         """Return the download of the package that goes on, or begin one."""
-        unit_id = absent.unit.id
-        if unit_id not in self._fetches:
+        key = (absent.unit_id, absent.path)
+        if key not in self._fetches:
             if self._is_closed:
-                raise DownloadFailed(absent.package.filename, "the server is stopping")
-            fetch = self._fetches[unit_id] = _Fetch(absent)
+                raise DownloadFailed(absent.file.name, "the server is stopping")
+            fetch = self._fetches[key] = _Fetch(absent)
             task = asyncio.create_task(self._run(fetch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return self._fetches[unit_id]
+        return self._fetches[key]
 
     async def _run(self, fetch: _Fetch) -> None:
         """Get the package; whatever happens, those who wait are told."""
-        unit_id = fetch.absent.unit.id
+        absent = fetch.absent
         try:
-            async with self._slots, self._lease(fetch.absent) as stored:
+            async with self._slots, self._lease(absent) as stored:
                 fetch.stored = stored or await self._download(fetch)
         except PulpitError as error:
             fetch.failure = error
         finally:
             if not fetch.is_over:
-                fetch.failure = DownloadFailed(fetch.absent.package.filename, "broken off")
-            del self._fetches[unit_id]
+                fetch.failure = DownloadFailed(absent.file.name, "broken off")
+            del self._fetches[absent.unit_id, absent.path]
             fetch.changed.tell()
 
     @asynccontextmanager
     async def _lease(self, absent: Absent) -> AsyncIterator[Stored | None]:
         """Wait until the download is ours (None), or another process has done it."""
-        unit_id = absent.unit.id
-        while not await asyncio.to_thread(self._claim, unit_id):
+        look = self._content.look
+        while not await asyncio.to_thread(self._claim, absent):
             await asyncio.sleep(_POLL)
-            if stored := await asyncio.to_thread(self._look, absent):
+            if stored := await asyncio.to_thread(look, absent):
                 yield stored
                 return
-        if stored := await asyncio.to_thread(self._look, absent):
-            await asyncio.to_thread(self._release, unit_id)
+        if stored := await asyncio.to_thread(look, absent):
+            await asyncio.to_thread(self._release, absent)
             yield stored
             return
-        renewal = asyncio.create_task(self._renew(unit_id))
+        renewal = asyncio.create_task(self._renew(absent))
         try:
             yield None
         finally:
             renewal.cancel()
             await asyncio.gather(renewal, return_exceptions=True)
-            await asyncio.to_thread(self._release, unit_id)
+            await asyncio.to_thread(self._release, absent)
 
-    async def _renew(self, unit_id: int) -> None:
+    async def _renew(self, absent: Absent) -> None:
         """Show that the download goes on, for as long as it does."""
         while True:
             await asyncio.sleep(_LEASE / 3)
             with contextlib.suppress(PulpitError):
-                await asyncio.to_thread(self._claim, unit_id)
+                await asyncio.to_thread(self._claim, absent)
 
     async def _download(self, fetch: _Fetch) -> Stored:
         """Try one source after another, that of the repository that was asked first."""
         absent = fetch.absent
-        failure = DownloadFailed(absent.package.filename, "no repository has a source for it")
+        failure = DownloadFailed(absent.file.name, "no repository has a source for it")
         for importer, url in await asyncio.to_thread(self._sources, absent):
-            arrival = fetch.arrival = Arrival(self._files.temporary(), absent.package)
+            arrival = fetch.arrival = Arrival(self._files.temporary(), absent.file)
             fetch.changed.tell()
             try:
-                async with aclosing(self._downloader.stream(importer, url)) as pieces:
+                pieces = self._downloader.stream(importer, url, below=absent.path)
+                async with aclosing(pieces):
                     digest = await arrival.receive(_shown(url), pieces)
-                path = await asyncio.to_thread(self._keep, absent, arrival.path, digest)
+                path = await asyncio.to_thread(self._keep, absent, arrival, digest)
             except DownloadFailed as error:
                 arrival.fail(error)
                 failure = error
@@ -194,42 +196,40 @@ class OnDemand:
                 raise
             else:
                 arrival.complete(path)
-                return Stored(path=path, stat=path.stat(), tag=absent.tag)
+                tag = absent.tag or f"sha256-{digest}"
+                return Stored(path=path, stat=path.stat(), tag=tag)
         raise failure
 
-    def _claim(self, unit_id: int) -> bool:
+    def _claim(self, absent: Absent) -> bool:
         """Take or renew the lease."""
         with self._storage.write_beside() as transaction:
             return transaction.content.claim_download(
-                unit_id, self._owner, now=self._clock(), seconds=_LEASE
+                absent.unit_id,
+                self._owner,
+                now=self._clock(),
+                seconds=_LEASE,
+                path=absent.path,
             )
 
-    def _release(self, unit_id: int) -> None:
+    def _release(self, absent: Absent) -> None:
         """Give the lease back."""
         with self._storage.write_beside() as transaction:
-            transaction.content.release_download(unit_id, self._owner)
-
-    def _look(self, absent: Absent) -> Stored | None:
-        """Return the package if it is stored by now."""
-        with self._storage.read() as transaction:
-            unit = transaction.content.unit(absent.unit.id)
-        found = self._content.package(unit, absent.repo_id)
-        return found if isinstance(found, Stored) else None
+            transaction.content.release_download(absent.unit_id, self._owner, path=absent.path)
 
     def _sources(self, absent: Absent) -> Sequence[tuple[Importer, str]]:
         """Return where the package may be had, with the importer that knows how."""
         with self._storage.read() as transaction:
-            sources = transaction.content.sources(absent.unit.id)
+            sources = transaction.content.sources(absent.unit_id)
             found = transaction.repositories.importers([repo_id for repo_id, _ in sources])
         importers = {importer.repo_id: importer for importer in found}
         usable = [(importers[repo_id], url) for repo_id, url in sources if repo_id in importers]
         return sorted(usable, key=lambda source: source[0].repo_id != absent.repo_id)
 
-    def _keep(self, absent: Absent, path: Path, digest: str) -> Path:
+    def _keep(self, absent: Absent, arrival: Arrival, digest: str) -> Path:
         """Keep the verified file, and that it is here."""
-        kept = self._files.keep(path, digest)
+        kept = self._files.keep(arrival.path, digest)
         with self._storage.write_beside() as transaction:
-            transaction.content.set_artifact(absent.unit.id, digest, absent.package.size)
+            transaction.content.set_artifact(absent.unit_id, digest, arrival.size, path=absent.path)
         return kept
 
 

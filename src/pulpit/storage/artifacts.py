@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
 
 from sqlalchemy import Connection, delete, exists, or_, select, update
 
 from pulpit.storage.rows import batched, insert_ignoring, insert_statement, upsert
-from pulpit.storage.tables import artifacts, downloads, unit_sources, units
+from pulpit.storage.tables import artifacts, downloads, unit_files, unit_sources, units
+from pulpit.storage.unit_files import UnitFileRows
 
 __all__ = ["ArtifactRows"]
 
 
-class ArtifactRows:
+class ArtifactRows(UnitFileRows):
     """The part of ``pulpit.ports.ContentStore`` that is about files."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._given = connection
-
-    @cached_property
-    def _connection(self) -> Connection:
-        """The connection, asked for by the first statement."""
-        return self._given
 
     def set_sources(self, repo_id: str, sources: Mapping[int, str]) -> None:
         rows = [
@@ -64,22 +56,33 @@ class ArtifactRows:
                     found[kind, checksum] = artifact
         return found
 
-    def set_artifact(self, unit_id: int, digest: str, size: int) -> None:
+    def set_artifact(self, unit_id: int, digest: str, size: int, *, path: str = "") -> None:
         _keep_artifacts(self._connection, {digest: size})
+        if path:
+            self._set_file(unit_id, path, digest, size)
+            return
         self._connection.execute(update(units).where(units.c.id == unit_id).values(artifact=digest))
 
-    def claim_download(self, unit_id: int, owner: str, *, now: datetime, seconds: float) -> bool:
+    def claim_download(
+        self, unit_id: int, owner: str, *, now: datetime, seconds: float, path: str = ""
+    ) -> bool:
+        until = now + timedelta(seconds=seconds)
+        if path:
+            return self._claim_file(unit_id, path, owner, now=now, until=until)
         statement = insert_statement(self._connection, downloads)
         taken = statement.excluded
         statement = statement.on_conflict_do_update(
             index_elements=[downloads.c.unit_id],
             set_={"owner": taken.owner, "expires": taken.expires},
             where=or_(downloads.c.expires <= now, downloads.c.owner == taken.owner),
-        ).values(unit_id=unit_id, owner=owner, expires=now + timedelta(seconds=seconds))
+        ).values(unit_id=unit_id, owner=owner, expires=until)
         claimed = self._connection.execute(statement.returning(downloads.c.unit_id))
         return claimed.first() is not None
 
-    def release_download(self, unit_id: int, owner: str) -> None:
+    def release_download(self, unit_id: int, owner: str, *, path: str = "") -> None:
+        if path:
+            self._release_file(unit_id, path, owner)
+            return
         statement = delete(downloads).where(
             downloads.c.unit_id == unit_id, downloads.c.owner == owner
         )
@@ -88,7 +91,8 @@ class ArtifactRows:
     def _forget_unnamed(self, digests: Collection[str] | None) -> Sequence[str]:
         """Forget those of the files (None: of all) that no unit names; return their digests."""
         named = exists().where(units.c.artifact == artifacts.c.digest)
-        statement = delete(artifacts).where(~named).returning(artifacts.c.digest)
+        of_many = exists().where(unit_files.c.artifact == artifacts.c.digest)
+        statement = delete(artifacts).where(~named, ~of_many).returning(artifacts.c.digest)
         if digests is None:
             return self._connection.execute(statement).scalars().all()
         forgotten: list[str] = []

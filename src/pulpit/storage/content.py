@@ -19,6 +19,7 @@ from pulpit.storage.tables import (
     repositories,
     repository_units,
     unit_chunks,
+    unit_files,
     units,
 )
 from pulpit.storage.unit_searches import UnitSearches
@@ -70,8 +71,16 @@ class SqlContentStore(ArtifactRows, UnitSearches):
         upsert(self._connection, unit_chunks, chunks)
         self._drop_chunks(set(ids.values()).difference(row["unit_id"] for row in chunks))
         after = {row["unit_id"]: (row["chunk_0"], row["chunk_1"], row["chunk_2"]) for row in chunks}
-        self._touch([it for it in present.values() if before.get(it) != after.get(it)])
+        changed = [it for it in present.values() if before.get(it) != after.get(it)]
+        self._revise(changed)
+        self._touch(changed)
         return ids
+
+    def _revise(self, unit_ids: Collection[int]) -> None:
+        """Keep that units have other chunks than before."""
+        for batch in batched(unit_ids):
+            statement = update(units).where(units.c.id.in_(batch))
+            self._connection.execute(statement.values(revision=units.c.revision + 1))
 
     def _drop_chunks(self, unit_ids: Collection[int]) -> None:
         """Delete the chunks of units that have none any longer."""
@@ -133,6 +142,12 @@ class SqlContentStore(ArtifactRows, UnitSearches):
             statement = statement.where(units.c.type_id == type_id)
         return {row[0]: row[1] for row in self._connection.execute(statement)}
 
+    def revisions(self, repo_id: str, type_ids: Collection[str]) -> Mapping[int, int]:
+        statement = _in_repository(repo_id, units.c.id, units.c.revision).where(
+            units.c.type_id.in_(type_ids)
+        )
+        return dict(map(tuple, self._connection.execute(statement)))
+
     def units(self, repo_id: str, type_ids: Collection[str]) -> Iterator[Unit]:
         return self._read(repo_id, type_ids, UNIT_FIELDS, unit_of)
 
@@ -148,7 +163,8 @@ class SqlContentStore(ArtifactRows, UnitSearches):
 
     def locally_stored(self, repo_id: str) -> int:
         here = or_(units.c.artifact.is_not(None), units.c.type_id.not_in(FILE_TYPES))
-        statement = _in_repository(repo_id, func.count()).where(here)
+        lacks = exists().where(unit_files.c.unit_id == units.c.id, unit_files.c.artifact.is_(None))
+        statement = _in_repository(repo_id, func.count()).where(here, ~lacks)
         return int(self._connection.execute(statement).scalar_one())
 
     def _read(
@@ -249,10 +265,12 @@ class SqlContentStore(ArtifactRows, UnitSearches):
             removed = self._connection.execute(statement).scalars().all()
             return len(removed), self._forget_unnamed(None)
         named: list[str | None] = []
+        of_many = self._files_of(unit_ids)
         for batch in batched(unit_ids):
             removal = statement.where(units.c.id.in_(batch))
             named.extend(self._connection.execute(removal).scalars())
-        return len(named), self._forget_unnamed({digest for digest in named if digest})
+        doubtful = of_many.union(digest for digest in named if digest)
+        return len(named), self._forget_unnamed(doubtful)
 
 
 def _in_repository(repo_id: str, *fields: ColumnElement[Any]) -> Select[Any]:

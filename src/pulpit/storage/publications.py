@@ -16,6 +16,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
     or_,
     select,
     update,
@@ -56,6 +57,27 @@ class SqlPublicationStore:
             for path, unit_id in paths
         ]
         insert_ignoring(self._connection, published_files, rows)
+
+    def copy_units(self, source_id: int, target_id: int, type_ids: Collection[str]) -> None:
+        joined = published_files.join(units, units.c.id == published_files.c.unit_id)
+        paths = (
+            select(literal(target_id), published_files.c.path, published_files.c.unit_id)
+            .select_from(joined)
+            .where(published_files.c.publication_id == source_id, units.c.type_id.in_(type_ids))
+        )
+        names = ["publication_id", "path", "unit_id"]
+        self._connection.execute(insert(published_files).from_select(names, paths))
+
+    def unit_paths(self, publication_id: int) -> Mapping[str, int]:
+        statement = select(published_files.c.path, published_files.c.unit_id).where(
+            published_files.c.publication_id == publication_id,
+            published_files.c.unit_id.is_not(None),
+        )
+        return dict(map(tuple, self._connection.execute(statement)))
+
+    def set_reusable(self, publication_id: int, reusable: Mapping[str, Any]) -> None:
+        statement = update(publications).where(publications.c.id == publication_id)
+        self._connection.execute(statement.values(reusable=reusable))
 
     def live(self, repo_id: str, distributor_id: str) -> Publication | None:
         statement = select(*_FIELDS).where(
@@ -163,6 +185,12 @@ class SqlPublicationStore:
         if prefix:
             statement = statement.where(_starts_with(published_files.c.path, prefix))
         return _first_names(self._connection.execute(statement).scalars().all(), prefix)
+
+    def leading(self, path: str, root: Root = Root.REPOS) -> Sequence[str] | None:
+        folder = path.strip("/")
+        if folder and any(one.live for one in self._serving(leading_paths(folder), root)):
+            return None
+        return sorted(self._names_above(f"{folder}/" if folder else "", root)) or None
 
     def _names_above(self, prefix: str, root: Root) -> set[str]:
         """Return the folders that lead from a prefix to live publications."""

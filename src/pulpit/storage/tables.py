@@ -52,6 +52,7 @@ __all__ = [
     "task_tags",
     "tasks",
     "unit_chunks",
+    "unit_files",
     "unit_sources",
     "units",
     "users",
@@ -414,7 +415,31 @@ units = Table(
     # added when there were rows already, hence without a value in some
     Column("user_metadata", JSON(none_as_null=True)),
     Column("updated", UtcTime),
+    # grows whenever the chunks are replaced by others
+    Column("revision", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("type_id", "key_digest"),
+)
+
+#: The files of units that have several: their paths below a publication.
+unit_files = Table(
+    "unit_files",
+    metadata,
+    Column(
+        "unit_id",
+        _BigId,
+        ForeignKey("units.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("path", _string(), primary_key=True),
+    # None for what is not known before the file is here
+    Column("size", BigInteger),
+    Column("checksum_type", _string()),
+    Column("checksum", _string()),
+    Column("artifact", _string(64), index=True),
+    # who downloads it, and until when if nothing is heard
+    Column("owner", _string()),
+    Column("expires", UtcTime),
 )
 
 #: Apart from the units, so that searches do not read over megabytes of XML.
@@ -506,6 +531,7 @@ publications = Table(
     Column("created", UtcTime, nullable=False),
     Column("live", Boolean, nullable=False),
     Column("superseded", UtcTime),
+    Column("reusable", JSON(none_as_null=True)),
     Index("ix_publications_repo_id_distributor_id", "repo_id", "distributor_id"),
     sqlite_autoincrement=True,
 )

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pulpit.domain.clock import utc_now
-from pulpit.domain.units import FILE_TYPES, PACKAGE_TYPES, Unit, unit_key_digest
+from pulpit.domain.units import FILE_TYPES, PACKAGE_TYPES, Unit, UnitFile, unit_key_digest
 from pulpit.errors import MissingResource
 from pulpit.testing.unit_searches import MemoryUnitSearches
 
@@ -43,6 +43,7 @@ class MemoryContentStore(MemoryUnitSearches):
         if replacing:
             merged = replace(merged, metadata=unit.metadata, chunks=unit.chunks, updated=utc_now())
             if unit.chunks != present.chunks:
+                state.revisions[unit_id] = state.revisions.get(unit_id, 0) + 1
                 self._touch(unit_id)
         state.units[unit_id] = merged
         return unit_id
@@ -70,6 +71,13 @@ class MemoryContentStore(MemoryUnitSearches):
             if type_id in {None, unit.type_id}
         }
 
+    def revisions(self, repo_id: str, type_ids: Collection[str]) -> Mapping[int, int]:
+        return {
+            unit.id: self._state.revisions.get(unit.id, 0)
+            for unit in self._members(repo_id)
+            if unit.type_id in type_ids
+        }
+
     def units(self, repo_id: str, type_ids: Collection[str]) -> Iterator[Unit]:
         wanted = [unit for unit in self._members(repo_id) if unit.type_id in type_ids]
         return iter(sorted(wanted, key=_order))
@@ -84,7 +92,8 @@ class MemoryContentStore(MemoryUnitSearches):
 
     def locally_stored(self, repo_id: str) -> int:
         return sum(
-            unit.artifact is not None or unit.type_id not in FILE_TYPES
+            (unit.artifact is not None or unit.type_id not in FILE_TYPES)
+            and all(file.artifact for file in self.unit_files(unit.id))
             for unit in self._members(repo_id)
         )
 
@@ -136,6 +145,25 @@ class MemoryContentStore(MemoryUnitSearches):
             raise MissingResource(unit_id=str(unit_id))
         return replace(self._state.units[unit_id], chunks=())
 
+    def set_unit_files(self, unit_id: int, files: Sequence[UnitFile]) -> None:
+        state = self._state
+        present = {key: file for key, file in state.unit_files.items() if key[0] == unit_id}
+        kept = {key: file for key, file in state.unit_files.items() if key[0] != unit_id}
+        for file in files:
+            known = present.get((unit_id, file.path))
+            if known and not file.artifact and known.checksum and _sum(known) == _sum(file):
+                size = known.size if file.size is None else file.size
+                file = replace(file, artifact=known.artifact, size=size)  # noqa: PLW2901 - completed
+            kept[unit_id, file.path] = file
+        state.unit_files = kept
+
+    def unit_files(self, unit_id: int) -> Sequence[UnitFile]:
+        files = [file for (unit, _), file in self._state.unit_files.items() if unit == unit_id]
+        return sorted(files, key=lambda file: file.path)
+
+    def unit_file(self, unit_id: int, path: str) -> UnitFile | None:
+        return self._state.unit_files.get((unit_id, path))
+
     def add_artifacts(self, artifacts: Mapping[str, int]) -> None:
         self._state.artifacts = {**artifacts, **self._state.artifacts}
 
@@ -153,37 +181,59 @@ class MemoryContentStore(MemoryUnitSearches):
             and (unit.package.checksum_type, unit.package.checksum) in checksums
         }
 
-    def set_artifact(self, unit_id: int, digest: str, size: int) -> None:
+    def set_artifact(self, unit_id: int, digest: str, size: int, *, path: str = "") -> None:
         self.add_artifacts({digest: size})
-        if unit_id in self._state.units:
+        if path:
+            if file := self.unit_file(unit_id, path):
+                stored = replace(file, artifact=digest, size=size)
+                self._state.unit_files[unit_id, path] = stored
+        elif unit_id in self._state.units:
             self._state.units[unit_id] = replace(self._state.units[unit_id], artifact=digest)
 
-    def claim_download(self, unit_id: int, owner: str, *, now: datetime, seconds: float) -> bool:
-        holder, expires = self._state.downloads.get(unit_id, (owner, now))
+    def claim_download(
+        self, unit_id: int, owner: str, *, now: datetime, seconds: float, path: str = ""
+    ) -> bool:
+        if path and self.unit_file(unit_id, path) is None:
+            return False
+        holder, expires = self._state.downloads.get((unit_id, path), (owner, now))
         if holder != owner and expires > now:
             return False
-        self._state.downloads[unit_id] = (owner, now + timedelta(seconds=seconds))
+        self._state.downloads[unit_id, path] = (owner, now + timedelta(seconds=seconds))
         return True
 
-    def release_download(self, unit_id: int, owner: str) -> None:
-        if self._state.downloads.get(unit_id, ("",))[0] == owner:
-            del self._state.downloads[unit_id]
+    def release_download(self, unit_id: int, owner: str, *, path: str = "") -> None:
+        if self._state.downloads.get((unit_id, path), ("",))[0] == owner:
+            del self._state.downloads[unit_id, path]
+
+    def _forget_parts(self) -> None:
+        """Forget what was known of units that are gone."""
+        state, units = self._state, self._state.units
+        state.sources = {key: url for key, url in state.sources.items() if key[0] in units}
+        state.downloads = {key: it for key, it in state.downloads.items() if key[0] in units}
+        state.unit_files = {key: it for key, it in state.unit_files.items() if key[0] in units}
+        state.revisions = {key: it for key, it in state.revisions.items() if key in units}
 
     def remove_orphans(self, unit_ids: Collection[int] | None = None) -> tuple[int, Sequence[str]]:
         state = self._state
         used = {member for _, member in state.associations} | set(state.files.values())
         asked = state.units if unit_ids is None else set(unit_ids) & state.units.keys()
         orphans = [state.units[unit_id] for unit_id in asked if unit_id not in used]
+        files = {file.artifact for unit in orphans for file in self.unit_files(unit.id)}
         for unit in orphans:
             del state.units[unit.id], state.unit_ids[unit.type_id, _digest(unit)]
-            state.downloads.pop(unit.id, None)
-        state.sources = {key: url for key, url in state.sources.items() if key[0] in state.units}
+        self._forget_parts()
         named = {unit.artifact for unit in state.units.values()}
-        doubtful = state.artifacts if unit_ids is None else {unit.artifact for unit in orphans}
+        named |= {file.artifact for file in state.unit_files.values()}
+        gone = files.union(unit.artifact for unit in orphans)
+        doubtful = state.artifacts if unit_ids is None else gone
         forgotten = [digest for digest in doubtful if digest and digest not in named]
         for digest in forgotten:
             state.artifacts.pop(digest, None)
         return len(orphans), forgotten
+
+
+def _sum(file: UnitFile) -> tuple[str | None, str | None]:
+    return file.checksum_type, file.checksum
 
 
 def _digest(unit: Unit) -> bytes:

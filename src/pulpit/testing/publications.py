@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from pulpit.domain.published import Root, refuse_rivals
 from pulpit.domain.repositories import Publication
@@ -35,6 +36,22 @@ class MemoryPublicationStore:
         paths: dict[str, int | None] = {**dict.fromkeys(files), **units}
         for path, unit_id in paths.items():
             self._state.files.setdefault((publication_id, path), unit_id)
+
+    def copy_units(self, source_id: int, target_id: int, type_ids: Collection[str]) -> None:
+        for path, unit_id in self.unit_paths(source_id).items():
+            if self._state.units[unit_id].type_id in type_ids:
+                self._state.files[target_id, path] = unit_id
+
+    def unit_paths(self, publication_id: int) -> Mapping[str, int]:
+        return {
+            path: unit_id
+            for (number, path), unit_id in self._state.files.items()
+            if number == publication_id and unit_id is not None
+        }
+
+    def set_reusable(self, publication_id: int, reusable: Mapping[str, Any]) -> None:
+        publication = self._state.publications[publication_id]
+        self._state.publications[publication_id] = replace(publication, reusable=reusable)
 
     def live(self, repo_id: str, distributor_id: str) -> Publication | None:
         for publication in self._of(repo_id, distributor_id):
@@ -107,13 +124,23 @@ class MemoryPublicationStore:
             paths = [path for number, path in self._state.files if number == live[0].id]
             names = _names(paths, f"{inner}/" if inner else "")
         else:
-            urls = [
-                f"{publication.relative_url}/"
-                for publication in self._state.publications.values()
-                if publication.live and publication.root is root
-            ]
-            names = _names(urls, f"{folder}/" if folder else "")
+            names = self._names_above(folder, root)
         return sorted(names) or None
+
+    def _names_above(self, folder: str, root: Root) -> set[str]:
+        """Return the folders that lead from a folder to live publications."""
+        urls = [
+            f"{publication.relative_url}/"
+            for publication in self._state.publications.values()
+            if publication.live and publication.root is root
+        ]
+        return _names(urls, f"{folder}/" if folder else "")
+
+    def leading(self, path: str, root: Root = Root.REPOS) -> Sequence[str] | None:
+        folder = path.strip("/")
+        if folder and any(publication.live for publication in self._serving(folder, root)):
+            return None
+        return sorted(self._names_above(folder, root)) or None
 
     def folders(self) -> Collection[str]:
         return {publication.folder for publication in self._state.publications.values()}

@@ -15,7 +15,7 @@ from pulpit.domain.listeners import Listener
 from pulpit.domain.messages import Message
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.tasks import Task
-from pulpit.domain.units import Unit
+from pulpit.domain.units import Unit, UnitFile
 from pulpit.domain.users import User
 from pulpit.domain.workers import Worker
 
@@ -78,8 +78,12 @@ class State:
     sources: dict[tuple[int, str], str] = field(default_factory=dict)
     #: SHA-256 to size.
     artifacts: dict[str, int] = field(default_factory=dict)
-    #: Unit to (owner, end of the lease).
-    downloads: dict[int, tuple[str, datetime]] = field(default_factory=dict)
+    #: (unit, path of one of its files) to that file.
+    unit_files: dict[tuple[int, str], UnitFile] = field(default_factory=dict)
+    #: Unit to how often its chunks were replaced.
+    revisions: dict[int, int] = field(default_factory=dict)
+    #: (unit, path of one of its files, or nothing) to (owner, end of the lease).
+    downloads: dict[tuple[int, str], tuple[str, datetime]] = field(default_factory=dict)
 
     publications: dict[int, Publication] = field(default_factory=dict)
     last_publication: int = 0

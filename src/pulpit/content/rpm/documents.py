@@ -74,13 +74,20 @@ class _Reader(RawIOBase):
         return taken
 
 
-def xml_elements(pieces: Iterator[bytes], *, url: str, root: str) -> Iterator[Element]:
+def xml_elements(
+    pieces: Iterator[bytes], *, url: str, root: str | tuple[str, ...]
+) -> Iterator[Element]:
     """Yield the children of the root element one by one; what was yielded is then forgotten.
+
+    Args:
+        pieces: the document.
+        url: where it came from, for messages.
+        root: the name of the root element, or several that it may have.
 
     Raises:
         Unparsable: it is not XML, carries entities, or is a document of another kind.
     """
-    depth = 0
+    depth, roots = 0, (root,) if isinstance(root, str) else root
     top: Element | None = None
     try:
         # a DTD may be named, as comps does; entities are refused
@@ -90,8 +97,8 @@ def xml_elements(pieces: Iterator[bytes], *, url: str, root: str) -> Iterator[El
                 raise Unparsable(f"{url} nests too deeply", url=url)
             if top is None:
                 top = element
-                if element.tag != root:
-                    raise Unparsable(f"{url} is not a document of {root}", url=url)
+                if element.tag not in roots:
+                    raise Unparsable(f"{url} is not a document of {roots[0]}", url=url)
             elif event == "end" and depth == 1:
                 yield element
                 top.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -180,9 +181,9 @@ class Repodata:
         folder.mkdir(parents=True)
 
     @property
-    def names(self) -> Sequence[str]:
-        """The names of the files that are complete."""
-        return [record.name for record in self._records]
+    def records(self) -> Sequence[MetadataRecord]:
+        """The files that are complete."""
+        return self._records
 
     @contextmanager
     def document(self, kind: str, name: str, *, compressed: bool = True) -> Iterator[MetadataFile]:
@@ -227,6 +228,16 @@ class Repodata:
             while piece := pieces.read(_PIECE):
                 file.write(piece)
         self._records[-1] = replace(self._records[-1], open_checksum=open_checksum)
+
+    def link(self, record: MetadataRecord, source: Path) -> None:
+        """Add a file of another folder, which has it until it is removed there, too."""
+        target = self._folder / record.name
+        try:
+            target.hardlink_to(source)
+        except OSError:
+            # a file system without links
+            shutil.copyfile(source, target)
+        self._records.append(record)
 
     def finish(self, *, timestamp: int, order: Sequence[str]) -> None:
         """Write repomd.xml, which lists all files, those types first that *order* names."""

@@ -27,6 +27,8 @@ _STEPS = (
     ("repoview", "Generating HTML files"),
     ("publish_directory", "Publishing files to web"),
 )
+#: Before all others, where a former publication is taken over in part.
+_COPYING = ("copy_directory", "Copying files")
 _LISTING = ("initialize_repo_metadata", "Writing Listings File")
 #: Units of a step that are told of one by one; of more, every so many.
 _TOLD = 500
@@ -60,6 +62,7 @@ class PublishSteps:
     Args:
         distributor_id: the key of the report.
         protocols: how many listing files are written at the end, one for each protocol.
+        fast_forward: whether a former publication is taken over in part.
         progress: takes the whole report, and whether it is the first or last of a step.
     """
 
@@ -68,24 +71,26 @@ class PublishSteps:
         distributor_id: str,
         *,
         protocols: int,
+        fast_forward: bool = False,
         progress: Callable[[Mapping[str, Any], bool], None],
     ) -> None:
         self._progress = progress
-        listings = [_LISTING] * protocols
-        self.documents: list[dict[str, Any]] = [_document(*step) for step in (*_STEPS, *listings)]
+        steps = [*([_COPYING] if fast_forward else []), *_STEPS, *[_LISTING] * protocols]
+        self.documents: list[dict[str, Any]] = [_document(*step) for step in steps]
         self._report = {distributor_id: self.documents}
         self._next = 0
 
     @contextmanager
-    def step(self, step_type: str, total: int = 1) -> Iterator[Step]:
+    def step(self, step_type: str, total: int = 1, *, skipped: bool = False) -> Iterator[Step]:
         """Go through the next step; it fails with what is raised in the block.
 
         Args:
             step_type: which one it must be.
             total: how many units it has; a step that has no units does one thing.
+            skipped: whether it is told as passed over if it does not fail.
         """
         document = self._take(step_type)
-        document.update(state="IN_PROGRESS", items_total=total)
+        document.update(state="SKIPPED" if skipped else "IN_PROGRESS", items_total=total)
         self._tell(boundary=True)
         try:
             yield Step(document, lambda boundary: self._tell(boundary=boundary))
@@ -93,8 +98,9 @@ class PublishSteps:
             document.update(state="FAILED", num_failures=1, error_details=[_detail(error)])
             self._tell(boundary=True)
             raise
-        document["state"] = "FINISHED"
-        self._tell(boundary=True)
+        if not skipped:
+            document["state"] = "FINISHED"
+            self._tell(boundary=True)
 
     def act(self, step_type: str, act: Callable[[], None]) -> None:
         """Go through a step that does one thing."""
