@@ -30,6 +30,7 @@ from pulpit.api import schemas as schemas_api
 from pulpit.api import snapshot as snapshot_api
 from pulpit.api import status as status_api
 from pulpit.api import tasks as tasks_api
+from pulpit.api import units as units_api
 from pulpit.api.server import web_application
 from pulpit.api.web import Gate
 from pulpit.content.registry import Registry
@@ -56,6 +57,7 @@ from pulpit.services.repositories import Repositories
 from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Tasks
 from pulpit.services.trials import Trials
+from pulpit.services.units import Units
 from pulpit.services.users import Users
 from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
@@ -260,6 +262,7 @@ class Site:
             *repositories_api.routes(self.gate, repositories, importers, distributors),
             *importers_api.routes(self.gate, importers),
             *distributors_api.routes(self.gate, distributors),
+            *units_api.routes(self.gate, Units(self.storage, self.files, types=self.types)),
             *events_api.routes(
                 self.gate, self.storage.events, self.fanout, event_source_uri=EVENT_SOURCE_URI
             ),

@@ -1110,3 +1110,9 @@ class ContentTypes(Protocol):
     def importers(self) -> Mapping[str, ImporterType]: ...
     @property
     def distributors(self) -> Mapping[str, DistributorType]: ...
+
+    def made(self, unit: Unit, names: Collection[str]) -> Mapping[str, Any]:
+        """Return those of these fields of ``MADE`` that the unit's chunks tell.
+
+        Raises nothing: what can't be read is left out.
+        """

@@ -80,6 +80,8 @@ def test_erratum() -> None:
             "filename": "bell.rpm",
             "sum": ["sha256", "ab"],
             "reboot_suggested": True,
+            "relogin_suggested": False,
+            "restart_suggested": False,
         }
     ]
     assert [again.metadata for again in errata(f"<updates>{one.text}</updates>")] == [one.metadata]

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import inspect
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
@@ -107,18 +107,22 @@ class Call:
         """Tell whether the query asks for something, as in ``?details=true``."""
         return self.request.query_params.get(name, "").lower() in {"true", "1", "yes"}
 
-    def criteria(self) -> Criteria:
-        """Return the criteria of a search, by GET or POST."""
+    def criteria(self, *, beside: Collection[str] = ("importers", "distributors")) -> Criteria:
+        """Return the criteria of a search, by GET or POST.
+
+        Args:
+            beside: names of what else may be asked for.
+        """
         if self.request.method == "POST":
             sent = as_object(self.document)
-            refuse_unknown(sent, ("criteria", "importers", "distributors"))
+            refuse_unknown(sent, ("criteria", *beside))
             if "criteria" not in sent:
                 raise MissingValue("criteria")
             return parse_criteria(sent["criteria"])
         plain = [
             (name, value)
             for name, value in self.request.query_params.multi_items()
-            if name not in {"importers", "distributors", "details"}
+            if name not in {"details", *beside}
         ]
         return criteria_from_query(plain)
 

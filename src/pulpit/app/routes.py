@@ -23,6 +23,7 @@ from pulpit.api import schemas as schemas_api
 from pulpit.api import snapshot as snapshot_api
 from pulpit.api import status as status_api
 from pulpit.api import tasks as tasks_api
+from pulpit.api import units as units_api
 from pulpit.api.forwarded import ForwardedHeaders
 from pulpit.api.request_log import RequestLog
 from pulpit.api.server import web_application
@@ -38,7 +39,7 @@ from pulpit.domain.clock import utc_now
 from pulpit.domain.listeners import NotifierType
 from pulpit.events.asyncapi import Servers
 from pulpit.events.fanout import Fanout
-from pulpit.ports import Notifier, Vault
+from pulpit.ports import FileStore, Notifier, Vault
 from pulpit.services.content import Content
 from pulpit.services.deliveries import Deliveries
 from pulpit.services.distributors import Distributors
@@ -49,6 +50,7 @@ from pulpit.services.repositories import Repositories
 from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Tasks
 from pulpit.services.trials import Diagnose, Trials
+from pulpit.services.units import Units
 from pulpit.services.users import Users
 from pulpit.storage.database import SqlStorage
 
@@ -64,6 +66,7 @@ class Served:
 
     settings: Settings
     storage: SqlStorage
+    files: FileStore
     users: Users
     working: Working
     leading: Leading
@@ -112,6 +115,7 @@ def _routed(parts: Served) -> Starlette:
             *repositories_api.routes(gate, repositories, importers, distributors),
             *importers_api.routes(gate, importers),
             *distributors_api.routes(gate, distributors),
+            *units_api.routes(gate, Units(storage, parts.files, types=types)),
             *events_api.routes(
                 gate,
                 storage.events,

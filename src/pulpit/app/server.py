@@ -126,7 +126,7 @@ class _Server:
         self._log, self._reloading = log, reloading
         #: Names this process to others, in leases and in the names of files.
         process = str(uuid4())
-        files = FolderFileStore(settings.storage.data, owner=process)
+        self._files = files = FolderFileStore(settings.storage.data, owner=process)
         if settings.database.url is None:
             # nobody else is at the data folder: these are of a former server
             files.remove_temporary()
@@ -215,6 +215,7 @@ class _Server:
             Served(
                 settings=self._settings,
                 storage=self._storage,
+                files=self._files,
                 users=self._users,
                 working=self._working,
                 leading=self._leading,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from pulpit.domain.units import UNIT_KEYS
+from pulpit.content.rpm.package_lists import LISTED_TYPES, package_lists
+from pulpit.domain.units import UNIT_KEYS, Unit
 from pulpit.ports import DistributorType, ImporterType
 
 __all__ = ["Registry"]
@@ -51,3 +52,6 @@ class Registry:
             }
             for type_id, (name, description) in _TYPES.items()
         ]
+
+    def made(self, unit: Unit, names: Collection[str]) -> Mapping[str, Any]:
+        return package_lists(unit.chunks, names) if unit.type_id in LISTED_TYPES else {}

@@ -26,8 +26,8 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import JSON
 
 from pulpit.domain.associations import PREFIX
-from pulpit.domain.unit_documents import COLUMN_FIELDS
-from pulpit.domain.units import PACKAGE_TYPES, UNIT_KEYS
+from pulpit.domain.unit_documents import ALIASES, COLUMN_FIELDS
+from pulpit.domain.units import FILE_TYPES, UNIT_KEYS
 from pulpit.storage.criteria import ColumnKind, FieldColumn
 from pulpit.storage.searches import Variant
 from pulpit.storage.tables import repository_units, units
@@ -150,7 +150,8 @@ def _fields(type_id: str, names: Collection[str]) -> dict[str, FieldColumn]:
     """Return the fields of that name of units of the type, and of those alike."""
     found = {}
     for name in names:
-        field = _common(type_id, name) or _own(type_id, name)
+        known = ALIASES.get(type_id, {}).get(name, name)
+        field = _common(type_id, known) or _own(type_id, known)
         if field is not None:
             found[name] = field
     return found
@@ -166,9 +167,10 @@ def _common(type_id: str, name: str) -> FieldColumn | None:
         case "_ns":
             return FieldColumn(column=literal("units_", String) + units.c.type_id)
         case "_last_updated":
-            return FieldColumn(column=units.c.updated, kind=ColumnKind.TIME)
+            seconds = type_coerce(units.c.updated, BigInteger) // literal(1_000_000, BigInteger)
+            return FieldColumn(column=seconds, kind=ColumnKind.NUMBER)
         case "downloaded":
-            has_file = units.c.artifact if type_id in PACKAGE_TYPES else units.c.uid
+            has_file = units.c.artifact if type_id in FILE_TYPES else units.c.uid
             there = type_coerce(has_file.is_not(None), Boolean)
             return FieldColumn(column=there, kind=ColumnKind.BOOLEAN)
         case "pulp_user_metadata":

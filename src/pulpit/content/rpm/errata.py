@@ -12,6 +12,8 @@ from pulpit.errors import Unparsable
 __all__ = ["parse_updateinfo"]
 
 _MAX_ID = 255
+#: What an erratum may suggest once it is installed.
+_SUGGESTIONS = ("reboot_suggested", "relogin_suggested", "restart_suggested")
 
 
 def parse_updateinfo(pieces: Iterator[bytes], *, url: str) -> Iterator[Document]:
@@ -55,7 +57,7 @@ def _metadata(element: Element, identity: str) -> dict[str, Any]:
         "summary": text_of(element, "summary"),
         "description": text_of(element, "description"),
         "solution": text_of(element, "solution"),
-        "reboot_suggested": _suggests(element),
+        **{name: _suggests(element, name) for name in _SUGGESTIONS},
         "references": [
             {name: reference.get(name) for name in ("href", "id", "title", "type")}
             for reference in element.iterfind("references/reference")
@@ -70,9 +72,9 @@ def _date(element: Element, name: str) -> str | None:
     return None if child is None else child.get("date")
 
 
-def _suggests(element: Element) -> bool:
-    """Tell whether the erratum or a package of it wants a reboot."""
-    return any(flag(child.text or "true") for child in element.iter("reboot_suggested"))
+def _suggests(element: Element, name: str) -> bool:
+    """Tell whether the erratum or a package of it suggests something."""
+    return any(flag(child.text or "true") for child in element.iter(name))
 
 
 def _collection(element: Element) -> dict[str, Any]:
@@ -94,5 +96,5 @@ def _package(element: Element) -> dict[str, Any]:
         **{name: element.get(name) for name in names},
         "filename": text_of(element, "filename"),
         "sum": None if total is None else [total.get("type"), (total.text or "").strip()],
-        "reboot_suggested": _suggests(element),
+        **{name: _suggests(element, name) for name in _SUGGESTIONS},
     }

@@ -102,7 +102,7 @@ class Packages:
             type_id=package.type_id,
             key=package.key(),
             package=package.columns,
-            metadata=_metadata(package.parsed),
+            metadata=_metadata(package.parsed) | {"relative_url_path": package.location},
             chunks=tuple(map(self._compress, _chunks(package))),
             artifact=artifact,
         )
