@@ -69,6 +69,7 @@ def test_the_site_has_the_routes_of_every_module(site: Site) -> None:
         "snapshot",
         "status",
         "tasks",
+        "units",
     }
 
 
