@@ -31,8 +31,11 @@ from pulpit.api import snapshot as snapshot_api
 from pulpit.api import status as status_api
 from pulpit.api import tasks as tasks_api
 from pulpit.api import units as units_api
+from pulpit.api import uploads as uploads_api
 from pulpit.api.server import web_application
 from pulpit.api.web import Gate
+from pulpit.app.routes import upload_limits
+from pulpit.config import Settings
 from pulpit.content.registry import Registry
 from pulpit.content.rpm.distributor import YumDistributor
 from pulpit.content.rpm.importer import YumImporter
@@ -58,6 +61,7 @@ from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Tasks
 from pulpit.services.trials import Trials
 from pulpit.services.units import Units
+from pulpit.services.uploads import Uploads
 from pulpit.services.users import Users
 from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
@@ -146,10 +150,9 @@ class Log:
 class _Context:
     """Implements ``pulpit.ports.TaskContext`` in this process."""
 
-    settings = None
-
     def __init__(self, site: Site, task: Task) -> None:
         self.task = task
+        self.settings = site.settings
         self.storage = site.storage
         self.files = site.files
         self.clock: Clock = site.clock
@@ -208,6 +211,8 @@ class Site:
     def __init__(self, database: Path | SqlStorage, folder: Path) -> None:
         self.storage = SqliteStorage(database) if isinstance(database, Path) else database
         self.files = FolderFileStore(folder)
+        #: May be replaced, and ``serve`` called, for other limits.
+        self.settings = Settings()
         self.clock = FrozenClock()
         self.engine = RecordingEngine()
         self.log = Log()
@@ -263,6 +268,10 @@ class Site:
             *importers_api.routes(self.gate, importers),
             *distributors_api.routes(self.gate, distributors),
             *units_api.routes(self.gate, Units(self.storage, self.files, types=self.types)),
+            *uploads_api.routes(
+                self.gate,
+                Uploads(self.storage, self.files, limits=upload_limits(self.settings), **parts),
+            ),
             *events_api.routes(
                 self.gate, self.storage.events, self.fanout, event_source_uri=EVENT_SOURCE_URI
             ),

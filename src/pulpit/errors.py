@@ -10,6 +10,7 @@ The tree::
     │   ├── UnsupportedValue         400 PLP0017
     │   ├── DuplicateResource        409 PLP0018
     │   ├── TooManyListeners         409 PLPIT14
+    │   ├── TooManyUploads           409 PLPIT15
     │   ├── NotJson                  400 PLP1009
     │   ├── WrongJsonType            400 PLP1015
     │   ├── PurgeWithoutState        403 PLP1012
@@ -20,6 +21,7 @@ The tree::
     │   ├── BodyTooSlow              408 PLPIT13
     │   ├── BodyTooLarge             413 PLPIT12
     │   ├── NotImplementedHere       501 PLP0014
+    │   ├── StorageFull              507 PLPIT16
     │   ├── Unavailable              503 PLP0011
     │   └── EventsGone               410 PLPIT10
     ├── ContentError                 a feed or a package is not what it says
@@ -28,6 +30,9 @@ The tree::
     │   ├── Unparsable               RPM1006
     │   ├── NoSuchChecksum           RPM1012
     │   ├── MalformedRepository      RPM1015
+    │   ├── ChecksumMismatch         PLP1013
+    │   ├── UnsignedPackage          RPM1013
+    │   ├── ForeignSignature         RPM1014
     │   ├── NotAnRpm                 RPM1016
     │   └── DownloadFailed           RPM1004
     ├── TaskLost                     500 PLP0049, the child process died
@@ -50,7 +55,7 @@ The tree::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -58,6 +63,7 @@ __all__ = [
     "AuthenticationFailed",
     "BodyTooLarge",
     "BodyTooSlow",
+    "ChecksumMismatch",
     "ConfigurationError",
     "ContentError",
     "CopyRefused",
@@ -71,6 +77,7 @@ __all__ = [
     "EngineInUse",
     "EventsGone",
     "Fenced",
+    "ForeignSignature",
     "InvalidValue",
     "MalformedRepository",
     "MetadataUnavailable",
@@ -92,10 +99,13 @@ __all__ = [
     "SchemaTooNew",
     "SecretsUnreadable",
     "StartError",
+    "StorageFull",
     "TaskLost",
     "TooManyListeners",
+    "TooManyUploads",
     "Unavailable",
     "Unparsable",
+    "UnsignedPackage",
     "UnsupportedValue",
     "WorkerNameTaken",
     "WrongJsonType",
@@ -223,6 +233,20 @@ class TooManyListeners(RequestError):
         )
 
 
+class TooManyUploads(RequestError):
+    """There are as many uploads as there may be: delete those that were imported."""
+
+    code = "PLPIT15"
+    status = HTTPStatus.CONFLICT
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"There are {most:,} uploads, and there may be no more: delete those that were "
+            "imported, or are not needed",
+            data={"most": most},
+        )
+
+
 class NotJson(RequestError):
     """The body of the request is not valid JSON."""
 
@@ -294,6 +318,13 @@ class NotImplementedHere(RequestError):
 
     code = "PLP0014"
     status = HTTPStatus.NOT_IMPLEMENTED
+
+
+class StorageFull(RequestError):
+    """The disk of the data folder is full; make room there, then send it again."""
+
+    code = "PLPIT16"
+    status = HTTPStatus.INSUFFICIENT_STORAGE
 
 
 class Unavailable(RequestError):
@@ -399,6 +430,38 @@ class MalformedRepository(ContentError):
         super().__init__(
             f"Malformed repository: {reason}",
             data={"reason": reason} | ({"url": url} if url else {}),
+        )
+
+
+class ChecksumMismatch(ContentError):
+    """The file is not the one that its checksum or size belongs to; send it again."""
+
+    code = "PLP1013"
+
+
+class UnsignedPackage(ContentError):
+    """The package is not signed, which the importer requires."""
+
+    code = "RPM1013"
+
+    def __init__(self, package: str) -> None:
+        super().__init__(
+            f"{package} is not signed, and the importer requires that: sign it, or take "
+            "require_signature from the importer's configuration",
+            data={"package": package},
+        )
+
+
+class ForeignSignature(ContentError):
+    """The package is signed with a key that the importer does not allow."""
+
+    code = "RPM1014"
+
+    def __init__(self, package: str, *, key: str, allowed: Sequence[str]) -> None:
+        super().__init__(
+            f"{package} is signed with the key {key}, and the importer allows "
+            f"{', '.join(allowed)} alone: add the key to its allowed_keys, or sign it with another",
+            data={"package": package, "key": key, "allowed": list(allowed)},
         )
 
 

@@ -22,6 +22,7 @@ from pulpit.domain.published import Root
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.domain.units import Unit, UnitFile
+from pulpit.domain.uploads import Upload, Uploaded
 from pulpit.domain.users import User
 from pulpit.domain.workers import Vacancy, Worker
 
@@ -52,6 +53,7 @@ __all__ = [
     "TaskStore",
     "ToldBefore",
     "Transaction",
+    "UploadStore",
     "UserStore",
     "Vault",
     "WorkerStore",
@@ -362,8 +364,8 @@ class ContentStore(Protocol):
     def units(self, repo_id: str, type_ids: Collection[str]) -> Iterator[Unit]:
         """Yield the repository's units with chunks, packages sorted by name, arch, version."""
 
-    def packages(self, repo_id: str) -> Iterator[Unit]:
-        """Yield the repository's packages without metadata and chunks, unordered."""
+    def packages(self, repo_id: str, *, name: str | None = None) -> Iterator[Unit]:
+        """Yield the repository's packages (of one name) without metadata and chunks, unordered."""
 
     def package_chunks(self, repo_id: str, type_ids: Collection[str]) -> Iterator[Unit]:
         """Yield packages of these types with chunks and without metadata, sorted as units are.
@@ -382,6 +384,12 @@ class ContentStore(Protocol):
 
     def unassociate(self, repo_id: str, unit_ids: Collection[int], *, now: datetime) -> int:
         """Take units out of the repository; return how many were in it (updates alike)."""
+
+    def touch(self, repo_id: str, *, now: datetime) -> None:
+        """Keep that units of the repository have new content: as if they were added now.
+
+        Updates last_unit_added and content_revision.
+        """
 
     def set_sources(self, repo_id: str, sources: Mapping[int, str]) -> None:
         """Keep where units can be downloaded from: unit id to URL without credentials.
@@ -450,6 +458,13 @@ class ContentStore(Protocol):
 
     def set_artifact(self, unit_id: int, digest: str, size: int, *, path: str = "") -> None:
         """Keep that the unit's file is stored now; of a unit of several, that of the path."""
+
+    def set_signing_keys(self, keys: Mapping[int, str | None]) -> None:
+        """Keep in ``signing_key`` of their metadata by which key units' files are signed.
+
+        Args:
+            keys: unit id to 8 lower-case hexadecimal digits, or None for a file that is unsigned.
+        """
 
     def claim_download(
         self, unit_id: int, owner: str, *, now: datetime, seconds: float, path: str = ""
@@ -533,6 +548,41 @@ class PublicationStore(Protocol):
 
     def remove(self, publication_ids: Collection[int]) -> None:
         """Forget the publications."""
+
+
+class UploadStore(Protocol):
+    """Uploads that clients have begun; their bytes are in the file store."""
+
+    def add(self, upload: Upload) -> None:
+        """Keep a new one."""
+
+    def get(self, upload_id: str) -> Upload:
+        """Return the upload.
+
+        Raises:
+            MissingResource: there is none of that id.
+        """
+
+    def receive(self, upload_id: str, start: int, end: int, *, now: datetime) -> Upload:
+        """Keep that these bytes came; return the upload after that.
+
+        What others write at the same time is not lost. To be called once the bytes are durable.
+
+        Raises:
+            MissingResource: there is none of that id.
+        """
+
+    def list(self) -> Sequence[Upload]:
+        """Return all, in order of creation."""
+
+    def count(self) -> int:
+        """Return how many there are."""
+
+    def idle(self, *, before: datetime) -> Sequence[str]:
+        """Return the ids of those that were last touched before the time."""
+
+    def remove(self, upload_id: str) -> None:
+        """Forget the upload, or raise MissingResource."""
 
 
 class UserStore(Protocol):
@@ -821,6 +871,8 @@ class Transaction(Protocol):
     @property
     def users(self) -> UserStore: ...
     @property
+    def uploads(self) -> UploadStore: ...
+    @property
     def jobs(self) -> JobStore: ...
     @property
     def workers(self) -> WorkerStore: ...
@@ -904,6 +956,18 @@ class FileStore(Protocol):
 
         Others may be writing theirs: without a time, only for who is sure to be alone.
         """
+
+    def upload(self, upload_id: str) -> Path:
+        """Return where the bytes of an upload are, at the offsets that they were sent with."""
+
+    def begin_upload(self, upload_id: str) -> None:
+        """Make the empty file of an upload, durable in its folder."""
+
+    def uploads(self, *, before: datetime) -> Collection[str]:
+        """Return the ids of uploads whose files were last written before the time."""
+
+    def remove_upload(self, upload_id: str) -> None:
+        """Delete the file of an upload; one that is not there is fine."""
 
     def publication_folder(self, name: str) -> Path:
         """Return the folder for a publication's generated files; not created."""
@@ -1064,6 +1128,27 @@ class ImporterType(Protocol):
 
         Raises:
             ContentError: the feed can't be used; nothing of the repository has changed.
+        """
+
+    def upload(
+        self,
+        context: TaskContext,
+        *,
+        repository: Repository,
+        importer: Importer,
+        uploaded: Uploaded,
+        override: Mapping[str, Any],
+    ) -> Sequence[Mapping[str, Any]]:
+        """Make units of what was uploaded, and put them into the repository.
+
+        The same twice adds nothing the second time. Units that are there get the new content.
+        The importer may take the file away, into the file store.
+
+        Returns ``{"type_id", "unit_key"}`` of each unit.
+
+        Raises:
+            ContentError: the file is not what it says; nothing of the repository has changed.
+            RequestError: key or metadata can't be used; likewise.
         """
 
 

@@ -134,6 +134,39 @@ def test_units_come_in_order(transaction: Transaction) -> None:
     assert list(content.units("bear", ["rpm"])) == list(content.packages("bear")) == []
 
 
+def test_packages_are_found_by_name(transaction: Transaction) -> None:
+    """In one repository; of no other name, and nothing that is no package."""
+    ids = _add(transaction, new_package("bell"), new_package("candle"), new_erratum("bell"))
+    transaction.content.associate("zoo", ids, now=NOW)
+    [found] = transaction.content.packages("zoo", name="bell")
+    assert found.id == ids[0]
+    assert not [*transaction.content.packages("bear", name="bell")]
+
+
+def test_signing_keys_are_kept_among_metadata(transaction: Transaction) -> None:
+    """None is kept too: that a package is unsigned is known then."""
+    ids = _add(transaction, new_package("bell"), new_package("candle"), new_package("organ"))
+    before = [transaction.content.unit(unit_id).metadata for unit_id in ids]
+    transaction.content.set_signing_keys({ids[0]: "0a1b2c3d", ids[1]: None, 99: "0a1b2c3d"})
+    assert [transaction.content.unit(unit_id).metadata for unit_id in ids] == [
+        {**before[0], "signing_key": "0a1b2c3d"},
+        {**before[1], "signing_key": None},
+        before[2],
+    ]
+
+
+def test_a_repository_is_touched(transaction: Transaction) -> None:
+    """Its content has changed though no unit came or went; its times only grow."""
+    transaction.content.touch("zoo", now=NOW)
+    later = NOW + timedelta(hours=1)
+    transaction.content.touch("zoo", now=later)
+    transaction.content.touch("zoo", now=NOW)
+    touched = transaction.repositories.get("zoo")
+    assert (touched.last_unit_added, touched.last_unit_removed) == (later, None)
+    assert touched.content_revision == 3
+    assert transaction.repositories.get("bear").content_revision == 0
+
+
 def test_members_are_told_by_type(transaction: Transaction) -> None:
     """The members of a repository come as id and key digest."""
     bell, erratum = new_package("bell"), new_erratum("E1")

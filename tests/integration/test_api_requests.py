@@ -70,6 +70,7 @@ def test_the_site_has_the_routes_of_every_module(site: Site) -> None:
         "status",
         "tasks",
         "units",
+        "uploads",
     }
 
 

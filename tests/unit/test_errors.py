@@ -18,6 +18,8 @@ _CASES: list[tuple[PulpitError, int, str, dict[str, Any]]] = [
     (errors.UnsupportedValue("a"), 400, "PLP0017", {"unsupported_property_names": ["a"]}),
     (errors.DuplicateResource("zoo"), 409, "PLP0018", {"resource_id": "zoo"}),
     (errors.TooManyListeners(1_000), 409, "PLPIT14", {}),
+    (errors.TooManyUploads(1_000), 409, "PLPIT15", {}),
+    (errors.StorageFull(), 507, "PLPIT16", {}),
     (errors.NotJson(), 400, "PLP1009", {}),
     (errors.WrongJsonType("x"), 400, "PLP1015", {"args": ["x"]}),
     (errors.AuthenticationFailed(), 401, "PLP0025", {"auth_error_code": "PLP0025"}),

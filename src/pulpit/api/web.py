@@ -6,7 +6,7 @@ import asyncio
 import base64
 import inspect
 import traceback
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
@@ -38,6 +38,10 @@ API = "/pulp/api/v2"
 _BODY_LIMIT = 8 << 20
 #: Seconds in which a body must come.
 _BODY_SECONDS = 120.0
+#: One that is larger than others may be has more: a second for so many bytes.
+_BYTES_A_SECOND = 64 << 10
+#: Bytes of a large body that are handed on at once; few of them are in memory.
+_PIECE = 1 << 20
 #: What else answers with a status tell; a restart of the database takes a few seconds.
 _ERROR_HEADERS: Mapping[HTTPStatus, Mapping[str, str]] = {
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'Basic realm="pulpit"'},
@@ -84,11 +88,13 @@ def error_response(request: Request, error: Exception) -> Response:
 
 @dataclass(frozen=True)
 class Call:
-    """One request to the API, its body read."""
+    """One request to the API, its body read, unless the route takes it in pieces."""
 
     request: Request
     user: User | None
     body: bytes
+    #: In which a body must come.
+    body_seconds: float = _BODY_SECONDS
 
     def path(self, name: str) -> str:
         """Return a part of the path."""
@@ -102,6 +108,29 @@ class Call:
             NotJson: it is something else.
         """
         return parse_json(self.body)
+
+    async def pieces(self, *, limit: int) -> AsyncIterator[bytes]:
+        """Yield the body in pieces, of a route that takes it so; holds little of it in memory.
+
+        Args:
+            limit: bytes that it may have.
+
+        Raises:
+            BodyTooLarge: it has more; some of it may have been yielded.
+            BodyTooSlow: it did not come in time.
+        """
+        _refuse_announced(self.request, limit)
+        gathered, left = bytearray(), limit
+        async for part in _within(self.request, self.body_seconds + limit / _BYTES_A_SECOND):
+            left -= len(part)
+            if left < 0:
+                raise BodyTooLarge
+            gathered += part
+            if len(gathered) >= _PIECE:
+                yield bytes(gathered)
+                gathered.clear()
+        if gathered:
+            yield bytes(gathered)
 
     def flag(self, name: str) -> bool:
         """Tell whether the query asks for something, as in ``?details=true``."""
@@ -156,13 +185,19 @@ class Gate:
         self._strangers = anyio.CapacityLimiter(_STRANGERS)
 
     def route(
-        self, path: str, *, public: bool = False, **handlers: Handler | AsyncHandler
+        self,
+        path: str,
+        *,
+        public: bool = False,
+        streamed: bool = False,
+        **handlers: Handler | AsyncHandler,
     ) -> Route:
         """Return a route whose methods are answered by the handlers.
 
         Args:
             path: Starlette's pattern.
             public: whether everybody may call it.
+            streamed: whether the handlers take the body in pieces, by ``Call.pieces``.
             handlers: by method, such as ``GET=…``.
         """
 
@@ -171,8 +206,9 @@ class Gate:
             try:
                 # before the body: a stranger's is not read
                 user = None if public else await self.user(request)
-                body = await _body(request, self._body_seconds)
-                call = Call(request=request, user=user, body=body)
+                seconds = self._body_seconds
+                body = b"" if streamed else await _body(request, seconds)
+                call = Call(request=request, user=user, body=body, body_seconds=seconds)
                 return await _answered(handlers[method], call)
             except PulpitError as error:
                 return error_response(request, error)
@@ -219,18 +255,34 @@ def _credentials(request: Request) -> tuple[str, str]:
 
 async def _body(request: Request, seconds: float) -> bytes:
     """Return the body of the request, or refuse one that is too long or too slow."""
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > _BODY_LIMIT:
-        raise BodyTooLarge
+    _refuse_announced(request, _BODY_LIMIT)
     parts: list[bytes] = []
     size = 0
-    try:
-        async with asyncio.timeout(seconds):
-            async for part in request.stream():
-                size += len(part)
-                if size > _BODY_LIMIT:
-                    raise BodyTooLarge
-                parts.append(part)
-    except TimeoutError as error:
-        raise BodyTooSlow from error
+    async for part in _within(request, seconds):
+        size += len(part)
+        if size > _BODY_LIMIT:
+            raise BodyTooLarge
+        parts.append(part)
     return b"".join(parts)
+
+
+def _refuse_announced(request: Request, limit: int) -> None:
+    """Refuse a body that is said to be too long before any of it is read."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > limit:
+        raise BodyTooLarge
+
+
+async def _within(request: Request, seconds: float) -> AsyncIterator[bytes]:
+    """Yield the body as it comes, or raise BodyTooSlow when the time is up."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    parts = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                part = await anext(parts)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise BodyTooSlow from error
+        yield part

@@ -9,7 +9,8 @@ from typing import Any
 
 # what importers and distributors import when they work, so that the fork server has it
 import pulpit.content.rpm.publish
-import pulpit.content.rpm.sync  # noqa: F401
+import pulpit.content.rpm.sync
+import pulpit.content.rpm.uploads  # noqa: F401
 from pulpit.app.content import content_types
 from pulpit.app.opening import task_storage
 from pulpit.config import Settings

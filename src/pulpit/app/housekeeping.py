@@ -15,6 +15,7 @@ from pulpit.events.amqp import CURSOR as PUBLISHER
 from pulpit.services.content import Content
 from pulpit.services.dispatch import CURSOR as DISPATCH
 from pulpit.services.retention import Keep, Retention
+from pulpit.services.uploads import UploadRetention
 from pulpit.services.workers import Reaper
 from pulpit.storage.database import SqlStorage
 
@@ -38,6 +39,7 @@ class Housekeeping:
         settings: of the server.
         storage: the database.
         content: what is published.
+        uploads: what clients send.
         reaper: of the workers; None where there are none.
         count_journal: called by each server from time to time.
         failures: name of a job to how often it has failed; counted here.
@@ -50,12 +52,14 @@ class Housekeeping:
         *,
         storage: SqlStorage,
         content: Content,
+        uploads: UploadRetention,
         reaper: Reaper | None,
         count_journal: Callable[[], None],
         failures: dict[str, int],
         log: Any,
     ) -> None:
         self._settings, self._content, self._reaper = settings, content, reaper
+        self._uploads = uploads
         self._count_journal, self._failures, self._log = count_journal, failures, log
         keep = settings.events
         self._retention = Retention(
@@ -89,6 +93,7 @@ class Housekeeping:
         jobs = [
             every(_COMPACT_EVERY, self._retention.compact_journal, name="compact_journal"),
             every(_CLEAN_EVERY, self._content.clean_up, name="clean_up_publications"),
+            every(_CLEAN_EVERY, self._uploads.remove_idle, name="remove_idle_uploads"),
             every(_PURGE_EVERY, self._retention.purge_deliveries, name="purge_deliveries"),
             # it reads the names of all files, which a start has better things to do than
             every(reaping, strays, name="remove_strays", at_once=False),

@@ -24,6 +24,7 @@ from pulpit.api import snapshot as snapshot_api
 from pulpit.api import status as status_api
 from pulpit.api import tasks as tasks_api
 from pulpit.api import units as units_api
+from pulpit.api import uploads as uploads_api
 from pulpit.api.forwarded import ForwardedHeaders
 from pulpit.api.request_log import RequestLog
 from pulpit.api.server import web_application
@@ -39,7 +40,7 @@ from pulpit.domain.clock import utc_now
 from pulpit.domain.listeners import NotifierType
 from pulpit.events.asyncapi import Servers
 from pulpit.events.fanout import Fanout
-from pulpit.ports import FileStore, Notifier, Vault
+from pulpit.ports import ContentTypes, FileStore, Notifier, Vault
 from pulpit.services.content import Content
 from pulpit.services.deliveries import Deliveries
 from pulpit.services.distributors import Distributors
@@ -51,10 +52,11 @@ from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Tasks
 from pulpit.services.trials import Diagnose, Trials
 from pulpit.services.units import Units
+from pulpit.services.uploads import UploadLimits, Uploads
 from pulpit.services.users import Users
 from pulpit.storage.database import SqlStorage
 
-__all__ = ["Served", "application"]
+__all__ = ["Served", "application", "upload_limits"]
 
 #: The API that is spoken here.
 _PLATFORM_VERSION = "2.21.0"
@@ -116,6 +118,7 @@ def _routed(parts: Served) -> Starlette:
             *importers_api.routes(gate, importers),
             *distributors_api.routes(gate, distributors),
             *units_api.routes(gate, Units(storage, parts.files, types=types)),
+            *uploads_api.routes(gate, _uploads(parts, tasks, types)),
             *events_api.routes(
                 gate,
                 storage.events,
@@ -135,6 +138,28 @@ def _routed(parts: Served) -> Starlette:
             ),
             *content_api.routes(parts.content, parts.on_demand, log=parts.log),
         ],
+    )
+
+
+def upload_limits(settings: Settings) -> UploadLimits:
+    """Return what there may be of uploads."""
+    return UploadLimits(
+        size=settings.uploads.max_size,
+        chunk=settings.uploads.max_chunk,
+        number=settings.uploads.max_open,
+        disk_floor=settings.storage.disk_floor,
+    )
+
+
+def _uploads(parts: Served, tasks: Tasks, types: ContentTypes) -> Uploads:
+    """Return what users do with uploads."""
+    return Uploads(
+        parts.storage,
+        parts.files,
+        clock=utc_now,
+        tasks=tasks,
+        types=types,
+        limits=upload_limits(parts.settings),
     )
 
 

@@ -41,6 +41,7 @@ from pulpit.errors import StartError
 from pulpit.events.fanout import Fanout
 from pulpit.services.content import Content
 from pulpit.services.on_demand import OnDemand
+from pulpit.services.uploads import UploadRetention
 from pulpit.services.users import Users
 from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
@@ -166,6 +167,9 @@ class _Server:
             settings,
             storage=storage,
             content=self._content,
+            uploads=UploadRetention(
+                storage, files, clock=utc_now, idle_hours=settings.uploads.idle_hours
+            ),
             reaper=self._working.reaper,
             count_journal=self._watching.count_journal,
             failures=self._watching.housekeeping_failures,

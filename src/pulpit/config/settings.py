@@ -365,13 +365,15 @@ class Feeds:
 
 @dataclass(frozen=True, kw_only=True)
 class Uploads:
-    """Limits of what clients upload; not in use yet."""
+    """Limits of what clients upload."""
 
-    max_size: int = setting(
-        8 << 30, SIZE, "Size of one uploaded file that is accepted; not in use yet."
+    max_size: int = setting(8 << 30, SIZE, "Size of one upload that is accepted.")
+    max_chunk: int = setting(64 << 20, SIZE, "Size of one request of an upload that is accepted.")
+    max_open: int = setting(
+        1000, integer(1), "Uploads that may be there at a time; each is there until it is deleted."
     )
-    max_chunk: int = setting(
-        64 << 20, SIZE, "Size of one request of an upload that is accepted; not in use yet."
+    idle_hours: float = setting(
+        72.0, number(0.01), "Hours after which an upload that nothing happens to is removed."
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pulpit.ports import ContentTypes, TaskContext
-from pulpit.services import distributors, importers, repositories
+from pulpit.services import distributors, importers, importing, repositories
 from pulpit.services.lifecycle import Completion
 
 __all__ = ["BODIES", "COMPLETIONS", "Body"]
@@ -19,6 +19,7 @@ BODIES: Mapping[str, Body] = {
     importers.SET: importers.set_body,
     importers.UPDATE: importers.update_body,
     importers.REMOVE: importers.remove_body,
+    importing.IMPORT: importing.import_body,
     distributors.PUBLISH: distributors.publish_body,
     distributors.UPDATE: distributors.update_body,
     distributors.REMOVE: distributors.remove_body,

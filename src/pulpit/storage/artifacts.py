@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, exists, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, or_, select, update
 
+from pulpit.domain.clock import utc_now
 from pulpit.storage.rows import batched, insert_ignoring, insert_statement, upsert
 from pulpit.storage.tables import artifacts, downloads, unit_files, unit_sources, units
 from pulpit.storage.unit_files import UnitFileRows
 
 __all__ = ["ArtifactRows"]
+
+_SET_METADATA = (
+    update(units)
+    .where(units.c.id == bindparam("of_id"))
+    .values(metadata=bindparam("changed"), updated=bindparam("now"))
+)
 
 
 class ArtifactRows(UnitFileRows):
@@ -62,6 +69,24 @@ class ArtifactRows(UnitFileRows):
             self._set_file(unit_id, path, digest, size)
             return
         self._connection.execute(update(units).where(units.c.id == unit_id).values(artifact=digest))
+
+    def set_signing_keys(self, keys: Mapping[int, str | None]) -> None:
+        now = utc_now()
+        for batch in batched(sorted(keys)):
+            found = self._connection.execute(
+                select(units.c.id, units.c.metadata).where(units.c.id.in_(batch))
+            )
+            changed = [
+                {
+                    "of_id": unit_id,
+                    "changed": {**known, "signing_key": keys[unit_id]},
+                    "now": now,
+                }
+                for unit_id, known in found
+                if known.get("signing_key", "") != keys[unit_id]
+            ]
+            if changed:
+                self._connection.execute(_SET_METADATA, changed)
 
     def claim_download(
         self, unit_id: int, owner: str, *, now: datetime, seconds: float, path: str = ""

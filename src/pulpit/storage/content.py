@@ -151,10 +151,12 @@ class SqlContentStore(ArtifactRows, UnitSearches):
     def units(self, repo_id: str, type_ids: Collection[str]) -> Iterator[Unit]:
         return self._read(repo_id, type_ids, UNIT_FIELDS, unit_of)
 
-    def packages(self, repo_id: str) -> Iterator[Unit]:
+    def packages(self, repo_id: str, *, name: str | None = None) -> Iterator[Unit]:
         statement = _in_repository(repo_id, *PACKAGE_FIELDS).where(
             units.c.type_id.in_(PACKAGE_TYPES)
         )
+        if name is not None:
+            statement = statement.where(units.c.name == name)
         rows = self._connection.execute(statement, execution_options={"yield_per": 1000})
         return map(package_of, rows)
 
@@ -207,6 +209,18 @@ class SqlContentStore(ArtifactRows, UnitSearches):
             self._connection.execute(statement)
         self._recount(repo_id, gone, sign=-1, moment=repositories.c.last_unit_removed, now=now)
         return len(gone)
+
+    def touch(self, repo_id: str, *, now: datetime) -> None:
+        moment = repositories.c.last_unit_added
+        before = self._connection.execute(
+            select(moment).where(repositories.c.id == repo_id)
+        ).scalar_one()
+        statement = update(repositories).where(repositories.c.id == repo_id)
+        values = {
+            "last_unit_added": max(before or now, now),
+            "content_revision": repositories.c.content_revision + 1,
+        }
+        self._connection.execute(statement.values(values))
 
     def _present(self, repo_id: str, unit_ids: Collection[int]) -> list[int]:
         """Return which of the units are in the repository."""

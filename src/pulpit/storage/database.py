@@ -26,6 +26,7 @@ from pulpit.storage.publications import SqlPublicationStore
 from pulpit.storage.repositories import SqlRepositoryStore
 from pulpit.storage.rows import insert_ignoring
 from pulpit.storage.tasks import SqlTaskStore
+from pulpit.storage.uploads import SqlUploadStore
 from pulpit.storage.users import SqlUserStore
 from pulpit.storage.workers import SqlWorkerStore
 
@@ -66,6 +67,10 @@ class SqlTransaction:
     @cached_property
     def users(self) -> SqlUserStore:
         return SqlUserStore(self.connection)
+
+    @cached_property
+    def uploads(self) -> SqlUploadStore:
+        return SqlUploadStore(self.connection)
 
     @cached_property
     def jobs(self) -> SqlJobStore:

@@ -25,8 +25,9 @@ _BUSY = {errno.ENOENT, errno.ESTALE, errno.EBUSY, errno.ENOTEMPTY}
 class FolderFileStore:
     """Implements ``pulpit.ports.FileStore`` in a data folder.
 
-    ``content/ab/cdef…`` holds the file of SHA-256 ``abcdef…``, ``tmp`` what is being written and
-    ``publications/<name>`` the generated files of publications. Processes on many machines may
+    ``content/ab/cdef…`` holds the file of SHA-256 ``abcdef…``, ``tmp`` what is being written,
+    ``uploads/<id>`` what clients send and ``publications/<name>`` the generated files of
+    publications. Processes on many machines may
     share it: a file gets its name once it is whole and durable, and keeps it; nothing is locked.
 
     Args:
@@ -40,7 +41,8 @@ class FolderFileStore:
         self._content = data / "content"
         self._temporary = data / "tmp"
         self._publications = data / "publications"
-        for folder in (self._content, self._temporary, self._publications):
+        self._uploads = data / "uploads"
+        for folder in (self._content, self._temporary, self._publications, self._uploads):
             folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
@@ -116,6 +118,19 @@ class FolderFileStore:
         for path in self._temporary.glob(f"{owner}.*"):
             _unlink(path)
 
+    def upload(self, upload_id: str) -> Path:
+        return self._uploads / upload_id
+
+    def begin_upload(self, upload_id: str) -> None:
+        self.upload(upload_id).touch(mode=0o640, exist_ok=False)
+        _sync(self._uploads)
+
+    def uploads(self, *, before: datetime) -> Collection[str]:
+        return _named_before(self._uploads, before)
+
+    def remove_upload(self, upload_id: str) -> None:
+        _unlink(self.upload(upload_id))
+
     def publication_folder(self, name: str) -> Path:
         return self._publications / name
 
@@ -166,6 +181,16 @@ def _unlink(path: Path) -> None:
 def _is_older(path: Path, moment: datetime | None) -> bool:
     """Tell whether a file was last written before the time (None: it was)."""
     return moment is None or path.stat().st_mtime < moment.timestamp()
+
+
+def _named_before(folder: Path, moment: datetime) -> Collection[str]:
+    """Return the names of files that were last written before the time."""
+    names: set[str] = set()
+    for path in folder.iterdir():
+        with _others_at_it():
+            if _is_older(path, moment):
+                names.add(path.name)
+    return names
 
 
 def _sync(path: Path) -> None:

@@ -55,6 +55,7 @@ __all__ = [
     "unit_files",
     "unit_sources",
     "units",
+    "uploads",
     "users",
     "workers",
 ]
@@ -456,6 +457,15 @@ unit_chunks = Table(
     Column("chunk_0", LargeBinary, nullable=False),
     Column("chunk_1", LargeBinary),
     Column("chunk_2", LargeBinary),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", _string(36), primary_key=True),
+    Column("created", UtcTime, nullable=False),
+    Column("touched", UtcTime, nullable=False),
+    Column("received", JSON, nullable=False),
 )
 
 repository_units = Table(

@@ -82,9 +82,11 @@ class MemoryContentStore(MemoryUnitSearches):
         wanted = [unit for unit in self._members(repo_id) if unit.type_id in type_ids]
         return iter(sorted(wanted, key=_order))
 
-    def packages(self, repo_id: str) -> Iterator[Unit]:
+    def packages(self, repo_id: str, *, name: str | None = None) -> Iterator[Unit]:
         for unit in self._members(repo_id):
-            if unit.type_id in PACKAGE_TYPES:
+            if unit.type_id in PACKAGE_TYPES and (
+                name is None or (unit.package and unit.package.name == name)
+            ):
                 yield replace(unit, metadata={}, chunks=())
 
     def package_chunks(self, repo_id: str, type_ids: Collection[str]) -> Iterator[Unit]:
@@ -109,6 +111,14 @@ class MemoryContentStore(MemoryUnitSearches):
         self._state.associations -= gone
         self._recount(repo_id, gone, moment="last_unit_removed", now=now)
         return len(gone)
+
+    def touch(self, repo_id: str, *, now: datetime) -> None:
+        repository = self._state.repositories[repo_id]
+        self._state.repositories[repo_id] = replace(
+            repository,
+            last_unit_added=max(repository.last_unit_added or now, now),
+            content_revision=repository.content_revision + 1,
+        )
 
     def _recount(
         self,
@@ -189,6 +199,12 @@ class MemoryContentStore(MemoryUnitSearches):
                 self._state.unit_files[unit_id, path] = stored
         elif unit_id in self._state.units:
             self._state.units[unit_id] = replace(self._state.units[unit_id], artifact=digest)
+
+    def set_signing_keys(self, keys: Mapping[int, str | None]) -> None:
+        for unit_id, key in keys.items():
+            if unit := self._state.units.get(unit_id):
+                known = {**unit.metadata, "signing_key": key}
+                self._state.units[unit_id] = replace(unit, metadata=known, updated=utc_now())
 
     def claim_download(
         self, unit_id: int, owner: str, *, now: datetime, seconds: float, path: str = ""

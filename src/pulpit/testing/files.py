@@ -23,10 +23,10 @@ class MemoryFileStore:
     def __init__(self) -> None:
         # not TemporaryDirectory, which warns when a test forgets to close
         self._root = Path(tempfile.mkdtemp(prefix="pulpit-"))
-        self._kept, self._new, self._published = (
-            self._root / name for name in ("kept", "new", "published")
+        self._kept, self._new, self._published, self._uploads = (
+            self._root / name for name in ("kept", "new", "published", "uploads")
         )
-        for folder in (self._kept, self._new, self._published):
+        for folder in (self._kept, self._new, self._published, self._uploads):
             folder.mkdir()
 
     def path(self, digest: str) -> Path:
@@ -57,6 +57,18 @@ class MemoryFileStore:
         for path in old:
             path.unlink()
         return len(old)
+
+    def upload(self, upload_id: str) -> Path:
+        return self._uploads / upload_id
+
+    def begin_upload(self, upload_id: str) -> None:
+        self.upload(upload_id).touch(exist_ok=False)
+
+    def uploads(self, *, before: datetime) -> Collection[str]:
+        return {path.name for path in _old(self._uploads, before)}
+
+    def remove_upload(self, upload_id: str) -> None:
+        self.upload(upload_id).unlink(missing_ok=True)
 
     def publication_folder(self, name: str) -> Path:
         return self._published / name

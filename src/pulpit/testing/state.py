@@ -16,6 +16,7 @@ from pulpit.domain.messages import Message
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.tasks import Task
 from pulpit.domain.units import Unit, UnitFile
+from pulpit.domain.uploads import Upload
 from pulpit.domain.users import User
 from pulpit.domain.workers import Worker
 
@@ -98,6 +99,7 @@ class State:
     deliveries: dict[int, Delivery] = field(default_factory=dict)
     last_delivery: int = 0
 
+    uploads: dict[str, Upload] = field(default_factory=dict)
     users: dict[str, User] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
 

@@ -20,6 +20,7 @@ from pulpit.testing.publications import MemoryPublicationStore
 from pulpit.testing.repositories import MemoryRepositoryStore
 from pulpit.testing.state import State
 from pulpit.testing.tasks import MemoryTaskStore
+from pulpit.testing.uploads import MemoryUploadStore
 from pulpit.testing.workers import MemoryWorkerStore
 
 __all__ = ["MemoryStorage", "MemoryTransaction", "MemoryUserStore"]
@@ -53,6 +54,7 @@ class MemoryTransaction:
         self.content = MemoryContentStore(state)
         self.publications = MemoryPublicationStore(state)
         self.users = MemoryUserStore(state)
+        self.uploads = MemoryUploadStore(state)
         self.jobs = MemoryJobStore(state, self.tasks)
         self.workers = MemoryWorkerStore(state, clock)
         self.listeners = MemoryListenerStore(state)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from pulpit.content.rpm.plan import normalized, plan_of
 from pulpit.domain.repositories import Importer, Repository
 from pulpit.domain.units import RPM_TYPES
-from pulpit.errors import PulpitError
+from pulpit.domain.uploads import Uploaded
+from pulpit.errors import PulpitError, StorageFull
 from pulpit.ports import TaskContext
 
 __all__ = ["YumImporter"]
@@ -52,6 +53,26 @@ class YumImporter:
             if error.errno not in _FULL:
                 raise
             raise PulpitError(f"The data folder can't be written: {error.strerror}") from error
+
+    def upload(
+        self,
+        context: TaskContext,
+        *,
+        repository: Repository,
+        importer: Importer,
+        uploaded: Uploaded,
+        override: Mapping[str, Any],
+    ) -> Sequence[Mapping[str, Any]]:
+        # as above
+        from pulpit.content.rpm.uploads import import_uploaded  # noqa: PLC0415
+
+        config = normalized({**importer.config, **override})
+        try:
+            return import_uploaded(context, repository=repository, uploaded=uploaded, config=config)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise StorageFull from error
 
 
 @contextmanager

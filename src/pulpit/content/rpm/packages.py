@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 from xml.sax.saxutils import escape
@@ -20,7 +21,7 @@ from pulpit.content.rpm.layout import package_path
 from pulpit.domain.units import PackageColumns, Unit, unit_key_digest
 from pulpit.errors import Unparsable
 
-__all__ = ["FeedPackage", "Packages"]
+__all__ = ["FeedPackage", "Packages", "feed_package", "package_unit", "parse_package"]
 
 #: So many packages are looked for in filelists and other at a time.
 _BATCH = 100
@@ -97,15 +98,7 @@ class Packages:
 
     def unit(self, package: FeedPackage, *, artifact: str | None) -> Unit:
         """Return the package as a unit, with its three chunks as publishing writes them."""
-        return Unit(
-            uid=str(uuid4()),
-            type_id=package.type_id,
-            key=package.key(),
-            package=package.columns,
-            metadata=_metadata(package.parsed) | {"relative_url_path": package.location},
-            chunks=tuple(map(self._compress, _chunks(package))),
-            artifact=artifact,
-        )
+        return package_unit(package, self._compress, artifact=artifact)
 
     def _batch(self, elements: list[bytes]) -> list[FeedPackage]:
         """Parse one batch of primary with what the other two have of it."""
@@ -135,51 +128,99 @@ class Packages:
     def _checked(self, parsed: Any, element: bytes | None) -> FeedPackage:
         """Check what a package says of itself."""
         kind = canonical_type(parsed.checksum_type or "")
-        name = parsed.name or ""
         if kind not in self._checksum_types:
-            raise self._refuse(f"{name[:100]!r} has a checksum of type {kind!r}, not allowed here")
-        pkgid = parsed.pkgId.lower()
-        if not is_checksum(kind, pkgid):
-            raise self._refuse(f"{name[:100]!r} has a pkgid that is not a checksum")
+            name = (parsed.name or "")[:100]
+            raise self._refuse(f"{name!r} has a checksum of type {kind!r}, not allowed here")
         try:
-            location = safe_location(parsed.location_href or "")
+            return feed_package(parsed, [element])
         except ValueError as error:
-            place = (parsed.location_href or "")[:200]
-            raise self._refuse(f"the location {place!r} {error}") from error
-        columns = PackageColumns(
-            name=name,
-            epoch=parsed.epoch or "0",
-            version=parsed.version or "",
-            release=parsed.release or "",
-            arch=parsed.arch or "",
-            filename=location.rpartition("/")[2],
-            size=parsed.size_package,
-            checksum_type=kind,
-            checksum=pkgid,
-        )
-        self._check_names(columns)
-        type_id = "srpm" if columns.arch in _SOURCE_ARCHES else "rpm"
-        return FeedPackage(
-            type_id=type_id,
-            columns=columns,
-            digest=unit_key_digest(type_id, _key(columns)),
-            location=location,
-            base=parsed.location_base,
-            parsed=parsed,
-            elements=[element],
-        )
-
-    def _check_names(self, columns: PackageColumns) -> None:
-        """Refuse names that no package has and that would do harm elsewhere."""
-        for value in (columns.name, columns.version, columns.release, columns.arch):
-            if not _NAME.fullmatch(value):
-                raise self._refuse(f"a package is named {columns.name[:100]!r}, or badly versioned")
-        if not re.fullmatch(r"[0-9]{1,10}", columns.epoch) or columns.size < 0:
-            raise self._refuse(f"{columns.name[:100]!r} has an epoch or a size that is no number")
+            raise self._refuse(str(error)) from error
 
     def _refuse(self, reason: str) -> Unparsable:
         """Return the error that says why the feed is refused."""
         return Unparsable(f"{self._primary.url}: {reason}", url=self._primary.url)
+
+
+def feed_package(parsed: Any, elements: list[bytes | None]) -> FeedPackage:
+    """Return a package, once what it says of itself has been checked.
+
+    Args:
+        parsed: the parser's object.
+        elements: those that are known already, in order.
+
+    Raises:
+        ValueError: its checksum, location or names can't be used; it says why.
+    """
+    name = parsed.name or ""
+    kind, pkgid = canonical_type(parsed.checksum_type or ""), parsed.pkgId.lower()
+    if not is_checksum(kind, pkgid):
+        raise ValueError(f"{name[:100]!r} has a pkgid that is not a checksum")
+    try:
+        location = safe_location(parsed.location_href or "")
+    except ValueError as error:
+        place = (parsed.location_href or "")[:200]
+        raise ValueError(f"the location {place!r} {error}") from error
+    columns = PackageColumns(
+        name=name,
+        epoch=parsed.epoch or "0",
+        version=parsed.version or "",
+        release=parsed.release or "",
+        arch=parsed.arch or "",
+        filename=location.rpartition("/")[2],
+        size=parsed.size_package,
+        checksum_type=kind,
+        checksum=pkgid,
+    )
+    _check_names(columns)
+    type_id = "srpm" if columns.arch in _SOURCE_ARCHES else "rpm"
+    return FeedPackage(
+        type_id=type_id,
+        columns=columns,
+        digest=unit_key_digest(type_id, _key(columns)),
+        location=location,
+        base=parsed.location_base,
+        parsed=parsed,
+        elements=elements,
+    )
+
+
+def package_unit(
+    package: FeedPackage,
+    compress: Callable[[bytes], bytes],
+    *,
+    artifact: str | None,
+    metadata: Mapping[str, Any] = MappingProxyType({}),
+) -> Unit:
+    """Return a package as a unit.
+
+    Args:
+        package: complete.
+        compress: a compressor's method, of zstd.
+        artifact: SHA-256 of its file, if that is in the store.
+        metadata: what clients are to see beside what the package says.
+    """
+    return Unit(
+        uid=str(uuid4()),
+        type_id=package.type_id,
+        key=package.key(),
+        package=package.columns,
+        metadata={
+            **_metadata(package.parsed),
+            "relative_url_path": package.location,
+            **metadata,
+        },
+        chunks=tuple(map(compress, _chunks(package))),
+        artifact=artifact,
+    )
+
+
+def _check_names(columns: PackageColumns) -> None:
+    """Raise ValueError for names that no package has and that would do harm elsewhere."""
+    for value in (columns.name, columns.version, columns.release, columns.arch):
+        if not _NAME.fullmatch(value):
+            raise ValueError(f"a package is named {columns.name[:100]!r}, or badly versioned")
+    if not re.fullmatch(r"[0-9]{1,10}", columns.epoch) or columns.size < 0:
+        raise ValueError(f"{columns.name[:100]!r} has an epoch or a size that is no number")
 
 
 def _parsed(kind: str, element: bytes, url: str, **options: Any) -> Any:
@@ -192,6 +233,18 @@ def _parsed(kind: str, element: bytes, url: str, **options: Any) -> Any:
     if len(found) != 1:
         raise Unparsable(f"{url} has an element that is no package", url=url)
     return found[0]
+
+
+def parse_package(elements: Sequence[bytes], *, url: str) -> Any:
+    """Return the parser's object of a package whose three elements are given.
+
+    Raises:
+        Unparsable: they are not well-formed.
+    """
+    parsed = _parsed("primary", elements[0], url, do_files=False)
+    for kind, element in zip(("filelists", "other"), elements[1:], strict=True):
+        _parsed(kind, element, url, newpkgcb=lambda *_: parsed)
+    return parsed
 
 
 def _chunks(package: FeedPackage) -> tuple[bytes, bytes, bytes]:

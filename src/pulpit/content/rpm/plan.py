@@ -21,6 +21,7 @@ from pulpit.content.importer_config import (
     policy_of,
     whole,
 )
+from pulpit.content.rpm.signature_policy import are_keys
 
 __all__ = ["SyncPlan", "normalized", "plan_of"]
 
@@ -60,6 +61,8 @@ def _names(value: Any) -> bool:
 #: Of the keys that only a yum importer has.
 _CHECKS: Mapping[str, Check] = {
     "force_full": BOOLEAN,
+    "require_signature": BOOLEAN,
+    "allowed_keys": (are_keys, "must be a list of key ids of at least 8 hexadecimal digits"),
     "retain_old_count": COUNT,
     "type_skip_list": (_names, "must be a list of content types"),
 }

@@ -21,6 +21,7 @@ def upgrade() -> None:
     _add_roots()
     _add_unit_files()
     _let_publications_be_reused()
+    _add_uploads()
 
 
 def _add_unit_files() -> None:
@@ -61,3 +62,14 @@ def _add_to_units() -> None:
 def _add_roots() -> None:
     root = sa.Column("root", string(10), server_default="repos", nullable=False)
     op.add_column("publications", root)
+
+
+def _add_uploads() -> None:
+    op.create_table(
+        "uploads",
+        sa.Column("id", string(36), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("touched", sa.BigInteger(), nullable=False),
+        sa.Column("received", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_uploads")),
+    )
