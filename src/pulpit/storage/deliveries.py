@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple, Self
-from uuid import uuid4
+from typing import Any
 
 import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     bindparam,
     delete,
@@ -22,11 +19,19 @@ from sqlalchemy import (
     update,
 )
 
-from pulpit.domain.deliveries import Attempt, Delivery, DeliveryState
+from pulpit.domain.deliveries import Delivery, DeliveryState
 from pulpit.domain.messages import Message
 from pulpit.errors import MissingResource
+from pulpit.storage.delivery_rows import (
+    NewDelivery,
+    delivery_of,
+    encoded_attempts,
+    moment,
+    new_ids,
+    pending_of,
+)
 from pulpit.storage.messages import add_messages, read_messages, remove_nameless
-from pulpit.storage.rows import batched, storable
+from pulpit.storage.rows import batched
 from pulpit.storage.tables import (
     IS_EXHAUSTED,
     IS_PENDING,
@@ -35,7 +40,7 @@ from pulpit.storage.tables import (
     microseconds,
 )
 
-__all__ = ["NewDelivery", "SqlDeliveryStore", "encoded_attempts", "moment"]
+__all__ = ["SqlDeliveryStore"]
 
 _ADD = """
     INSERT INTO deliveries (
@@ -43,15 +48,21 @@ _ADD = """
         state, attempts, attempted, attempted_before
     ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', '[]', 0, 0)
 """
+#: A row is a step, between which other threads may have the interpreter for long; so what is read
+#: and written all the time is one row of JSON on SQLite, which then works beside them.
 _TRIED_BEFORE = text("""
-    SELECT number, attempted FROM deliveries
+    SELECT json_group_array(json_array(number, attempted)) FROM deliveries
     WHERE state = 'pending' AND number IN (SELECT value FROM json_each(:numbers))
 """)
-_SETTLE = """
-    UPDATE deliveries SET state = ?, attempts = ?, attempted = ?, due = ?, finished = ?
-    WHERE number = ?
-"""
-#: Building a statement takes longer than running it; these run all the time.
+_SETTLE = text("""
+    UPDATE deliveries SET
+        state = json_extract(new.value, '$[0]'), attempts = json_extract(new.value, '$[1]'),
+        attempted = json_extract(new.value, '$[2]'), due = json_extract(new.value, '$[3]'),
+        finished = json_extract(new.value, '$[4]')
+    FROM json_each(:rows) AS new
+    WHERE deliveries.number = json_extract(new.value, '$[5]')
+""")
+#: Building a statement takes longer than running it; these run all the time on PostgreSQL.
 _PENDING = (
     select(deliveries)
     .where(
@@ -63,6 +74,19 @@ _PENDING = (
     .limit(bindparam("most"))
 )
 _PENDING_OF_LANE = _PENDING.where(deliveries.c.lane == bindparam("of_lane"))
+#: The columns of a pending delivery, in this order.
+_IN_ONE_ROW = """
+    SELECT json_group_array(json_array(
+        number, id, message, event_type, sequence, lane, attempts, attempted, attempted_before,
+        created, due
+    )) FROM (
+        SELECT * FROM deliveries
+        WHERE listener_id = :of_listener AND state = 'pending' AND number > :after {more}
+        ORDER BY number LIMIT :most
+    )
+"""
+_PENDING_AS_JSON = text(_IN_ONE_ROW.format(more=""))
+_PENDING_OF_LANE_AS_JSON = text(_IN_ONE_ROW.format(more="AND lane = :of_lane"))
 #: The created time of each listener's first pending delivery.
 _OLDEST = select(
     listeners.c.id,
@@ -77,30 +101,6 @@ _IS_IN: Mapping[DeliveryState, ColumnElement[bool]] = {
     DeliveryState.DELIVERED: deliveries.c.state == DeliveryState.DELIVERED.value,
     DeliveryState.EXHAUSTED: IS_EXHAUSTED,
 }
-_STATES = {state.value: state for state in DeliveryState}
-
-
-class NewDelivery(NamedTuple):
-    """The columns of a delivery that differ from one new one to another."""
-
-    id: str
-    listener_id: str
-    message: int
-    event_type: str
-    sequence: int
-    lane: str
-
-    @classmethod
-    def of(cls, message: Message, number: int, listener_id: str) -> Self:
-        """Return a delivery of a message to a listener, under an id of its own."""
-        return cls(
-            f"msg_{uuid4().hex}",
-            listener_id,
-            number,
-            message.event_type,
-            message.sequence,
-            message.lane,
-        )
 
 
 class SqlDeliveryStore:
@@ -119,8 +119,9 @@ class SqlDeliveryStore:
         if not heard:
             return 0
         numbers = self._add_messages([message for message, _ in heard])
+        ids = new_ids(sum(len(listener_ids) for _, listener_ids in heard))
         new = [
-            NewDelivery.of(message, number, listener_id)
+            NewDelivery.of(message, number, listener_id, next(ids))
             for message, listener_ids in heard
             # taken out: the same one once more, later in the list, is left as it is too
             if (number := numbers.pop((message.sequence, message.event_type), None))
@@ -149,9 +150,12 @@ class SqlDeliveryStore:
         self, listener_id: str, *, after: int, limit: int, lane: str | None = None
     ) -> Sequence[Delivery]:
         values: dict[str, Any] = {"of_listener": listener_id, "after": after, "most": limit}
-        if lane is None:
-            return self._all(_PENDING, values)
-        return self._all(_PENDING_OF_LANE, {**values, "of_lane": lane})
+        if lane is not None:
+            values["of_lane"] = lane
+        if self._connection.dialect.name != "sqlite":
+            return self._all(_PENDING if lane is None else _PENDING_OF_LANE, values)
+        statement = _PENDING_AS_JSON if lane is None else _PENDING_OF_LANE_AS_JSON
+        return pending_of(self._connection.execute(statement, values).scalar_one(), listener_id)
 
     def messages(self, numbers: Collection[int]) -> Mapping[int, Message]:
         return {each.number: each for each in read_messages(self._connection, numbers)}
@@ -160,8 +164,8 @@ class SqlDeliveryStore:
         if not tried:
             return set()
         numbers = msgspec.json.encode([each.number for each in tried]).decode()
-        found = self._connection.execute(_TRIED_BEFORE, {"numbers": numbers})
-        before = {row.number: row.attempted for row in found}
+        found = self._connection.execute(_TRIED_BEFORE, {"numbers": numbers}).scalar_one()
+        before = dict(msgspec.json.decode(found, type=list[tuple[int, int]]))
         # of two attempts at the same one, the first
         written = [each for each in tried if before.pop(each.number, None) == each.attempted - 1]
         rows = [
@@ -176,7 +180,7 @@ class SqlDeliveryStore:
             for each in written
         ]
         if rows:
-            self._connection.exec_driver_sql(_SETTLE, rows)
+            self._connection.execute(_SETTLE, {"rows": msgspec.json.encode(rows).decode()})
         return {each.id for each in written}
 
     def get(self, delivery_id: str) -> Delivery:
@@ -293,41 +297,4 @@ class SqlDeliveryStore:
     def _all(
         self, statement: Select[Any], values: Mapping[str, Any] | None = None
     ) -> list[Delivery]:
-        return [_delivery(row) for row in self._connection.execute(statement, values or {})]
-
-
-def encoded_attempts(delivery: Delivery) -> str:
-    """Return a delivery's attempts as JSON text."""
-    try:
-        return msgspec.json.encode(delivery.attempts).decode()
-    except UnicodeEncodeError:
-        attempts = [
-            replace(each, reason=storable(each.reason), response=storable(each.response))
-            for each in delivery.attempts
-        ]
-        return msgspec.json.encode(attempts).decode()
-
-
-def moment(time: datetime | None) -> int | None:
-    """Return a time as the database keeps it."""
-    return None if time is None else microseconds(time)
-
-
-def _delivery(row: Row[Any]) -> Delivery:
-    """Return what a row says."""
-    return Delivery(
-        id=row.id,
-        number=row.number,
-        listener_id=row.listener_id,
-        message=row.message,
-        event_type=row.event_type,
-        sequence=row.sequence,
-        lane=row.lane,
-        state=_STATES[row.state],
-        attempts=msgspec.convert(row.attempts, tuple[Attempt, ...]) if row.attempts else (),
-        attempted=row.attempted,
-        attempted_before=row.attempted_before,
-        created=row.created,
-        due=row.due,
-        finished=row.finished,
-    )
+        return [delivery_of(row) for row in self._connection.execute(statement, values or {})]

@@ -12,12 +12,8 @@ from sqlalchemy import select, text
 
 from pulpit.domain.deliveries import Delivery
 from pulpit.domain.messages import Message
-from pulpit.storage.deliveries import (
-    NewDelivery,
-    SqlDeliveryStore,
-    encoded_attempts,
-    moment,
-)
+from pulpit.storage.deliveries import SqlDeliveryStore
+from pulpit.storage.delivery_rows import NewDelivery, encoded_attempts, moment
 from pulpit.storage.locks import AdvisoryLock, lock
 from pulpit.storage.messages import add_messages_at_once
 from pulpit.storage.tables import listeners

@@ -51,6 +51,7 @@ __all__ = [
     "settings",
     "task_tags",
     "tasks",
+    "time_of",
     "unit_chunks",
     "unit_files",
     "unit_sources",
@@ -69,6 +70,11 @@ def microseconds(time: datetime) -> int:
     return (time - _EPOCH) // _MICROSECOND
 
 
+def time_of(microseconds: int) -> datetime:
+    """Return the aware time that ``UtcTime`` keeps so."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
 class UtcTime(TypeDecorator[datetime]):
     """An aware time, kept as microseconds since 1970, so that it sorts and compares anywhere."""
 
@@ -79,7 +85,7 @@ class UtcTime(TypeDecorator[datetime]):
         return None if value is None else microseconds(value)
 
     def process_result_value(self, value: Any | None, _dialect: Dialect) -> datetime | None:
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+        return None if value is None else time_of(value)
 
 
 #: SQLite numbers rows by itself only for INTEGER.
