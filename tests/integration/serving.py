@@ -19,8 +19,8 @@ from pulpit.errors import DownloadFailed
 from pulpit.ports import Downloader
 from pulpit.services.content import Content
 from pulpit.services.on_demand import OnDemand
-from tests.published import Shelf
 from tests.services import PATIENCE
+from tests.task_context import LooseContext
 
 __all__ = ["Sources", "application", "asking", "content_of", "offer", "serving"]
 
@@ -55,12 +55,12 @@ class Sources:
         yield last
 
 
-def content_of(store: Shelf) -> Content:
+def content_of(store: LooseContext) -> Content:
     """Return what is published from the store."""
     return Content(store.storage, store.files, clock=store.clock, grace_hours=1)
 
 
-def offer(store: Shelf, repo_id: str, urls: Mapping[int, str]) -> None:
+def offer(store: LooseContext, repo_id: str, urls: Mapping[int, str]) -> None:
     """Say where the units of a repository can be had."""
     with store.storage.write() as transaction:
         transaction.repositories.set_importer(
@@ -77,7 +77,7 @@ def offer(store: Shelf, repo_id: str, urls: Mapping[int, str]) -> None:
 
 @asynccontextmanager
 async def application(
-    store: Shelf, sources: Downloader | None = None, *, owner: str = "one"
+    store: LooseContext, sources: Downloader | None = None, *, owner: str = "one"
 ) -> AsyncIterator[Starlette]:
     """Yield the application that serves what is published from the store."""
     content = content_of(store)
@@ -99,7 +99,7 @@ async def application(
 
 
 @asynccontextmanager
-async def asking(store: Shelf) -> AsyncIterator[httpx.AsyncClient]:
+async def asking(store: LooseContext) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client of the application, without a server between them."""
     async with application(store) as app:
         transport = httpx.ASGITransport(app)
@@ -110,7 +110,7 @@ async def asking(store: Shelf) -> AsyncIterator[httpx.AsyncClient]:
 
 @asynccontextmanager
 async def serving(
-    store: Shelf, sources: Downloader | None = None, *, owner: str = "one"
+    store: LooseContext, sources: Downloader | None = None, *, owner: str = "one"
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Serve what is published from the store over HTTP; yield a client of it."""
     async with application(store, sources, owner=owner) as app:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pulpit.content.iso.distributor import IsoDistributor
+from pulpit.content.iso.importer import IsoImporter
 from pulpit.content.registry import Registry
 from pulpit.content.rpm.distributor import YumDistributor
 from pulpit.content.rpm.importer import YumImporter
@@ -11,4 +13,7 @@ __all__ = ["content_types"]
 
 def content_types() -> Registry:
     """Return the registry with every type."""
-    return Registry(importers=[YumImporter()], distributors=[YumDistributor()])
+    return Registry(
+        importers=[YumImporter(), IsoImporter()],
+        distributors=[YumDistributor(), IsoDistributor()],
+    )

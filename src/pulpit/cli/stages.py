@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from pulpit.cli.words import amount, printable, size
+from pulpit.domain.file_progress import staged
 
 __all__ = ["Stage", "StageState", "stages"]
 
@@ -19,9 +20,12 @@ _SYNC_NAMES = {
     "errata": "errata",
     "comps": "package groups",
     "purge_duplicates": "old versions",
+    "manifest": "list of files",
+    "isos": "files",
 }
 #: The steps of a publish that are about content; the others are told of only while they run.
 _PUBLISH_NAMES = {
+    "isos": "files",
     "rpms": "packages",
     "drpms": "delta packages",
     "distribution": "distribution files",
@@ -101,7 +105,7 @@ class Stage:
 def stages(report: Mapping[str, Any]) -> list[Stage]:
     """Return the stages of a progress report, in order; what can't be understood is left out."""
     found: list[Stage] = []
-    for part in report.values():
+    for part in staged(report).values():
         if isinstance(part, dict):
             found += _sync_stages(part)
         elif isinstance(part, list):

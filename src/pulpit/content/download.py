@@ -70,10 +70,19 @@ class Downloads:
 
     Credentials go to the feed's own host only. Redirects are followed to the same scheme, or from
     http to https, never elsewhere.
+
+    Args:
+        access: how the feed is reached.
+        limits: how patient to be.
+        received: told of the bytes of each piece of a file that is fetched, and, as less than 0, of
+            those of an attempt that failed.
     """
 
-    def __init__(self, access: Access, limits: Limits) -> None:
+    def __init__(
+        self, access: Access, limits: Limits, *, received: Callable[[int], None] | None = None
+    ) -> None:
         self._access = access
+        self._received = received
         self._limits = limits
         self._home = urlsplit(access.feed)
         self._session: aiohttp.ClientSession | None = None
@@ -166,7 +175,7 @@ class Downloads:
         digest = check if kind == "sha256" else hashlib.sha256()
         limit = wanted.limit if wanted.size is None else min(wanted.limit, wanted.size)
         size = 0
-        with _written(path) as file:
+        with self._counted() as count, _written(path) as file:
             async with aclosing(self._attempt(wanted.url)) as pieces:
                 async for piece in pieces:
                     size += len(piece)
@@ -177,8 +186,29 @@ class Downloads:
                     if check is not digest:
                         check.update(piece)
                     file.write(piece)
+                    count(len(piece))
             _verify(wanted, url, size, check.hexdigest())
         return Fetched(wanted=wanted, path=path, digest=digest.hexdigest(), size=size)
+
+    @contextmanager
+    def _counted(self) -> Iterator[Callable[[int], None]]:
+        """Tell of the bytes of an attempt as they come; if the block fails, that they go again."""
+        received = self._received
+        if received is None:
+            yield _uncounted
+            return
+        total = 0
+
+        def count(size: int) -> None:
+            nonlocal total
+            total += size
+            received(size)
+
+        try:
+            yield count
+        except BaseException:
+            received(-total)
+            raise
 
     async def _attempt(self, url: str) -> AsyncGenerator[bytes, None]:
         """Yield what is at *url*; raise DownloadFailed or TryAgain."""
@@ -259,6 +289,10 @@ class Downloads:
             headers=headers if secure else {**headers, **to_proxy},
             proxy_headers=to_proxy if secure else {},
         )
+
+
+def _uncounted(_size: int) -> None:
+    """Count nothing."""
 
 
 @contextmanager

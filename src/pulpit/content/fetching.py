@@ -35,15 +35,23 @@ class Fetching:
         settings: of all feeds.
         files: where downloads go first.
         max_downloads: at a time, if the server allows so many; None: as it is set.
+        received: see ``Downloads``; called in the thread that fetches.
     """
 
     def __init__(
-        self, access: Access, *, settings: Feeds, files: FileStore, max_downloads: int | None
+        self,
+        access: Access,
+        *,
+        settings: Feeds,
+        files: FileStore,
+        max_downloads: int | None,
+        received: Callable[[int], None] | None = None,
     ) -> None:
         self.url = access.feed
         self._settings = settings
         self._files = files
-        self._downloads = Downloads(access, limits_of(settings, concurrency=max_downloads))
+        limits = limits_of(settings, concurrency=max_downloads)
+        self._downloads = Downloads(access, limits, received=received)
         self._temporary: list[Path] = []
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
 

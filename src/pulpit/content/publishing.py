@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from pulpit.domain.clock import new_oid, render_time
+from pulpit.domain.published import Root
 from pulpit.domain.repositories import Distributor, Publication
 from pulpit.errors import PulpitError
 from pulpit.ports import TaskContext
@@ -27,6 +28,7 @@ def new_publication(
     relative_url: str,
     fingerprint: str,
     now: datetime,
+    root: Root = Root.REPOS,
 ) -> Iterator[Publication]:
     """Keep a publication before its folder is there, so that no folder is without a row.
 
@@ -35,6 +37,7 @@ def new_publication(
     publication = Publication(
         repo_id=distributor.repo_id,
         distributor_id=distributor.id,
+        root=root,
         relative_url=relative_url,
         folder=str(uuid4()),
         fingerprint=fingerprint,

@@ -13,6 +13,7 @@ import msgspec
 
 from pulpit.domain.clock import render_time
 from pulpit.domain.deliveries import REASON_KEPT
+from pulpit.domain.file_progress import staged
 from pulpit.domain.listeners import DISABLED, Listener, NotifierType
 from pulpit.domain.payloads import ListenerDisabled
 from pulpit.domain.reports import TaskReport
@@ -123,7 +124,7 @@ def _without_excess(progress: Any) -> Any:
 def _event_report(task: Task) -> TaskReport:
     """Return the Task Report within the bounds of size that events have."""
     report = task_report(task)
-    report["progress_report"] = _without_excess(task.progress)
+    report["progress_report"] = _without_excess(staged(task.progress))
     if task.result is not None and len(msgspec.json.encode(task.result)) > RESULT_BYTES_KEPT:
         report["result"] = {"_href": f"{TASKS_HREF}{task.id}/"}
     return report

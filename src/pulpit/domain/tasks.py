@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Self, cast
 
 from pulpit.domain.clock import render_time
+from pulpit.domain.file_progress import FileState
 from pulpit.domain.reports import ErrorReport, TaskReference, TaskReport
 
 __all__ = [
@@ -153,12 +154,20 @@ class Task:
         )
 
 
+#: What was in progress when its task was canceled to what it is then.
+_CANCELED: Mapping[str, str] = {
+    "IN_PROGRESS": "CANCELLED",
+    FileState.MANIFEST_IN_PROGRESS: FileState.CANCELLED.value,
+    FileState.ISOS_IN_PROGRESS: FileState.CANCELLED.value,
+}
+
+
 def canceled_progress(report: Any) -> Any:
-    """Return a progress report in which what was in progress is CANCELLED."""
+    """Return a progress report in which what was in progress is CANCELLED, of isos cancelled."""
     if isinstance(report, Mapping):
         return {
-            key: "CANCELLED"
-            if key == "state" and value == "IN_PROGRESS"
+            key: _CANCELED[value]
+            if key == "state" and isinstance(value, str) and value in _CANCELED
             else canceled_progress(value)
             for key, value in report.items()
         }

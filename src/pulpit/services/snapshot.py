@@ -17,6 +17,7 @@ from functools import cached_property
 
 import msgspec
 
+from pulpit.domain.file_progress import staged
 from pulpit.domain.tasks import INCOMPLETE, Task, TaskState, task_report
 from pulpit.errors import InvalidValue
 from pulpit.ports import Storage
@@ -138,7 +139,9 @@ class Snapshots:
 
 
 def _told(task: Task) -> SnapshotTask:
-    return SnapshotTask(revision=task.revision, report=msgspec.json.encode(task_report(task)))
+    # in stages, as its events tell it
+    report = {**task_report(task), "progress_report": staged(task.progress)}
+    return SnapshotTask(revision=task.revision, report=msgspec.json.encode(report))
 
 
 def _text(token: bytes) -> str:

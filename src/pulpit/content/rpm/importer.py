@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from pulpit.content.rpm.plan import normalized, plan_of
+from pulpit.content.stored_files import telling_full_disk
 from pulpit.domain.repositories import Importer, Repository
 from pulpit.domain.units import RPM_TYPES
 from pulpit.domain.uploads import Uploaded
-from pulpit.errors import PulpitError, StorageFull
 from pulpit.ports import TaskContext
 
 __all__ = ["YumImporter"]
@@ -20,7 +19,6 @@ __all__ = ["YumImporter"]
 #: Objects that are made before the collector looks for cycles; a sync makes hundreds of thousands
 #: that stay and hardly any cycles, and looking at them again and again took a fifth of its time.
 _COLLECT_AFTER = 200_000
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 class YumImporter:
@@ -46,13 +44,8 @@ class YumImporter:
 
         plan = plan_of(importer.config, override)
         sync = Sync(context, repository=repository, importer=importer, plan=plan)
-        try:
-            with _rare_collections():
-                return sync.run()
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            raise PulpitError(f"The data folder can't be written: {error.strerror}") from error
+        with telling_full_disk(), _rare_collections():
+            return sync.run()
 
     def upload(
         self,
@@ -67,12 +60,8 @@ class YumImporter:
         from pulpit.content.rpm.uploads import import_uploaded  # noqa: PLC0415
 
         config = normalized({**importer.config, **override})
-        try:
+        with telling_full_disk():
             return import_uploaded(context, repository=repository, uploaded=uploaded, config=config)
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            raise StorageFull from error
 
 
 @contextmanager

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import chain, islice
-from pathlib import Path
 
 from pulpit.content.checksums import Digest
 from pulpit.content.download import Fetched, Wanted
@@ -18,11 +16,12 @@ from pulpit.content.rpm.packages import FeedPackage, Packages
 from pulpit.content.rpm.plan import SyncPlan
 from pulpit.content.rpm.progress import SyncProgress
 from pulpit.content.rpm.retention import Held, nevra_of
+from pulpit.content.stored_files import intact
 from pulpit.domain.units import Unit, unit_key_digest
 from pulpit.errors import DownloadFailed, MalformedRepository, Unparsable
 from pulpit.ports import ContentStore, TaskContext
 
-__all__ = ["Intake", "intact"]
+__all__ = ["Intake"]
 
 #: Batches of the parser that are written in one transaction; the other writers wait for it.
 _TOGETHER = 5
@@ -32,14 +31,6 @@ _FILES = 256
 _MAX_FAILURES = 50
 #: Characters of a text that a failure is listed with.
 _MAX_DETAIL = 2_000
-
-
-def intact(path: Path, digest: str, *, thorough: bool) -> bool:
-    """Tell whether a file is in the store; *thorough* reads it all."""
-    if not thorough or not path.exists():
-        return path.exists()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == digest
 
 
 class Intake:
@@ -179,15 +170,16 @@ class Intake:
             replace(unit, artifact=one.digest) for one in fetched for unit in wanted[one.wanted]
         ]
         with self._context.write() as transaction:
+            # first, as from its first statement on nobody removes files
+            links = _still_units(transaction.content, units)
             for one in fetched:
                 if not self._context.files.path(one.digest).exists():
                     reason = "its file was removed from the store meanwhile; sync again"
                     raise DownloadFailed(one.wanted.url, reason)
-            # far fewer statements than to set them one by one
-            links = _still_units(transaction.content, units)
             named = {link.artifact for link in links}
             sizes = {one.digest: one.size for one in fetched if one.digest in named}
             transaction.content.add_artifacts(sizes)
+            # far fewer statements than to set them one by one
             transaction.content.add(links)
         self._unnamed.difference_update(sizes)
 

@@ -18,12 +18,13 @@ from pulpit.content.rpm.collection import (
 )
 from pulpit.content.rpm.documents import Document
 from pulpit.content.rpm.feed import Feed
-from pulpit.content.rpm.intake import Intake, intact
+from pulpit.content.rpm.intake import Intake
 from pulpit.content.rpm.plan import SyncPlan
 from pulpit.content.rpm.progress import Stage, SyncProgress
 from pulpit.content.rpm.reading import COMPS, MODULES, FeedMetadata
 from pulpit.content.rpm.repomd import Record, Repomd
 from pulpit.content.rpm.retention import Held, nevra_of, retained, without_duplicates
+from pulpit.content.stored_files import intact
 from pulpit.domain.clock import new_oid, render_time
 from pulpit.domain.repositories import Importer, Repository
 from pulpit.domain.units import PACKAGE_TYPES, unit_key_digest

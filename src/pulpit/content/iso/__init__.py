@@ -1,0 +1,1 @@
+"""Isos: files of any kind, told of by a PULP_MANIFEST."""
