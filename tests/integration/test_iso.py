@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pulpit.content.iso.importer import IsoImporter
 from pulpit.content.iso.manifest import MANIFEST
 from pulpit.content.limits import Limits
 from pulpit.content.sources import SourceDownloads
 from pulpit.domain.published import Root
+from pulpit.domain.uploads import Uploaded, UploadedFile
 from pulpit.errors import (
+    ChecksumMismatch,
     ContentError,
     DownloadFailed,
     InvalidValue,
     MetadataUnavailable,
+    MissingValue,
+    PulpitError,
     Unparsable,
 )
 from pulpit.services.content import Content, Folder, Stored
@@ -283,3 +290,67 @@ def test_credentials_go_along(site: IsoSite, server: FeedServer) -> None:
     assert importer.config["feed"] == server.url
     with pytest.raises(MetadataUnavailable):
         site.sync("isos", basic_auth_password="wrong")
+
+
+def _upload(
+    site: IsoSite, content: bytes, key: Mapping[str, Any], **metadata: Any
+) -> Sequence[Mapping[str, Any]]:
+    """Import an upload; return the units."""
+    path = site.files.temporary()
+    if content:
+        path.write_bytes(content)
+    file = UploadedFile(path=path, digest=sha256(content).hexdigest(), size=len(content))
+    site.now += timedelta(minutes=1)
+    with site.storage.read() as transaction:
+        repository = transaction.repositories.get("isos")
+        [importer] = transaction.repositories.importers(["isos"])
+    uploaded = Uploaded(type_id="iso", key=key, metadata=metadata, file=file if content else None)
+    return IsoImporter().upload(
+        site, repository=repository, importer=importer, uploaded=uploaded, override={}
+    )
+
+
+def test_uploads(site: IsoSite, feed: Path) -> None:
+    """An uploaded file is the same unit as a synced one; of equal names the last upload counts."""
+    site.repository("isos", feed.as_uri())
+    site.sync("isos")
+    key = dict(entry("empty", b"").key)
+    assert _upload(site, b"", key) == [{"type_id": "iso", "unit_key": key}]
+    old, new = (dict(entry("x/a", content).key) for content in (b"old", b"new"))
+    content = Content(site.storage, site.files, clock=site.clock, grace_hours=1)
+    for number, (data, sent) in enumerate(((b"old", old), (b"new", new), (b"old", old))):
+        own = {"description": str(number)}
+        _upload(
+            site, data, {**sent, "checksum": str(sent["checksum"]).upper()}, pulp_user_metadata=own
+        )
+        site.publish("isos")
+        found = content.find("isos/x/a", Root.ISOS)
+        assert isinstance(found, Stored)
+        assert found.path.read_bytes() == data
+    with site.storage.read() as transaction:
+        counts = transaction.repositories.get("isos").content_unit_counts
+    assert counts == {"iso": 7}
+    assert site.units("isos")["x/a"].user_metadata["description"] in "12"
+    assert not site.files.remove_temporary()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"checksum": "ab" * 32}, ChecksumMismatch),
+        ({"size": 4}, ChecksumMismatch),
+        ({"size": "many"}, InvalidValue),
+        ({"size": [1]}, InvalidValue),
+        ({"name": "../x"}, InvalidValue),
+        ({"name": 5}, InvalidValue),
+        ({"checksum": None}, MissingValue),
+    ],
+)
+def test_uploads_that_cannot_be_used(
+    site: IsoSite, changes: Mapping[str, Any], error: type[PulpitError]
+) -> None:
+    """A key that lies or leads elsewhere is refused, and nothing is kept."""
+    site.repository("isos", "http://feed.example/")
+    with pytest.raises(error):
+        _upload(site, b"old", {**entry("a", b"old").key, **changes})
+    assert site.units("isos") == {}

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from pulpit.content.iso.manifest import Entry, checked_name, unit_of
 from pulpit.content.stored_files import name_files
+from pulpit.domain.associations import parse_unit_criteria
 from pulpit.domain.repositories import Repository
+from pulpit.domain.units import Unit, unit_key_digest
 from pulpit.domain.uploads import Uploaded, UploadedFile
 from pulpit.errors import ChecksumMismatch, ContentError, InvalidValue, MissingValue
-from pulpit.ports import TaskContext
+from pulpit.ports import ContentStore, TaskContext
 
 __all__ = ["import_iso"]
 
@@ -37,16 +40,30 @@ def import_iso(
             f"not {entry.size} bytes and {entry.checksum}: send it again"
         )
     context.files.keep(file.path, file.digest)
-    unit = replace(
-        unit_of(entry, artifact=file.digest), user_metadata=uploaded.user_metadata or None
-    )
+    unit = replace(unit_of(entry, artifact=file.digest), user_metadata=uploaded.user_metadata)
     with context.write() as transaction:
-        content = transaction.content
         if not name_files(transaction, context.files, {file.digest: file.size}):
             raise ContentError("The file was removed as soon as it was kept: import it again")
-        ids = content.add([unit])
-        content.associate(repository.id, ids.values(), now=context.clock())
+        _store(transaction.content, repository.id, unit, now=context.clock())
     return {"type_id": _TYPE, "unit_key": dict(entry.key)}
+
+
+def _store(content: ContentStore, repo_id: str, unit: Unit, *, now: datetime) -> None:
+    """Keep the unit, and have it in the repository as the newest of its name."""
+    digest = unit_key_digest(_TYPE, unit.key)
+    is_known = digest in content.known(_TYPE, [digest])
+    unit_id = content.add([unit])[digest]
+    if is_known and unit.user_metadata:
+        content.set_user_metadata(unit_id, unit.user_metadata)
+    if content.associate(repo_id, [unit_id], now=now):
+        return
+    named = parse_unit_criteria(
+        {"type_ids": [_TYPE], "filters": {"unit": {"name": unit.key["name"]}}}
+    )
+    if len(content.search_associations(repo_id, named)) > 1:
+        # the newest of a name is published
+        content.unassociate(repo_id, [unit_id], now=now)
+        content.associate(repo_id, [unit_id], now=now)
 
 
 def _entry(uploaded: Uploaded) -> Entry:
@@ -61,7 +78,7 @@ def _entry(uploaded: Uploaded) -> Entry:
         raise InvalidValue("unit_key", why="name and checksum must be strings")
     try:
         return Entry(checked_name(name), checksum.lower(), int(size))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidValue("unit_key", why=f"its name or size can't be used: {error}") from error
 
 
