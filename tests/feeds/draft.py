@@ -95,14 +95,15 @@ class Record:
 
 
 class Draft:
-    """A copy of the sample repository in *dest*, open to changes.
+    """A copy of the sample repository in *dest*, or what is there, open to changes.
 
     Each change leaves the repository whole and its repomd.xml right about it, unless the change
     is the lie itself.
     """
 
-    def __init__(self, dest: Path) -> None:
-        shutil.copytree(SAMPLE, dest)
+    def __init__(self, dest: Path, *, is_there: bool = False) -> None:
+        if not is_there:
+            shutil.copytree(SAMPLE, dest)
         self.dest = dest
         self.repomd = dest / "repodata" / "repomd.xml"
         found = createrepo_c.Repomd(str(self.repomd))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import zstandard
 
+from tests.feeds import variants
 from tests.feeds.draft import PACKERS, Draft
 
 __all__ = [
@@ -21,14 +22,17 @@ __all__ = [
     "bomb_gzip",
     "bomb_zstd",
     "bomb_zstd_undeclared",
+    "climbing_delta",
     "climbing_href",
     "climbing_location",
     "climbing_pkgid",
+    "climbing_tree",
     "control_in_location",
     "doubled_location",
     "doubled_pkgid",
     "encoded_location",
     "expanding_comps",
+    "expanding_deltas",
     "expanding_primary",
     "expanding_repomd",
     "expanding_updateinfo",
@@ -101,6 +105,31 @@ def based_location(dest: Path) -> Path:
     """Give a package an xml:base at another host: RPM1015, or a failed download of that one."""
     draft = Draft(dest)
     draft.edit("primary", "<location href", '<location xml:base="http://127.0.0.2:9/" href')
+    return dest
+
+
+def climbing_delta(dest: Path) -> Path:
+    """Lead out of the feed by ``..`` in the place of a delta package: RPM1006."""
+    variants.with_deltas(dest)
+    draft = Draft(dest, is_there=True)
+    draft.edit("prestodelta", "drpms/bell-1.0-1_1.1-1", "../../../etc/bell")
+    return dest
+
+
+def climbing_tree(dest: Path) -> Path:
+    """Lead out of the feed by ``..`` in a path of a tree: RPM1006; the file is not asked for."""
+    variants.with_tree(dest)
+    text = dest.joinpath(".treeinfo").read_text()
+    dest.joinpath(".treeinfo").write_text(text.replace("images/install.img", "../../etc/passwd"))
+    return dest
+
+
+def expanding_deltas(dest: Path) -> Path:
+    """Declare entities in prestodelta that grow to a billion words: RPM1006."""
+    variants.with_deltas(dest)
+    draft = Draft(dest, is_there=True)
+    text = draft.text("prestodelta").replace("<sequence>", "<sequence>&l9;", 1)
+    draft.put("prestodelta", _with_entities(text, "prestodelta"))
     return dest
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tests.feeds.draft import LATER, Draft
+from tests.feeds.draft import LATER, Draft, digest
 
 __all__ = [
     "bare",
@@ -19,6 +19,8 @@ __all__ = [
     "repacked",
     "sample",
     "sparse",
+    "with_deltas",
+    "with_tree",
 ]
 
 _LISTS = ("primary", "filelists", "other")
@@ -110,4 +112,85 @@ def listed_with(dest: Path, algorithm: str) -> Path:
             suffix=draft.file(kind).suffix.replace(".xml", ""),
             algorithm=algorithm,
         )
+    return dest
+
+
+#: Content of the delta packages, by their place in the feed.
+DELTAS = {
+    f"drpms/bell-{old}_{new}.noarch.drpm": f"delta {old} {new}".encode() * 100
+    for old, new in (("1.0-1", "1.1-1"), ("1.0-1", "2.0-1"), ("1.1-1", "2.0-1"))
+}
+#: Content of the files of the tree, by their path.
+TREE = {
+    "images/boot.iso": b"an image" * 5000,
+    "images/pxeboot/vmlinuz": b"a kernel" * 300,
+    "images/pxeboot/initrd.img": b"its first disk" * 300,
+    "images/install.img": b"nobody says a checksum",
+}
+_TREEINFO = """\
+[header]
+version = 1.0
+
+[checksums]
+images/boot.iso = sha256:{boot}
+images/pxeboot/initrd.img = sha256:{initrd}
+images/pxeboot/vmlinuz = sha256:{kernel}
+repodata/repomd.xml = sha256:{repomd}
+
+[general]
+; it is kept for older clients
+arch = x86_64
+family = Chapel
+name = Chapel 1
+packagedir =
+timestamp = 1740916800.5
+variant = Nave
+version = 1
+
+[images-x86_64]
+boot.iso = images/boot.iso
+initrd = images/pxeboot/initrd.img
+kernel = images/pxeboot/vmlinuz
+
+[stage2]
+mainimage = images/install.img
+"""
+
+
+def with_deltas(dest: Path, kind: str = "prestodelta") -> Path:
+    """Make the sample with three delta packages of bell."""
+    draft = Draft(dest)
+    elements = []
+    for place, data in DELTAS.items():
+        dest.joinpath(place).parent.mkdir(exist_ok=True)
+        dest.joinpath(place).write_bytes(data)
+        old, new = place.removeprefix("drpms/bell-").partition(".noarch")[0].split("_")
+        (oldversion, oldrelease), (version, release) = old.split("-"), new.split("-")
+        elements.append(
+            f'<newpackage name="bell" epoch="0" version="{version}" release="{release}" '
+            f'arch="noarch"><delta oldepoch="0" oldversion="{oldversion}" '
+            f'oldrelease="{oldrelease}"><filename>{place}</filename>'
+            f"<sequence>bell-{old}-abcdef</sequence><size>{len(data)}</size>"
+            f'<checksum type="sha256">{digest("sha256", data)}</checksum></delta></newpackage>\n'
+        )
+    head = '<?xml version="1.0" encoding="UTF-8"?>\n'
+    draft.put(kind, f"{head}<{kind}>\n{''.join(elements)}</{kind}>\n")
+    return dest
+
+
+def with_tree(dest: Path, name: str = ".treeinfo") -> Path:
+    """Make the sample with the tree of files that a machine is installed from."""
+    draft = Draft(dest)
+    for place, data in TREE.items():
+        dest.joinpath(place).parent.mkdir(parents=True, exist_ok=True)
+        dest.joinpath(place).write_bytes(data)
+    sums = {place: digest("sha256", data) for place, data in TREE.items()}
+    dest.joinpath(name).write_text(
+        _TREEINFO.format(
+            boot=sums["images/boot.iso"],
+            initrd=sums["images/pxeboot/initrd.img"],
+            kernel=sums["images/pxeboot/vmlinuz"],
+            repomd=digest("sha256", draft.repomd.read_bytes()),
+        )
+    )
     return dest

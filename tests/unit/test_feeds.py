@@ -20,6 +20,8 @@ GOOD: tuple[tuple[str, Callable[[Path], Path], int], ...] = (
     ("empty", variants.empty, 0),
     ("bare", variants.bare, 42),
     ("sparse", variants.sparse, 42),
+    ("deltas", variants.with_deltas, 42),
+    ("tree", variants.with_tree, 42),
     *((f"packed{suffix}", partial(variants.repacked, suffix=suffix), 42) for suffix in EXPANDERS),
     *(
         (algorithm, partial(variants.listed_with, algorithm=algorithm), 42)

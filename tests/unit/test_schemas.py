@@ -59,7 +59,9 @@ def _tell_nobody(report: dict[str, Any], *, boundary: bool = False) -> None:
 def _sync_reports(draw: st.DrawFn) -> Mapping[str, Any]:
     """Draw what a sync tells at some moment."""
     progress = SyncProgress(_tell_nobody, importer_type_id="yum_importer")
-    progress.expect(items=draw(st.integers(0, 9)), size=draw(st.integers(0, 2**40)))
+    files = st.tuples(st.sampled_from(["rpm", "drpm"]), st.integers(0, 2**40))
+    progress.expect(draw(st.lists(files, max_size=9)))
+    progress.expect_tree(draw(st.integers(0, 9)))
     for stage in STAGES:
         progress.set_state(stage, draw(st.sampled_from(State)))
         if draw(st.booleans()):

@@ -83,9 +83,13 @@ def _package_columns(row: Sequence[Any]) -> PackageColumns | None:
 
 
 def package_of(row: Sequence[Any], chunks: tuple[bytes, ...] = ()) -> Unit:
-    """Return the package of a row of ``PACKAGE_FIELDS``; its metadata is left out."""
+    """Return the package of a row of ``PACKAGE_FIELDS``; its metadata is left out.
+
+    Of a unit of several files its key is left out, too.
+    """
     package = _package_columns(row)
-    key = {name: getattr(package, _SPELT.get(name, name)) for name in UNIT_KEYS[row[2]]}
+    names = UNIT_KEYS[row[2]] if package else ()
+    key = {name: getattr(package, _SPELT.get(name, name)) for name in names}
     return Unit(
         id=row[0],
         uid=row[1],

@@ -43,6 +43,8 @@ class Changes:
     updated: frozenset[int] = frozenset()
     #: Ids of units of the repository that the feed lacks.
     missing: frozenset[int] = frozenset()
+    #: Ids of units of the repository in whose place others come.
+    replaced: frozenset[int] = frozenset()
     #: SHA-256 to size of files that the written units name.
     files: Mapping[str, int] = field(default_factory=dict)
 

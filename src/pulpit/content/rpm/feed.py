@@ -10,12 +10,14 @@ from pulpit.content.feeds import join_feed, shown_url
 from pulpit.content.fetching import Fetching, Outcome, Work
 from pulpit.content.rpm.plan import SyncPlan
 from pulpit.content.rpm.repomd import REPOMD, Record, Repomd, parse_repomd
-from pulpit.errors import Unparsable
+from pulpit.errors import DownloadFailed, MetadataUnavailable, Unparsable
 from pulpit.ports import FileStore
 
 __all__ = ["Feed"]
 
 _MAX_REPOMD = 16 << 20
+#: Statuses that may be others the next time, or once the importer is set up better.
+_PASSING = ("401", "407", "408", "429")
 
 
 class Feed(Fetching):
@@ -58,6 +60,28 @@ class Feed(Fetching):
         fetched = {one.wanted: one for one in self.metadata(wanted)}
         return {record.type: fetched[one] for record, one in zip(records, wanted, strict=True)}
 
+    def optional(self, url: str, *, limit: int) -> bytes | None:
+        """Return a small file that a feed may have; None if it has none.
+
+        Args:
+            url: where it would be.
+            limit: bytes that it may have.
+
+        Raises:
+            MetadataUnavailable: it is there, and can't be had.
+        """
+        found: list[bytes] = []
+
+        def take(outcome: Outcome) -> None:
+            if not isinstance(outcome, DownloadFailed):
+                found.append(outcome.path.read_bytes())
+            elif not _says_absent(outcome):
+                reason = f"{outcome.url}: {outcome.reason}"
+                raise MetadataUnavailable(reason, url=outcome.url) from outcome
+
+        self.fetch([Wanted(url=url, limit=limit)], take)
+        return found[0] if found else None
+
     def packages(self, wanted: Iterable[Wanted], take: Callable[[Outcome], Work | None]) -> None:
         """Download package files; see ``fetch``."""
         self.fetch(wanted, take)
@@ -68,3 +92,11 @@ class Feed(Fetching):
         if kind not in self._settings.checksum_types:
             url = shown_url(record.url)
             raise Unparsable(f"{url} has a checksum of type {kind}, not allowed here", url=url)
+
+
+def _says_absent(failure: DownloadFailed) -> bool:
+    """Tell whether a server says that there is no such file, in whatever way."""
+    reason = failure.reason
+    refused = reason.startswith("4") and not reason.startswith(_PASSING)
+    elsewhere = reason.startswith("redirects") or failure.error_code == "size_mismatch"
+    return refused or elsewhere or reason == "Not Found"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import chain, islice
@@ -11,6 +11,7 @@ from itertools import chain, islice
 from pulpit.content.checksums import Digest
 from pulpit.content.download import Fetched, Wanted
 from pulpit.content.feeds import join_feed, parse_feed
+from pulpit.content.rpm.deltas import FeedDelta
 from pulpit.content.rpm.feed import Feed
 from pulpit.content.rpm.packages import FeedPackage, Packages
 from pulpit.content.rpm.plan import SyncPlan
@@ -21,10 +22,14 @@ from pulpit.domain.units import Unit, unit_key_digest
 from pulpit.errors import DownloadFailed, MalformedRepository, Unparsable
 from pulpit.ports import ContentStore, TaskContext
 
-__all__ = ["Intake"]
+__all__ = ["Intake", "details_of"]
+
+Offered = FeedPackage | FeedDelta
 
 #: Batches of the parser that are written in one transaction; the other writers wait for it.
 _TOGETHER = 5
+#: Deltas that are written in one transaction.
+_DELTAS = 500
 #: Files that are made durable and named in one transaction.
 _FILES = 256
 #: With so many packages failing, nothing is gained by trying the rest.
@@ -58,7 +63,14 @@ class Intake:
         """
         batches = packages.batches()
         while found := list(chain.from_iterable(islice(batches, _TOGETHER))):
-            self._store(packages, [one for one in found if one.type_id not in self._plan.skipped])
+            wanted = [one for one in found if one.type_id not in self._plan.skipped]
+            self._store(packages.unit, wanted)
+
+    def read_deltas(self, deltas: Iterable[FeedDelta]) -> None:
+        """Store all deltas of the feed as units, without their files."""
+        rest = iter(deltas)
+        while found := list(islice(rest, _DELTAS)):
+            self._store(FeedDelta.unit, found)
 
     def download(self, feed: Feed, chosen: AbstractSet[int], progress: SyncProgress) -> None:
         """Download the files of those chosen units that are not in the store.
@@ -71,19 +83,20 @@ class Intake:
             for one, units in self._wanted.items()
             if not chosen.isdisjoint(unit.id for unit in units)
         }
-        progress.expect(items=len(wanted), size=sum(one.limit for one in wanted))
+        kinds = {one: units[0].type_id for one, units in wanted.items()}
+        progress.expect((kinds[one], one.limit) for one in wanted)
         failures: list[DownloadFailed] = []
         waiting: list[Fetched] = []
 
         def take(outcome: Fetched | DownloadFailed) -> Callable[[], None] | None:
             if isinstance(outcome, DownloadFailed):
                 failures.append(outcome)
-                progress.failed(_details(outcome))
+                progress.failed(details_of(outcome))
                 if len(failures) >= _MAX_FAILURES:
                     raise _failed(failures, len(wanted))
                 return None
             waiting.append(outcome)
-            progress.downloaded(outcome.size)
+            progress.downloaded(kinds[outcome.wanted], outcome.size)
             if len(waiting) < _FILES or failures:
                 return None
             batch = waiting.copy()
@@ -112,15 +125,13 @@ class Intake:
             named = content.has_artifacts(self._unnamed) if self._unnamed else ()
             self._context.files.remove({*digests, *self._unnamed.difference(named)})
 
-    def _store(self, packages: Packages, found: Sequence[FeedPackage]) -> None:
-        """Store one batch."""
+    def _store(self, unit: Callable[..., Unit], found: Sequence[Offered]) -> None:
+        """Store one batch; *unit* makes a unit of one, with the file that it may have."""
         with self._context.storage.read() as transaction:
             ids = _known(transaction.content, found)
             stored = self._stored(transaction.content, found)
         new = [
-            packages.unit(one, artifact=stored.get(_checksum(one)))
-            for one in found
-            if one.digest not in ids
+            unit(one, artifact=stored.get(_checksum(one))) for one in found if one.digest not in ids
         ]
         linked = [
             _link(one, unit_id=ids[one.digest], artifact=stored[_checksum(one)])
@@ -138,7 +149,7 @@ class Intake:
         for one in found:
             self._offer(one, ids[one.digest], is_stored=_checksum(one) in stored)
 
-    def _offer(self, package: FeedPackage, unit_id: int, *, is_stored: bool) -> None:
+    def _offer(self, package: Offered, unit_id: int, *, is_stored: bool) -> None:
         """Remember what a package is, and where its file comes from."""
         self.offered.append(Held(unit_id, package.type_id, nevra_of(package.columns)))
         url = _url(self._plan.access.feed, package)
@@ -149,7 +160,7 @@ class Intake:
             wanted = Wanted(url=url, limit=size, size=size, checksum=_checksum(package))
             self._wanted[wanted].append(_link(package, unit_id=unit_id))
 
-    def _stored(self, content: ContentStore, found: Sequence[FeedPackage]) -> dict[Digest, str]:
+    def _stored(self, content: ContentStore, found: Sequence[Offered]) -> dict[Digest, str]:
         """Return checksum to SHA-256 of the packages whose files are in the store."""
         rows = content.artifacts_by_checksum([_checksum(one) for one in found])
         path = self._context.files.path
@@ -184,7 +195,7 @@ class Intake:
         self._unnamed.difference_update(sizes)
 
 
-def _known(content: ContentStore, found: Sequence[FeedPackage]) -> dict[bytes, int]:
+def _known(content: ContentStore, found: Sequence[Offered]) -> dict[bytes, int]:
     """Return key digest to unit id of the packages that are units already."""
     ids: dict[bytes, int] = {}
     for type_id in {one.type_id for one in found}:
@@ -193,12 +204,12 @@ def _known(content: ContentStore, found: Sequence[FeedPackage]) -> dict[bytes, i
     return ids
 
 
-def _checksum(package: FeedPackage) -> Digest:
+def _checksum(package: Offered) -> Digest:
     """Return a package's checksum with its type."""
     return (package.columns.checksum_type, package.columns.checksum)
 
 
-def _link(package: FeedPackage, *, unit_id: int, artifact: str | None = None) -> Unit:
+def _link(package: Offered, *, unit_id: int, artifact: str | None = None) -> Unit:
     """Return a unit that is stored already, to give it the file that is stored too."""
     return Unit(
         id=unit_id,
@@ -227,7 +238,7 @@ def _still_stored(content: ContentStore, units: Sequence[Unit]) -> list[Unit]:
     return [replace(unit, artifact=None) if unit.artifact in gone else unit for unit in units]
 
 
-def _url(feed: str, package: FeedPackage) -> str:
+def _url(feed: str, package: Offered) -> str:
     """Return where a package can be downloaded; it may name a base of its own.
 
     Raises:
@@ -245,7 +256,7 @@ def _url(feed: str, package: FeedPackage) -> str:
     return join_feed(base, package.location)
 
 
-def _details(failure: DownloadFailed) -> dict[str, str]:
+def details_of(failure: DownloadFailed) -> dict[str, str]:
     """Return a failure as the progress report lists it, in texts that a feed can't make long."""
     name = failure.url.rpartition("/")[2]
     texts = {"name": name, "url": failure.url, "error": failure.reason}

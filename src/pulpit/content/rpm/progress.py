@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, Protocol
@@ -63,6 +63,8 @@ class SyncProgress:
         self.stages[Stage.DISTRIBUTION].update(
             items_total=0, items_left=0, size_total=0, size_left=0, error_details=[]
         )
+        #: Package files that are expected and have come, by what they are counted as.
+        self._counts = self.stages[Stage.CONTENT]["details"]
 
     @contextmanager
     def stage(self, stage: Stage, *, skipped: bool = False) -> Iterator[None]:
@@ -85,24 +87,39 @@ class SyncProgress:
         self.stages[stage]["state"] = state.value
         self._tell({self._importer: self.stages}, boundary=True)
 
-    def expect(self, *, items: int, size: int) -> None:
-        """Tell how much is to be downloaded: files and bytes."""
+    def expect(self, files: Iterable[tuple[str, int]]) -> None:
+        """Tell how much is to be downloaded: content type and bytes of each package file."""
         content = self.stages[Stage.CONTENT]
-        content.update(items_total=items, items_left=items, size_total=size, size_left=size)
-        content["details"]["rpm_total"] = items
+        for type_id, size in files:
+            self._counts[f"{_counted(type_id)}_total"] += 1
+            content["items_total"] += 1
+            content["size_total"] += size
+        content.update(items_left=content["items_total"], size_left=content["size_total"])
         self._tell({self._importer: self.stages}, boundary=True)
 
-    def downloaded(self, size: int) -> None:
-        """Tell that one more file is there."""
+    def downloaded(self, type_id: str, size: int) -> None:
+        """Tell that one more package file is there."""
         content = self.stages[Stage.CONTENT]
         content["items_left"] -= 1
         content["size_left"] -= size
-        content["details"]["rpm_done"] += 1
+        self._counts[f"{_counted(type_id)}_done"] += 1
         self._tell({self._importer: self.stages})
 
-    def failed(self, details: dict[str, Any]) -> None:
+    def expect_tree(self, items: int) -> None:
+        """Tell how many files of a tree are to be downloaded; nobody says how large they are."""
+        self.stages[Stage.DISTRIBUTION].update(items_total=items, items_left=items)
+        self._tell({self._importer: self.stages}, boundary=True)
+
+    def downloaded_tree(self, size: int) -> None:
+        """Tell that one more file of a tree is there."""
+        tree = self.stages[Stage.DISTRIBUTION]
+        tree["items_left"] -= 1
+        tree["size_total"] += size
+        self._tell({self._importer: self.stages})
+
+    def failed(self, details: dict[str, Any], stage: Stage = Stage.CONTENT) -> None:
         """Tell that a file can't be had."""
-        errors = self.stages[Stage.CONTENT]["error_details"]
+        errors = self.stages[stage]["error_details"]
         if len(errors) < _MAX_DETAILS:
             errors.append(details)
         self._tell({self._importer: self.stages})
@@ -110,3 +127,8 @@ class SyncProgress:
     def summary(self) -> dict[str, Any]:
         """Return each stage with its state alone."""
         return {name: {"state": stage["state"]} for name, stage in self.stages.items()}
+
+
+def _counted(type_id: str) -> str:
+    """Return what a package file is counted as."""
+    return "drpm" if type_id == "drpm" else "rpm"

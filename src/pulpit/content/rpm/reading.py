@@ -9,6 +9,7 @@ from pulpit.content.download import Fetched
 from pulpit.content.feeds import join_feed, shown_url
 from pulpit.content.rpm.collection import EXTRA, is_extra
 from pulpit.content.rpm.comps import COMPS_TYPES, parse_comps
+from pulpit.content.rpm.deltas import DELTAS, FeedDelta, parse_deltas
 from pulpit.content.rpm.documents import Document
 from pulpit.content.rpm.errata import parse_updateinfo
 from pulpit.content.rpm.feed import Feed
@@ -67,7 +68,9 @@ class FeedMetadata:
         self.errata: list[Document] = []
         self.comps: list[Document] = []
         self.modules: list[Document] = []
+        self.deltas: list[FeedDelta] = []
         self._parse_documents(repo_id)
+        self._parse_deltas()
 
     def _document_records(self, repomd: Repomd) -> dict[str, Record]:
         """Return the records of what is no package, by type; comps under ``group``."""
@@ -80,6 +83,9 @@ class FeedMetadata:
             wanted["updateinfo"] = records["updateinfo"]
         if "modules" in records and not skipped >= MODULES:
             wanted["modules"] = records["modules"]
+        deltas = next((records[kind] for kind in DELTAS if kind in records), None)
+        if deltas and "drpm" not in skipped:
+            wanted["prestodelta"] = deltas
         if EXTRA not in skipped:
             wanted |= {kind: one for kind, one in records.items() if is_extra(kind)}
         return wanted
@@ -117,6 +123,18 @@ class FeedMetadata:
                 fetched.path, url=record.shown, limit=limit, expected=record.open_checksum
             )
             self.modules = list(parse_modules(document, url=record.shown, repo_id=repo_id))
+
+    def _parse_deltas(self) -> None:
+        """Parse what tells of deltas."""
+        if "prestodelta" in self._files:
+            file = self._files["prestodelta"]
+            self.deltas = list(
+                parse_deltas(
+                    self._pieces(file),
+                    url=file[0].shown,
+                    checksum_types=tuple(self._settings.checksum_types),
+                )
+            )
 
     def _pieces(self, file: _File) -> Iterator[bytes]:
         """Read a metadata file."""

@@ -10,7 +10,7 @@ from sys import intern
 from pulpit.content.rpm.version import evr_key
 from pulpit.domain.units import PackageColumns
 
-__all__ = ["Held", "Nevra", "nevra_of", "retained", "without_duplicates"]
+__all__ = ["Held", "Nevra", "apart", "nevra_of", "retained", "without_duplicates"]
 
 #: Name, epoch, version, release, arch.
 Nevra = tuple[str, str, str, str, str]
@@ -35,6 +35,15 @@ def nevra_of(package: PackageColumns) -> Nevra:
         intern(package.release),
         intern(package.arch),
     )
+
+
+def apart(held: Iterable[Held]) -> tuple[list[Held], list[Held]]:
+    """Return packages and deltas apart: many deltas make one package."""
+    packages: list[Held] = []
+    deltas: list[Held] = []
+    for one in held:
+        (deltas if one.type_id == "drpm" else packages).append(one)
+    return packages, deltas
 
 
 def without_duplicates(held: Iterable[Held], offered: Iterable[Held]) -> dict[int, Held]:

@@ -23,13 +23,15 @@ from pulpit.content.rpm.plan import SyncPlan
 from pulpit.content.rpm.progress import Stage, SyncProgress
 from pulpit.content.rpm.reading import COMPS, MODULES, FeedMetadata
 from pulpit.content.rpm.repomd import Record, Repomd
-from pulpit.content.rpm.retention import Held, nevra_of, retained, without_duplicates
+from pulpit.content.rpm.retention import Held, apart, nevra_of, retained, without_duplicates
+from pulpit.content.rpm.tree_sync import TreeSync
+from pulpit.content.rpm.trees import Tree
 from pulpit.content.stored_files import intact
 from pulpit.domain.clock import new_oid, render_time
 from pulpit.domain.repositories import Importer, Repository
 from pulpit.domain.units import PACKAGE_TYPES, unit_key_digest
 from pulpit.errors import ContentError, Fenced, MissingResource
-from pulpit.ports import TaskContext, Transaction
+from pulpit.ports import ContentStore, TaskContext, Transaction
 
 __all__ = ["Counts", "Sync"]
 
@@ -62,6 +64,8 @@ class Sync:
         self._settings = context.settings.feeds
         self._progress = SyncProgress(context.progress, importer_type_id=importer.importer_type_id)
         self._intake = Intake(context, plan)
+        #: Of the feed's metadata files.
+        self._checksum_type: str | None = None
 
     def run(self) -> dict[str, Any]:
         """Sync, and return the ``repo_sync_results`` document.
@@ -82,10 +86,13 @@ class Sync:
     def _sync(self, feed: Feed) -> Counts:
         """Go through the stages."""
         progress, skipped = self._progress, self._plan.skipped
+        trees = TreeSync(
+            self._context, self._plan, feed=feed, intake=self._intake, progress=progress
+        )
         with progress.stage(Stage.METADATA):
             repomd = feed.repomd()
-            found = None
-            if not self._is_unchanged(repomd):
+            found, tree = None, None
+            if not self._is_unchanged(repomd, trees):
                 found = FeedMetadata(
                     feed,
                     repomd,
@@ -93,7 +100,9 @@ class Sync:
                     skipped=skipped,
                     settings=self._settings,
                 )
+                tree = trees.read()
                 self._intake.read(found.packages())
+                self._intake.read_deltas(found.deltas)
         if found is None:
             return self._pass_by()
         with progress.stage(Stage.CONTENT, skipped=skipped >= PACKAGE_TYPES):
@@ -101,7 +110,8 @@ class Sync:
             if self._plan.immediate:
                 self._intake.download(feed, kept, progress)
         with progress.stage(Stage.DISTRIBUTION, skipped="distribution" in skipped):
-            pass
+            tree = trees.download(tree) if tree else None
+            distribution = self._tree_changes(tree)
         with progress.stage(Stage.MODULES, skipped=skipped >= MODULES):
             modules = self._changes(MODULES, found.modules)
         with progress.stage(Stage.ERRATA, skipped="erratum" in skipped):
@@ -110,7 +120,10 @@ class Sync:
             comps = self._changes(COMPS, found.comps)
             extras = self._extra_changes(found.extras)
         with progress.stage(Stage.PURGE_DUPLICATES):
-            counts = self._commit(repomd, kept, [modules, errata, comps, extras])
+            last = {"repomd": repomd.digest, "treeinfo": trees.digest}
+            self._checksum_type = repomd.records["primary"].checksum[0]
+            documents = [modules, errata, comps, extras, distribution]
+            counts = self._commit(last, kept, documents, tree)
             self._intake.clean(kept)
         return counts
 
@@ -129,7 +142,7 @@ class Sync:
         with self._progress.stage(Stage.PURGE_DUPLICATES):
             return Counts()
 
-    def _is_unchanged(self, repomd: Repomd) -> bool:
+    def _is_unchanged(self, repomd: Repomd, trees: TreeSync) -> bool:
         """Tell whether feed, plan and repository are as the last sync left them."""
         last = self._importer.scratchpad
         same = (
@@ -139,36 +152,47 @@ class Sync:
         )
         if not same or self._plan.forced or self._plan.validate:
             return False
+        # a feed that had no tree is not asked for one each time
+        if "distribution" not in self._plan.skipped and last.get("treeinfo") != "":
+            found = trees.look()
+            if found is None or found.digest != last.get("treeinfo"):
+                return False
         with self._context.storage.read() as transaction:
             content, repo_id = transaction.content, self._repository.id
             holders = [*content.units(repo_id, {EXTRA})]
+            artifacts = [unit.artifact for unit in holders]
             if self._plan.immediate:
-                holders += content.packages(repo_id)
+                artifacts += [unit.artifact for unit in content.packages(repo_id)]
+                for unit_id in content.members(repo_id, "distribution"):
+                    artifacts += [file.artifact for file in content.unit_files(unit_id)]
         path = self._context.files.path
-        return all(
-            unit.artifact and intact(path(unit.artifact), unit.artifact, thorough=False)
-            for unit in holders
-        )
+        return all(digest and intact(path(digest), digest, thorough=False) for digest in artifacts)
 
     def _kept_packages(self, modules: Collection[Document]) -> AbstractSet[int]:
         """Return the ids of the packages that the repository is to have."""
         skipped = self._plan.skipped
         with self._context.storage.read() as transaction:
-            present = [
+            held = [
                 Held(unit.id, unit.type_id, nevra_of(unit.package))
                 for unit in transaction.content.packages(self._repository.id)
                 if unit.package
             ]
-        offered = self._intake.offered
         if self._plan.remove_missing:
-            present = [one for one in present if one.type_id in skipped]
+            held = [one for one in held if one.type_id in skipped]
+        present, present_deltas = apart(held)
+        offered, offered_deltas = apart(self._intake.offered)
         kept = without_duplicates(present, offered)
         if self._plan.retain_old_count is not None:
             modular = {
                 nevra for module in modules for nevra in module.metadata.get("artifacts", ())
             }
             kept = retained(kept, old=self._plan.retain_old_count, modular=modular)
-        return kept.keys()
+            # a delta that makes a package which is not kept is of no use
+            nevras = {one.nevra for one in kept.values()}
+            offered_deltas = [one for one in offered_deltas if one.nevra in nevras]
+            present_deltas = [one for one in present_deltas if one.nevra in nevras]
+        deltas = {one.unit_id for one in (*offered_deltas, *present_deltas)}
+        return kept.keys() | deltas
 
     def _changes(self, types: Collection[str], found: Collection[Document]) -> Changes:
         """Compare documents of these types; of those that are skipped nothing changes."""
@@ -193,8 +217,24 @@ class Sync:
                 self._intake.keep_file(fetched)
         return result
 
-    def _commit(self, repomd: Repomd, kept: Collection[int], documents: list[Changes]) -> Counts:
-        """Change the repository, in one transaction."""
+    def _tree_changes(self, tree: Tree | None) -> Changes:
+        """Compare the tree with the one that the repository has: there is one at the most."""
+        found = self._changes({"distribution"}, [tree.document] if tree else [])
+        sizes = {
+            file.artifact: file.size
+            for file in (tree.files if tree else ())
+            if file.artifact and file.size is not None
+        }
+        return replace(found, files=sizes, replaced=found.missing if tree else frozenset())
+
+    def _commit(
+        self,
+        last: Mapping[str, str],
+        kept: Collection[int],
+        documents: list[Changes],
+        tree: Tree | None,
+    ) -> Counts:
+        """Change the repository, in one transaction; keep *last* for the next sync."""
         now, repo_id = self._context.clock(), self._repository.id
         with self._context.write() as transaction:
             content = transaction.content
@@ -205,13 +245,15 @@ class Sync:
             content.add_artifacts({k: size for one in documents for k, size in one.files.items()})
             for change in documents:
                 ids.update(_write(transaction, repo_id, change, now=now))
-            gone = packages.difference(kept)
+            if tree:
+                self._set_tree(content, tree)
+            gone = packages.difference(kept).union(*(change.replaced for change in documents))
             if self._plan.remove_missing:
                 gone = gone.union(*(change.missing for change in documents))
             removed = content.unassociate(repo_id, gone, now=now) if gone else 0
             added = self._associate(transaction, ids.union(kept).difference(present))
             self._set_sources(transaction, kept)
-            self._remember(transaction, repomd)
+            self._remember(transaction, last)
         updated = sum(len(change.updated) for change in documents)
         return Counts(added=added, updated=updated, removed=removed)
 
@@ -242,12 +284,24 @@ class Sync:
         if sources:
             transaction.content.set_sources(self._repository.id, sources)
 
-    def _remember(self, transaction: Transaction, repomd: Repomd) -> None:
+    def _set_tree(self, content: ContentStore, tree: Tree) -> None:
+        """Keep the files of the tree, which is a unit by now, or where they are."""
+        [unit_id] = content.known("distribution", [tree.document.digest]).values()
+        content.set_unit_files(unit_id, tree.files)
+        if not self._plan.immediate:
+            content.set_sources(self._repository.id, {unit_id: self._plan.access.feed})
+
+    def _remember(self, transaction: Transaction, last: Mapping[str, str]) -> None:
         """Keep what the next sync compares with."""
         repo_id = self._repository.id
-        revision = transaction.repositories.get(repo_id).content_revision
+        repository = transaction.repositories.get(repo_id)
+        revision = repository.content_revision
+        if self._checksum_type:
+            # what is published has the same, unless the distributor says otherwise
+            kept = {**repository.scratchpad, "checksum_type": self._checksum_type}
+            transaction.repositories.update(replace(repository, scratchpad=kept))
         scratchpad = {
-            "repomd": repomd.digest,
+            **last,
             "plan": self._plan.digest,
             "content_revision": revision,
         }
