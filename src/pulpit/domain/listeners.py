@@ -83,7 +83,7 @@ class Filters:
 
     def let_through(self, message: Message) -> bool:
         """Tell whether a message is let through."""
-        if self.repositories and not message.is_of_any(self.repositories):
+        if self.repositories and not any(each in self.repositories for each in message.repo_ids):
             return False
         return all(tag in message.tags for tag in self.tags)
 

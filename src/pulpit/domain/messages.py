@@ -35,15 +35,15 @@ class Message:
     #: ``{"event_type", "payload", "call_report"}``, JSON text, UTF-8.
     body: bytes
 
-    def is_of_any(self, repo_ids: Collection[str]) -> bool:
-        """Tell whether it is about one of these, or its task works on one of them."""
-        if self.repo_id in repo_ids:
-            return True
-        return any(
-            tag.removeprefix(_REPOSITORY_TAG) in repo_ids
+    @property
+    def repo_ids(self) -> Collection[str]:
+        """The repositories that it is about, or that its task works on."""
+        named = {
+            tag.removeprefix(_REPOSITORY_TAG)
             for tag in self.tags
             if tag.startswith(_REPOSITORY_TAG)
-        )
+        }
+        return named if self.repo_id is None else named | {self.repo_id}
 
     @property
     def lane(self) -> str:

@@ -16,6 +16,7 @@ from pulpit.domain.messages import Message
 from pulpit.domain.notices import Known, Notice, possible_types
 from pulpit.errors import EventsGone
 from pulpit.ports import Clock, CursorStore, EventSource, Storage
+from pulpit.services.audience import Audience
 
 __all__ = ["CURSOR", "Dispatch", "Portion"]
 
@@ -169,8 +170,8 @@ class Dispatch:
         """Yield what the listeners are to be told, in order."""
 
         @cache
-        def asking(event_type: str) -> Sequence[Listener]:
-            return [listener for listener in listeners if listener.asks_for(event_type)]
+        def asking(event_type: str) -> Audience:
+            return Audience(listener for listener in listeners if listener.asks_for(event_type))
 
         for event in events:
             # most events are of no use to anybody, and are not looked into
@@ -180,8 +181,7 @@ class Dispatch:
                 continue
             for event_type in notice.event_types:
                 message = notice.message(event_type)
-                ids = [one.id for one in asking(event_type) if one.filters.let_through(message)]
-                if ids:
+                if ids := asking(event_type).of(message):
                     yield _Wanted(notice=notice, message=message, listener_ids=ids)
 
     def _notice(self, event: Event) -> Notice | None:
