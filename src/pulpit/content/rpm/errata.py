@@ -91,10 +91,10 @@ def _collection(element: Element) -> dict[str, Any]:
 def _package(element: Element) -> dict[str, Any]:
     """Return one package of a collection."""
     names = ("name", "epoch", "version", "release", "arch", "src")
-    total = element.find("sum")
+    sums = [(total.get("type"), (total.text or "").strip()) for total in element.iterfind("sum")]
     return {
         **{name: element.get(name) for name in names},
         "filename": text_of(element, "filename"),
-        "sum": None if total is None else [total.get("type"), (total.text or "").strip()],
+        "sum": [part for pair in sums for part in pair] or None,
         **{name: _suggests(element, name) for name in _SUGGESTIONS},
     }

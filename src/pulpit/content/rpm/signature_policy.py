@@ -9,7 +9,7 @@ from typing import Any
 
 from pulpit.errors import ForeignSignature, UnsignedPackage
 
-__all__ = ["SignaturePolicy", "are_keys", "policy_of"]
+__all__ = ["SignaturePolicy", "are_keys", "signatures_of"]
 
 #: Id of a key, short or long, or its fingerprint.
 _KEY = re.compile(r"(0x)?[0-9a-fA-F]{8,64}")
@@ -56,7 +56,7 @@ def are_keys(value: Any) -> bool:
     return listed is not None and all(_KEY.fullmatch(key) for key in listed)
 
 
-def policy_of(config: Mapping[str, Any]) -> SignaturePolicy:
+def signatures_of(config: Mapping[str, Any]) -> SignaturePolicy:
     """Return what an importer's configuration, which was checked, asks of packages."""
     keys = _listed(config.get("allowed_keys")) or []
     return SignaturePolicy(
