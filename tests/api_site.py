@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute
 from pulpit.api import content as content_api
 from pulpit.api import deliveries as deliveries_api
 from pulpit.api import distributors as distributors_api
+from pulpit.api import downloads as downloads_api
 from pulpit.api import events as events_api
 from pulpit.api import health as health_api
 from pulpit.api import importers as importers_api
@@ -51,6 +52,7 @@ from pulpit.ports import Clock, TaskContext, Transaction
 from pulpit.services.content import Content
 from pulpit.services.deliveries import Deliveries
 from pulpit.services.distributors import Distributors
+from pulpit.services.downloads import Downloads
 from pulpit.services.importers import Importers
 from pulpit.services.lifecycle import Lifecycle
 from pulpit.services.listeners import Listeners
@@ -176,6 +178,9 @@ class _NoSources:
     ) -> AsyncGenerator[bytes, None]:
         raise AssertionError(url)
 
+    async def close(self) -> None:
+        """Nobody is connected."""
+
 
 async def _ready() -> tuple[bool, Mapping[str, Any]]:
     """Return that requests may come."""
@@ -267,6 +272,9 @@ class Site:
             *repositories_api.routes(self.gate, repositories, importers, distributors),
             *importers_api.routes(self.gate, importers),
             *distributors_api.routes(self.gate, distributors),
+            *downloads_api.routes(
+                self.gate, Downloads(self.storage, clock=self.clock, tasks=self.tasks)
+            ),
             *units_api.routes(self.gate, Units(self.storage, self.files, types=self.types)),
             *uploads_api.routes(
                 self.gate,

@@ -996,6 +996,9 @@ class Downloader(Protocol):
             DownloadFailed: it can't be had; the message shows no credentials.
         """
 
+    async def close(self) -> None:
+        """Let go of connections."""
+
 
 class Engine(Protocol):
     """Who runs tasks."""
@@ -1195,6 +1198,9 @@ class ContentTypes(Protocol):
     def importers(self) -> Mapping[str, ImporterType]: ...
     @property
     def distributors(self) -> Mapping[str, DistributorType]: ...
+
+    def downloader(self, settings: Any) -> Downloader:
+        """Return a new downloader, by the server's ``Settings``, for use in one event loop."""
 
     def made(self, unit: Unit, names: Collection[str]) -> Mapping[str, Any]:
         """Return those of these fields of ``MADE`` that the unit's chunks tell.

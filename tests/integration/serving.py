@@ -37,6 +37,7 @@ class Sources:
     failure: Exception | None = None
     #: URLs that were asked for, in order.
     asked: list[str] = field(default_factory=list)
+    is_closed: bool = False
 
     async def stream(
         self, importer: Importer, url: str, *, below: str = ""
@@ -53,6 +54,9 @@ class Sources:
         if self.failure:
             raise self.failure
         yield last
+
+    async def close(self) -> None:
+        self.is_closed = True
 
 
 def content_of(store: LooseContext) -> Content:

@@ -115,6 +115,7 @@ _PATHS = st.sampled_from(
         "repositories/zoo/",
         "repositories/zoo/actions/sync/",
         "repositories/zoo/actions/publish/",
+        "repositories/zoo/actions/download/",
         "repositories/zoo/importers/",
         "repositories/zoo/importers/yum_importer/",
         "repositories/zoo/distributors/",

@@ -214,6 +214,7 @@ def test_updates_at_once_follow_each_other(site: Site) -> None:
         ("DELETE", "repositories/none/"),
         ("POST", "repositories/none/actions/sync/"),
         ("POST", "repositories/none/actions/publish/"),
+        ("POST", "repositories/none/actions/download/"),
         ("GET", "repositories/none/importers/"),
         ("POST", "repositories/none/importers/"),
         ("GET", "repositories/none/distributors/"),
@@ -536,6 +537,44 @@ def test_sync_and_auto_publish(site: Site) -> None:
     whole = site.ask("GET", "repositories/zoo/?details=true").json()
     assert whole["importers"][0]["last_sync"] == "2026-01-01T00:00:05Z"
     assert whole["distributors"][0]["last_publish"] == "2026-01-01T00:00:05Z"
+
+
+def test_download(site: Site) -> None:
+    """A download says what it is about, and reserves nothing: whatever runs, it may run beside."""
+    _create(site)
+    sent = {"verify_all_units": True}
+    (report,) = spawned(site, site.ask("POST", "repositories/zoo/actions/download/", json=sent))
+    assert report["task_type"] == "pulp.server.controllers.repository.download_repo"
+    assert report["tags"] == ["pulp:repository:zoo", "pulp:action:download"]
+    with site.storage.read() as transaction:
+        assert transaction.tasks.get(report["task_id"]).resources == ()
+    site.work()
+    done = site.ask("GET", report["_href"]).json()
+    assert (done["state"], done["result"]) == ("finished", None)
+    [step] = done["progress_report"]["on_demand_download"]
+    assert (step["state"], step["items_total"]) == ("FINISHED", 0)
+    spawned(site, site.ask("POST", "repositories/zoo/actions/download/"))
+    refused = site.ask("POST", "repositories/zoo/actions/download/", json={"verify_all_units": 1})
+    assert assert_error(refused, 400, "PLP0015")["property_names"] == ["verify_all_units"]
+
+
+@pytest.mark.parametrize(
+    ("config", "override", "actions"),
+    [
+        ("background", None, ["publish", "download"]),
+        ("immediate", "background", ["publish", "download"]),
+        ("background", "on_demand", ["publish"]),
+    ],
+)
+def test_background_sync(site: Site, config: str, override: str | None, actions: list[str]) -> None:
+    """After a sync in the background comes the download of what it left out."""
+    _create(site, importer_config={"feed": "http://x/", "download_policy": config})
+    sent = {"override_config": {"download_policy": override} if override else {}}
+    (report,) = spawned(site, site.ask("POST", "repositories/zoo/actions/sync/", json=sent))
+    site.work()
+    references = site.ask("GET", report["_href"]).json()["spawned_tasks"]
+    tags = [site.ask("GET", one["_href"]).json()["tags"][-1] for one in references]
+    assert tags == [f"pulp:action:{action}" for action in actions]
 
 
 def test_a_sync_that_fails_publishes_nothing(site: Site) -> None:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from pulpit.api import content as content_api
 from pulpit.api import deliveries as deliveries_api
 from pulpit.api import distributors as distributors_api
+from pulpit.api import downloads as downloads_api
 from pulpit.api import events as events_api
 from pulpit.api import importers as importers_api
 from pulpit.api import listeners as listeners_api
@@ -44,6 +45,7 @@ from pulpit.ports import ContentTypes, FileStore, Notifier, Vault
 from pulpit.services.content import Content
 from pulpit.services.deliveries import Deliveries
 from pulpit.services.distributors import Distributors
+from pulpit.services.downloads import Downloads
 from pulpit.services.importers import Importers
 from pulpit.services.listeners import Listeners
 from pulpit.services.on_demand import OnDemand
@@ -117,6 +119,7 @@ def _routed(parts: Served) -> Starlette:
             *repositories_api.routes(gate, repositories, importers, distributors),
             *importers_api.routes(gate, importers),
             *distributors_api.routes(gate, distributors),
+            *downloads_api.routes(gate, Downloads(storage, clock=utc_now, tasks=tasks)),
             *units_api.routes(gate, Units(storage, parts.files, types=types)),
             *uploads_api.routes(gate, _uploads(parts, tasks, types)),
             *events_api.routes(

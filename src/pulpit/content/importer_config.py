@@ -33,7 +33,7 @@ class Policy(StrEnum):
 
     IMMEDIATE = "immediate"
     ON_DEMAND = "on_demand"
-    #: Taken as on demand: the files come when they are first asked for.
+    #: As on demand, with a task after the sync that downloads what is missing.
     BACKGROUND = "background"
 
 

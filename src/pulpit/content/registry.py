@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from pulpit.content.limits import limits_of
 from pulpit.content.rpm.package_lists import LISTED_TYPES, package_lists
+from pulpit.content.sources import SourceDownloads
 from pulpit.domain.units import UNIT_KEYS, Unit
-from pulpit.ports import DistributorType, ImporterType
+from pulpit.ports import DistributorType, Downloader, ImporterType
 
 __all__ = ["Registry"]
 
@@ -38,6 +40,9 @@ class Registry:
         """Offer these types."""
         self.importers: Mapping[str, ImporterType] = {one.id: one for one in importers}
         self.distributors: Mapping[str, DistributorType] = {one.id: one for one in distributors}
+
+    def downloader(self, settings: Any) -> Downloader:
+        return SourceDownloads(limits_of(settings.feeds))
 
     @property
     def unit_types(self) -> Sequence[Mapping[str, Any]]:

@@ -16,6 +16,7 @@ from pulpit.ports import Clock, ContentTypes, Storage, TaskContext, Transaction
 from pulpit.services import distributors
 from pulpit.services.changes import Changes
 from pulpit.services.documents import as_object, optional, refuse_unknown, required
+from pulpit.services.downloads import download_task
 from pulpit.services.tasks import Tasks, repository_task
 
 __all__ = [
@@ -255,14 +256,20 @@ def sync_body(context: TaskContext, types: ContentTypes) -> tuple[Any, Mapping[s
 
 
 def complete_sync(changes: Changes, task: Task, outcome: Outcome) -> Sequence[str]:
-    """Keep when the sync was, and hand in the publish of each distributor that wants it."""
+    """Keep when the sync was, and hand in what follows it.
+
+    That is the publish of each distributor that wants it, and, if files are to come in the
+    background, their download.
+    """
     if not isinstance(outcome, Finished):
         return ()
     repo_id = task.arguments["repo_id"]
     store = changes.transaction.repositories
+    policy = task.arguments["override_config"].get("download_policy")
     for importer in store.importers([repo_id]):
         store.set_importer(dataclasses.replace(importer, last_sync=changes.now))
-    return [
+        policy = policy or importer.config.get("download_policy")
+    spawned = [
         changes.add(
             distributors.publish_task(
                 repo_id=repo_id, distributor_id=distributor.id, override={}, now=changes.now
@@ -271,3 +278,7 @@ def complete_sync(changes: Changes, task: Task, outcome: Outcome) -> Sequence[st
         for distributor in store.distributors([repo_id])
         if distributor.auto_publish
     ]
+    if policy == "background":
+        task = download_task(repo_id=repo_id, verify=False, now=changes.now)
+        spawned.append(changes.add(task).id)
+    return spawned
