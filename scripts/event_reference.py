@@ -17,6 +17,7 @@ _SERVERS = Servers(
     source="https://pulp.example.com",
     brokers=["amqps://broker.example.com"],
     door=("pulp.example.com", 5672),
+    listener_brokers=["amqps://broker.example.com"],
 )
 
 

@@ -9,13 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pamqp.frame
 import pytest
 from jsonschema import Draft7Validator
+from pamqp.commands import Basic
+from pamqp.header import ContentHeader
 
 from pulpit.domain.events import EventKind
 from pulpit.domain.listeners import EVENT_TYPES
 from pulpit.events.asyncapi import Servers, asyncapi
+from pulpit.events.examples import example_parcel
 from pulpit.events.message import EXCHANGE, message_of
+from pulpit.events.notifiers.amqp_messages import frames_of
 from pulpit.events.schemas import BODIES, PAYLOADS, TASK_BODIES
 from tests.schemas import assert_told, assert_valid, errors_in
 from tests.services import missing
@@ -30,6 +35,8 @@ _SERVERS = Servers(
     source="https://pulp.example.com/front/",
     brokers=["amqps://user:***@one.example.com:5671/vhost", "amqp://two.example.com"],
     door=("127.0.0.1", 5672),
+    listener_brokers=["amqp://user:***@three.example.com//"],
+    listener_exchange="pulp.events",
 )
 
 
@@ -131,6 +138,7 @@ def test_servers_are_told_without_secrets() -> None:
         "broker": ("amqps", "one.example.com:5671"),
         "broker1": ("amqp", "two.example.com"),
         "door": ("amqp", "127.0.0.1:5672"),
+        "listenerBroker": ("amqp", "three.example.com"),
         "receiver": ("https", "{host}"),
     }
     assert servers["http"]["pathname"] == "/front/"
@@ -141,6 +149,7 @@ def test_servers_are_told_without_secrets() -> None:
     assert set(alone["servers"]) == {"http", "receiver"}
     assert "taskEvents" not in alone["channels"]
     assert "publishTaskEvents" not in alone["operations"]
+    assert "notifyExchanges" not in alone["operations"]
 
 
 @pytest.mark.parametrize(
@@ -165,8 +174,9 @@ def test_every_type_of_event_is_told_on_every_channel() -> None:
         assert (f"amqp.{name}" in channels["taskEvents"]["messages"]) == (name in TASK_BODIES)
         assert f"sse.{name}" in channels["eventStream"]["messages"]
     told = {name.removeprefix("webhook.") for name in channels["webhooks"]["messages"]}
+    sent = {name.removeprefix("exchange.") for name in channels["listenerExchange"]["messages"]}
     by_name = {name for name in EVENT_TYPES if not name.endswith("*")}
-    assert told == set(PAYLOADS) == by_name - {"task.skipped"}
+    assert told == sent == set(PAYLOADS) == by_name - {"task.skipped"}
 
 
 def test_examples_are_valid() -> None:
@@ -184,15 +194,39 @@ def test_examples_are_valid() -> None:
 def test_examples_for_listeners_are_valid(event_type: str) -> None:
     """Each is told under its event type, with headers, and adds no keys to what is promised."""
     document = asyncapi(_SERVERS)
-    message = document["components"]["messages"][f"webhook.{event_type}"]
-    (sample,) = message["examples"]
-    assert message["name"] == sample["payload"]["event_type"] == event_type
-    assert_told("pulpit.notification.v1", sample["payload"])
-    assert_told("pulpit.webhook.headers.v1", sample["headers"])
+    for kind, headers in (("webhook", "webhook"), ("exchange", "notification")):
+        message = document["components"]["messages"][f"{kind}.{event_type}"]
+        (sample,) = message["examples"]
+        assert message["name"] == sample["payload"]["event_type"] == event_type
+        assert_told("pulpit.notification.v1", sample["payload"])
+        assert_told(f"pulpit.{headers}.headers.v1", sample["headers"])
     for key in sample["payload"]["payload"]:
         doctored = copy.deepcopy(sample["payload"])
         del doctored["payload"][key]
         assert errors_in("pulpit.notification.v1", doctored), key
+
+
+@pytest.mark.parametrize("event_type", PAYLOADS)
+def test_the_listeners_exchange_is_what_messages_go_to(event_type: str) -> None:
+    """Exchange, key, properties and headers are those of a message on its way to the broker."""
+    document = asyncapi(_SERVERS)
+    channel = document["channels"]["listenerExchange"]
+    told = document["components"]["messages"][f"exchange.{event_type}"]
+    frames = frames_of(
+        example_parcel(event_type), exchange="e", source=_SERVERS.source, frame_max=1 << 17
+    )
+    size, _, method = pamqp.frame.unmarshal(frames)
+    _, _, header = pamqp.frame.unmarshal(frames[size:])
+    assert isinstance(method, Basic.Publish)
+    assert isinstance(header, ContentHeader)
+    properties = header.properties
+    assert channel["bindings"]["amqp"]["exchange"]["name"] == _SERVERS.listener_exchange
+    assert channel["address"].format(eventType=event_type) == method.routing_key
+    assert told["examples"][0]["headers"] == properties.headers
+    assert told["bindings"]["amqp"]["contentEncoding"] == properties.content_encoding
+    assert told["bindings"]["amqp"]["messageType"] == properties.message_type
+    assert document["defaultContentType"] == properties.content_type
+    assert ("persistent" in told["description"]) == (properties.delivery_mode == 2)
 
 
 def test_the_contract_is_versioned() -> None:

@@ -209,4 +209,6 @@ def _servers(parts: Served) -> Servers:
         brokers=parts.notifications.where().get("broker", ()),
         door=parts.notifications.door_address,
         door_tls=parts.notifications.door_tls,
+        listener_brokers=parts.settings.messaging.broker_urls,
+        listener_exchange=parts.settings.messaging.topic_exchange,
     )

@@ -11,7 +11,7 @@ import msgspec
 
 from pulpit.config import Address
 from pulpit.domain.events import TASK_EVENT_TYPES, EventKind
-from pulpit.events import webhooks
+from pulpit.events import exchanges, webhooks
 from pulpit.events.documents import (
     AmqpHeaders,
     CloudEvent,
@@ -51,6 +51,10 @@ class Servers:
     door: tuple[str, int] | None = None
     #: Whether the door speaks TLS.
     door_tls: bool = False
+    #: URLs of the brokers that listeners of type amqp are told through, and the exchange of those
+    #: that name none.
+    listener_brokers: Sequence[str] = ()
+    listener_exchange: str = "amq.topic"
 
 
 def asyncapi(servers: Servers) -> dict[str, Any]:
@@ -60,7 +64,15 @@ def asyncapi(servers: Servers) -> dict[str, Any]:
         servers: where events can be had.
     """
     amqp = _amqp_servers(servers)
-    channels = _http_channels() | webhooks.channels() | (_amqp_channel(amqp) if amqp else {})
+    telling = _brokers(
+        servers.listener_brokers, "listenerBroker", "A broker that listeners are told through."
+    )
+    channels = (
+        _http_channels()
+        | webhooks.channels()
+        | (_amqp_channel(amqp) if amqp else {})
+        | (exchanges.channels(telling, servers.listener_exchange) if telling else {})
+    )
     return {
         "asyncapi": "3.0.0",
         "id": servers.source,
@@ -74,7 +86,7 @@ def asyncapi(servers: Servers) -> dict[str, Any]:
             },
         },
         "defaultContentType": Message.content_type,
-        "servers": {"http": _http_server(servers.source), **amqp, **webhooks.servers()},
+        "servers": {"http": _http_server(servers.source), **amqp, **telling, **webhooks.servers()},
         "channels": channels,
         "operations": {
             name: operation
@@ -107,16 +119,18 @@ def _http_server(source: str) -> dict[str, Any]:
 
 def _amqp_servers(servers: Servers) -> dict[str, Any]:
     """Return brokers and door by name."""
-    found = {
-        f"broker{number or ''}": _amqp_server(url, "A broker that is published to.")
-        for number, url in enumerate(servers.brokers)
-    }
+    found = _brokers(servers.brokers, "broker", "A broker that is published to.")
     if servers.door:
         about = "The server's own door, for its users; live, and without queues that last."
         scheme = "amqps" if servers.door_tls else "amqp"
         url = f"{scheme}://{_reached(*servers.door, servers.source)}"
         found["door"] = _amqp_server(url, about)
     return found
+
+
+def _brokers(urls: Iterable[str], name: str, about: str) -> dict[str, Any]:
+    """Return brokers by name."""
+    return {f"{name}{number or ''}": _amqp_server(url, about) for number, url in enumerate(urls)}
 
 
 def _reached(host: str, port: int, source: str) -> str:
@@ -214,6 +228,7 @@ def _operations() -> dict[str, Any]:
         "answerEvents": _get("eventPages", PAGE_QUERY),
         "answerSnapshot": _get("snapshot", SNAPSHOT_QUERY),
         **webhooks.operations(),
+        **exchanges.operations(),
     }
 
 
@@ -250,6 +265,7 @@ def _messages(source: str) -> dict[str, Any]:
         "page.cloudevents": _message(CloudEventsPage, "For format=cloudevents."),
         "snapshot": _message(Snapshot),
         **webhooks.messages(),
+        **exchanges.messages(source),
     }
 
 

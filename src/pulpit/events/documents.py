@@ -16,6 +16,7 @@ __all__ = [
     "CloudEvent",
     "CloudEventsPage",
     "EventsPage",
+    "ListenerHeaders",
     "PageEvent",
     "Snapshot",
     "SnapshotTask",
@@ -107,6 +108,32 @@ AmqpHeaders = TypedDict(
     },
 )
 AmqpHeaders.__doc__ = "Headers of an event by AMQP: CloudEvents attributes under their prefix."
+
+
+ListenerHeaders = TypedDict(
+    "ListenerHeaders",
+    {
+        "subject": Annotated[
+            str, Meta(pattern="^pulp[.]server[.]", description="The routing key, as in Pulp 2.")
+        ],
+        "cloudEvents:specversion": _Version,
+        "cloudEvents:id": Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="The event's id and the event type; one event is told under several.",
+            ),
+        ],
+        "cloudEvents:source": _Source,
+        "cloudEvents:type": Annotated[str, Meta(min_length=1, description="The event type.")],
+        "cloudEvents:subject": NotRequired[TaskId],
+        "cloudEvents:time": Time,
+        "cloudEvents:sequence": _SequenceText,
+    },
+)
+ListenerHeaders.__doc__ = (
+    "Headers of what a listener of type amqp is told; the subject is of events of tasks."
+)
 
 
 WebhookHeaders = TypedDict(

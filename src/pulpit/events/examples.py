@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from pulpit.domain.deliveries import Parcel
 from pulpit.domain.events import (
     LISTENER_DISABLED,
     TASK_EVENT_TYPES,
@@ -27,7 +28,7 @@ from pulpit.domain.tasks import (
     repository_tag,
 )
 
-__all__ = ["example", "example_headers", "example_notification"]
+__all__ = ["example", "example_headers", "example_notification", "example_parcel"]
 
 _CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _WAITING = Task(
@@ -92,14 +93,38 @@ def example_notification(event_type: str) -> bytes:
     Raises:
         KeyError: nobody is told anything under it.
     """
+    known = Known(distributor_id="web", type_id="yum_distributor")
+    return Notice.of(_told(event_type)).body(event_type, known)
+
+
+def _told(event_type: str) -> Event:
+    """Return an event that listeners are told of under an event type."""
     running = {"repo.sync.start": _WAITING, "repo.publish.start": _PUBLISH}
     if event_type == DISABLED:
-        event = _disabled()
-    elif event_type in running:
-        event = _status(_started(running[event_type]), sequence=1042)
-    else:
-        event = _status(_in_state(event_type), sequence=1077)
-    return Notice.of(event).body(event_type, Known(distributor_id="web", type_id="yum_distributor"))
+        return _disabled()
+    if event_type in running:
+        return _status(_started(running[event_type]), sequence=1042)
+    return _status(_in_state(event_type), sequence=1077)
+
+
+def example_parcel(event_type: str) -> Parcel:
+    """Return a delivery of that, the same each time.
+
+    Raises:
+        KeyError: nobody is told anything under the event type.
+    """
+    event = _told(event_type)
+    message = Notice.of(event).message(event_type)
+    return Parcel(
+        id="msg_9d0c3e1a6f4b4c7d8e2f1a5b7c9d3e60",
+        event_type=event_type,
+        sequence=event.sequence,
+        event_id=event.id,
+        task_id=message.task_id,
+        repo_id=message.repo_id,
+        time=event.time,
+        body=example_notification(event_type),
+    )
 
 
 def example_headers() -> dict[str, str]:

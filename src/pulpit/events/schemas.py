@@ -29,6 +29,7 @@ from pulpit.events.documents import (
     CloudEvent,
     CloudEventsPage,
     EventsPage,
+    ListenerHeaders,
     PageEvent,
     Snapshot,
     Stale,
@@ -71,6 +72,7 @@ SCHEMAS: Mapping[str, Any] = MappingProxyType(
         "pulpit.events.stale.v1": Stale,
         "pulpit.snapshot.v1": Snapshot,
         "pulpit.notification.v1": Notification,
+        "pulpit.notification.headers.v1": ListenerHeaders,
         "pulpit.webhook.headers.v1": WebhookHeaders,
     }
 )

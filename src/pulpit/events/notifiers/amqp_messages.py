@@ -9,7 +9,7 @@ from pulpit.domain.clock import render_time
 from pulpit.domain.deliveries import Parcel
 from pulpit.events.amqp.frames import publish_frames
 
-__all__ = ["frames_of", "routing_key"]
+__all__ = ["frames_of", "headers_of", "routing_key"]
 
 _PERSISTENT = 2
 
@@ -29,7 +29,7 @@ def frames_of(parcel: Parcel, *, exchange: str, source: str, frame_max: int) -> 
         frame_max: the largest frame that the connection allows, in bytes.
     """
     key = routing_key(parcel.event_type)
-    header = ContentHeader(body_size=len(parcel.body), properties=_properties(parcel, key, source))
+    header = ContentHeader(body_size=len(parcel.body), properties=_properties(parcel, source))
     return publish_frames(
         exchange.encode(),
         key.encode(),
@@ -39,8 +39,13 @@ def frames_of(parcel: Parcel, *, exchange: str, source: str, frame_max: int) -> 
     )
 
 
-def _properties(parcel: Parcel, key: str, source: str) -> Basic.Properties:
-    """Return what goes with the body: an id to tell repeats by, and CloudEvents' attributes."""
+def headers_of(parcel: Parcel, *, source: str) -> dict[str, str]:
+    """Return the headers of the message: CloudEvents' attributes, and what Pulp 2 had there.
+
+    Args:
+        parcel: the event.
+        source: URI reference of this server.
+    """
     told = {
         "specversion": "1.0",
         # one event is told under several types
@@ -51,13 +56,18 @@ def _properties(parcel: Parcel, key: str, source: str) -> Basic.Properties:
         "time": render_time(parcel.time) or "",
         "sequence": f"{parcel.sequence:020d}",
     }
+    return {
+        "subject": routing_key(parcel.event_type),
+        **{f"cloudEvents:{name}": value for name, value in told.items() if value},
+    }
+
+
+def _properties(parcel: Parcel, source: str) -> Basic.Properties:
+    """Return what goes with the body, an id to tell repeats by among it."""
     return Basic.Properties(
         content_type="application/json",
         content_encoding="utf-8",
-        headers={
-            "subject": key,
-            **{f"cloudEvents:{name}": value for name, value in told.items() if value},
-        },
+        headers={**headers_of(parcel, source=source)},
         delivery_mode=_PERSISTENT,
         message_id=parcel.id,
         timestamp=parcel.time,
