@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -321,6 +321,84 @@ def test_what_went_over_the_wire_is_told_if_asked_for(mailbox: Mailbox) -> None:
     assert [line.partition(" ")[0] for line in exchange.sent] == ["EHLO", "MAIL", "RCPT", "DATA"]
     assert exchange.sent[2] == "RCPT TO:<admin@example.com>"
     assert len(exchange.received) == 5
+
+
+def _many(
+    port: int, step: Callable[[EmailNotifier], Awaitable[list[Receipt]]]
+) -> Sequence[Receipt]:
+    """Take a step with a notifier, and end it."""
+
+    async def run() -> list[Receipt]:
+        settings = Email(enabled=True, port=port, sender="pulp@example.com")
+        log = structlog.wrap_logger(None, processors=[LogCapture()])
+        notifier = EmailNotifier(settings, timeout=30, event_source=SOURCE, log=log)
+        try:
+            return await step(notifier)
+        finally:
+            await notifier.close()
+
+    return asyncio.run(run())
+
+
+def test_mails_share_connections(mailbox: Mailbox) -> None:
+    """Two at the most, and a mail that was refused ends the one that it went by."""
+
+    async def step(notifier: EmailNotifier) -> list[Receipt]:
+        told = [await notifier.deliver(_listener(), PARCEL) for _ in range(3)]
+        mailbox.refused["nobody@example.com"] = "550 5.1.1 unknown"
+        told.append(await notifier.deliver(_listener("nobody@example.com"), PARCEL))
+        many = (notifier.deliver(_listener(), PARCEL) for _ in range(6))
+        return [*told, *await asyncio.gather(*many)]
+
+    receipts = _many(mailbox.port, step)
+    assert [each.verdict for each in receipts].count(Verdict.DELIVERED) == 9
+    first, *_ = mailbox.sessions
+    assert [session is first for session in mailbox.sessions] == [True] * 3 + [False] * 6
+    assert len({id(session) for session in mailbox.sessions}) == 3
+
+
+def test_who_looks_sees_the_whole_conversation(mailbox: Mailbox) -> None:
+    """Although there is a connection already."""
+
+    async def step(notifier: EmailNotifier) -> list[Receipt]:
+        return [await notifier.deliver(_listener(), PARCEL, trace=trace) for trace in (False, True)]
+
+    _, traced = _many(mailbox.port, step)
+    assert traced.exchange is not None
+    assert traced.exchange.sent[0].startswith("EHLO")
+
+
+@pytest.mark.parametrize("last_words", [b"", b"421 4.4.2 idle for too long\r\n"])
+def test_a_kept_connection_that_has_ended_fails_no_mail(last_words: bytes) -> None:
+    """Mail servers end those that are idle, whether they say so or not."""
+    said: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        taken = 0
+        writer.write(b"220 hello\r\n")
+        while line := await reader.readline():
+            said.append(line.partition(b" ")[0].strip())
+            if taken and line.startswith(b"MAIL"):
+                writer.write(last_words)
+                break
+            if line.startswith(b"DATA"):
+                writer.write(b"354 go on\r\n")
+                await reader.readuntil(b"\r\n.\r\n")
+                taken += 1
+            writer.write(b"250 OK\r\n")
+        writer.close()
+
+    async def step(notifier: EmailNotifier) -> list[Receipt]:
+        return [await notifier.deliver(_listener(), PARCEL) for _ in range(2)]
+
+    async def run() -> Sequence[Receipt]:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            return await asyncio.to_thread(_many, port, step)
+
+    assert [each.verdict for each in asyncio.run(run())] == [Verdict.DELIVERED] * 2
+    conversation = [b"EHLO", b"MAIL", b"RCPT", b"DATA"]
+    assert said == [*conversation, b"MAIL", *conversation, b"QUIT"]
 
 
 def test_mails_wait_for_each_other_no_longer_than_the_time(mailbox: Mailbox) -> None:

@@ -34,6 +34,8 @@ class Mailbox:
     logins: list[Any] = field(default_factory=list)
     #: Called when a mail has come, before it is answered.
     on_data: Callable[[], Any] | None = None
+    #: Connections by which mails came; each is another session.
+    sessions: list[Session] = field(default_factory=list)
     port: int = 0
 
     async def handle_MAIL(  # noqa: N802 - the library's name
@@ -65,6 +67,7 @@ class Mailbox:
         self.mails.append((list(envelope.rcpt_tos), parsed))
         self.by_tls.append(session.ssl is not None)
         self.logins.append(session.auth_data)
+        self.sessions.append(session)
         return "250 2.0.0 Ok: queued as 4F1"
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pulpit.config.settings import Email
@@ -14,7 +15,8 @@ from pulpit.domain.listeners import OpenListener
 from pulpit.errors import InvalidValue, MissingValue, RequestError, UnsupportedValue
 from pulpit.events.notifiers.lines import one_line
 from pulpit.events.notifiers.mail_addresses import ascii_address
-from pulpit.events.notifiers.mail_server import Accepted, MailRefused, MailServer
+from pulpit.events.notifiers.mail_connections import MailConnections
+from pulpit.events.notifiers.mail_server import Accepted, HungUp, MailRefused, MailServer
 from pulpit.events.notifiers.mails import host_of, mail
 from pulpit.ports import Clock
 
@@ -22,7 +24,7 @@ __all__ = ["EmailNotifier"]
 
 _KEYS = ("subject", "addresses")
 _MOST_ADDRESSES, _LONGEST_SUBJECT = 50, 200
-#: Mails at a time: mail servers turn away who opens many connections.
+#: Mails, and connections, at a time: mail servers turn away who opens many.
 _AT_ONCE = 2
 
 
@@ -52,31 +54,32 @@ class EmailNotifier:
         self._settings, self._timeout = settings, timeout
         self._source, self._log, self._clock = event_source, log, clock
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._make = partial(MailServer, settings, name=host_of(event_source))
+        self._connections = MailConnections(self._make, most=_AT_ONCE)
 
     async def deliver(
         self, listener: OpenListener, parcel: Parcel, *, trace: bool = False
     ) -> Receipt:
-        server = MailServer(self._settings, name=host_of(self._source))
+        # who looks wants to see greeting and login as well
+        traced = self._connections.take(fresh=True) if trace and self._settings.enabled else None
         try:
-            receipt = await self._attempt(server, listener.listener.config, parcel)
+            receipt = await self._attempt(traced, listener.listener.config, parcel)
         except Exception:  # noqa: BLE001 - a mail server may break the library in any way
             self._log.exception("a mail could not be sent", delivery_id=parcel.id)
             receipt = _failed("an error of the server's own; its log tells more")
-        if not trace or not self._settings.enabled:
-            # with mails off, no server was asked
-            return receipt
-        return replace(receipt, exchange=server.exchange)
+        # with mails off, no server was asked
+        return receipt if traced is None else replace(receipt, exchange=traced.exchange)
 
     def check(self, config: Mapping[str, Any]) -> None:
         _read(config)
 
     async def close(self) -> None:
-        """There is nothing to let go of: each mail has a connection of its own."""
+        await self._connections.close()
 
     async def _attempt(
-        self, server: MailServer, config: Mapping[str, Any], parcel: Parcel
+        self, traced: MailServer | None, config: Mapping[str, Any], parcel: Parcel
     ) -> Receipt:
-        """Send the mail; return what came of it."""
+        """Send the mail, by a connection if one is given; return what came of it."""
         if not self._settings.enabled:
             return _failed("mails are off: set enabled in [email] to true, and start again")
         try:
@@ -90,35 +93,43 @@ class EmailNotifier:
                 source=self._source,
                 now=self._clock(),
             )
-            return _delivered(await self._send(server, message, sender, recipients))
+            return _delivered(await self._send(traced, message, sender, recipients))
         except RequestError as error:
             return _failed(error.message)
         except MailRefused as error:
             return _failed(error.reason, status=error.status, response=error.response)
 
     async def _send(
-        self, server: MailServer, message: bytes, sender: str, recipients: Sequence[str]
+        self, traced: MailServer | None, message: bytes, sender: str, recipients: Sequence[str]
     ) -> Accepted:
         """Hand the mail over within the time, once it is its turn.
+
+        A connection that was kept may have been ended by the server, which says nothing about the
+        mail; another one is tried then.
 
         Raises:
             MailRefused: it was not taken.
         """
         time = asyncio.get_running_loop().time
-        handed_in, waited = time(), self._timeout
+        handed_in, waited, server = time(), self._timeout, traced
         try:
-            async with asyncio.timeout(self._timeout) as limit, self._turns:
+            async with asyncio.timeout(self._timeout), self._turns:
                 waited = time() - handed_in
-                try:
-                    accepted = await server.send(message, sender=sender, recipients=recipients)
-                    # it is delivered, however long the goodbye takes
-                    limit.reschedule(None)
-                    await server.goodbye()
-                finally:
-                    server.drop()
+                while True:
+                    server = traced or self._connections.take()
+                    try:
+                        accepted = await server.send(message, sender=sender, recipients=recipients)
+                    except HungUp:
+                        server.drop()
+                        continue
+                    except BaseException:
+                        server.drop()
+                        raise
+                    self._connections.give_back(server)
+                    return accepted
         except TimeoutError as error:
-            raise MailRefused(server.silence(self._timeout, waited=waited)) from error
-        return accepted
+            silent = server or self._make()
+            raise MailRefused(silent.silence(self._timeout, waited=waited)) from error
 
     def _sender(self) -> str:
         """Return whom mails are from.

@@ -1,4 +1,4 @@
-"""One conversation with a mail server: each step, its answer, and what a failure means."""
+"""A conversation with a mail server: each step, its answer, and what a failure means."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from pulpit.config.settings import Email, StartTls
 from pulpit.domain.deliveries import Exchange
 from pulpit.events.notifiers.lines import one_line
 
-__all__ = ["Accepted", "MailRefused", "MailServer"]
+__all__ = ["Accepted", "HungUp", "MailRefused", "MailServer"]
 
 #: Characters of an answer.
 _ANSWER = 300
 #: Seconds for the goodbye, which changes nothing any more.
 _GOODBYE = 1.0
+#: The answer of a server that ends a connection.
+_CLOSING = 421
 
 
 class MailRefused(Exception):
@@ -39,6 +41,10 @@ class MailRefused(Exception):
         self.reason, self.status, self.response = reason, status, response
 
 
+class HungUp(Exception):
+    """The server has ended a connection that was kept, and was given nothing of this mail."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """A mail that the server has taken."""
@@ -50,7 +56,7 @@ class Accepted:
 
 
 class MailServer:
-    """A connection to the mail server of the settings, for one mail.
+    """A connection to the mail server of the settings, for one mail after another.
 
     Args:
         settings: where it is and how to speak to it.
@@ -72,24 +78,48 @@ class MailServer:
         self._where = f"{settings.host}:{settings.port}"
         #: The address that we are connected to.
         self.peer = self._where
-        #: What was said, without secrets, and what was answered.
+        #: How many mails it has taken by this connection.
+        self.mails = 0
+        #: What was said for the newest mail, without secrets, and what was answered.
         self.sent: list[str] = []
         self.received: list[str] = []
 
     async def send(self, message: bytes, *, sender: str, recipients: Sequence[str]) -> Accepted:
         """Send one mail to all who are not refused.
 
+        It is of no more use after an error.
+
         Raises:
             MailRefused: the server has not taken it for anybody, or did not say so.
+            HungUp: not the first mail by this connection was to be sent, and it has ended.
         """
+        self.sent.clear()
+        self.received.clear()
         try:
-            await self._greet()
-            await self._log_in()
-            return await self._hand_over(message, sender, recipients)
+            if not self.mails:
+                await self._greet()
+                await self._log_in()
+            accepted = await self._hand_over(message, sender, recipients)
         except aiosmtplib.SMTPResponseException as error:
+            if error.code == _CLOSING and self._is_at_start:
+                raise HungUp from error
             raise self._refused(error.code, error.message) from error
         except (aiosmtplib.SMTPException, OSError) as error:
+            if self._is_at_start:
+                raise HungUp from error
             raise MailRefused(self._words(error)) from error
+        self.mails += 1
+        return accepted
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is connected, as far as is known."""
+        return self._client.is_connected
+
+    @property
+    def _is_at_start(self) -> bool:
+        """Whether this is not the first mail, and nothing but its sender was told of it."""
+        return self.mails > 0 and len(self.sent) == 1
 
     async def goodbye(self) -> None:
         """End the connection in good order, if the server answers soon."""
