@@ -17,6 +17,7 @@ from pulpit.content.rpm.packages import FeedPackage, Packages
 from pulpit.content.rpm.plan import SyncPlan
 from pulpit.content.rpm.progress import SyncProgress
 from pulpit.content.rpm.retention import Held, nevra_of
+from pulpit.content.rpm.signed_files import SignedFiles
 from pulpit.content.stored_files import intact
 from pulpit.domain.units import Unit, unit_key_digest
 from pulpit.errors import DownloadFailed, MalformedRepository, Unparsable
@@ -54,6 +55,8 @@ class Intake:
         self._added: set[int] = set()
         #: Files that were kept and that no row names yet.
         self._unnamed: set[str] = set()
+        #: By which keys the packages are signed.
+        self.signed = SignedFiles(context.files, plan.signatures)
 
     def read(self, packages: Packages) -> None:
         """Store all packages of the feed as units, without their files.
@@ -131,7 +134,9 @@ class Intake:
             ids = _known(transaction.content, found)
             stored = self._stored(transaction.content, found)
         new = [
-            unit(one, artifact=stored.get(_checksum(one))) for one in found if one.digest not in ids
+            self.signed.told(unit(one, artifact=stored.get(_checksum(one))))
+            for one in found
+            if one.digest not in ids
         ]
         linked = [
             _link(one, unit_id=ids[one.digest], artifact=stored[_checksum(one)])
@@ -143,11 +148,15 @@ class Intake:
                 content = transaction.content
                 linked = _still_units(content, linked)
                 added = content.add(_still_stored(content, [*new, *linked]))
+                self.signed.keep(content, linked)
             fresh = {digest: unit_id for digest, unit_id in added.items() if digest not in ids}
             self._added.update(fresh.values())
             ids = {**ids, **fresh}
         for one in found:
             self._offer(one, ids[one.digest], is_stored=_checksum(one) in stored)
+        self.signed.note(
+            {ids[one.digest]: stored[_checksum(one)] for one in found if _checksum(one) in stored}
+        )
 
     def _offer(self, package: Offered, unit_id: int, *, is_stored: bool) -> None:
         """Remember what a package is, and where its file comes from."""
@@ -192,6 +201,8 @@ class Intake:
             transaction.content.add_artifacts(sizes)
             # far fewer statements than to set them one by one
             transaction.content.add(links)
+            self.signed.keep(transaction.content, links)
+        self.signed.note({link.id: link.artifact for link in links if link.artifact})
         self._unnamed.difference_update(sizes)
 
 

@@ -21,7 +21,8 @@ from pulpit.content.importer_config import (
     policy_of,
     whole,
 )
-from pulpit.content.rpm.signature_policy import are_keys
+from pulpit.content.rpm.signature_policy import SignaturePolicy, are_keys, signatures_of
+from pulpit.errors import InvalidValue
 
 __all__ = ["SyncPlan", "normalized", "plan_of"]
 
@@ -44,6 +45,8 @@ class SyncPlan:
     max_downloads: int | None
     #: Whether everything is done again though the feed has not changed.
     forced: bool
+    #: What packages must be signed with.
+    signatures: SignaturePolicy
     #: Stands for all of the above but access: equal plans bring in equal content.
     digest: str
 
@@ -94,8 +97,12 @@ def plan_of(config: Mapping[str, Any], override: Mapping[str, Any]) -> SyncPlan:
         validate=is_true(known.get("validate"), default=False),
         max_downloads=whole(known.get("max_downloads")),
         forced=is_true(known.get("force_full"), default=False),
+        signatures=signatures_of(known),
         digest="",
     )
+    if plan.signatures.asks and not plan.immediate:
+        why = "signatures can be told of files only: use immediate, or take away the other keys"
+        raise InvalidValue("download_policy", "require_signature", "allowed_keys", why=why)
     return replace(plan, digest=_digest(plan))
 
 
@@ -108,4 +115,6 @@ def _digest(plan: SyncPlan) -> str:
         plan.retain_old_count,
         sorted(plan.skipped),
     ]
+    if plan.signatures.asks:
+        facts += [plan.signatures.required, plan.signatures.allowed]
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()

@@ -105,6 +105,12 @@ class SyncProgress:
         self._counts[f"{_counted(type_id)}_done"] += 1
         self._tell({self._importer: self.stages})
 
+    def left_out(self, count: int) -> None:
+        """Tell how many packages do not come in for what they are signed with, or are not."""
+        details = self.stages[Stage.CONTENT]["error_details"]
+        details.append({"error_code": "invalid_package_signature", "count": count})
+        self._tell({self._importer: self.stages}, boundary=True)
+
     def expect_tree(self, items: int) -> None:
         """Tell how many files of a tree are to be downloaded; nobody says how large they are."""
         self.stages[Stage.DISTRIBUTION].update(items_total=items, items_left=items)

@@ -109,6 +109,7 @@ class Sync:
             kept = self._kept_packages(found.modules)
             if self._plan.immediate:
                 self._intake.download(feed, kept, progress)
+                kept = self._signed_packages(kept, found.modules)
         with progress.stage(Stage.DISTRIBUTION, skipped="distribution" in skipped):
             tree = trees.download(tree) if tree else None
             distribution = self._tree_changes(tree)
@@ -193,6 +194,20 @@ class Sync:
             present_deltas = [one for one in present_deltas if one.nevra in nevras]
         deltas = {one.unit_id for one in (*offered_deltas, *present_deltas)}
         return kept.keys() | deltas
+
+    def _signed_packages(
+        self, kept: AbstractSet[int], modules: Collection[Document]
+    ) -> AbstractSet[int]:
+        """Return those that are signed as they must be, and those that they would replace."""
+        with self._context.storage.read() as transaction:
+            present = transaction.content.members(self._repository.id).keys()
+        refused = self._intake.signed.refused(kept - present)
+        if not refused:
+            return kept
+        self._progress.left_out(len(refused))
+        self._intake.offered = [one for one in self._intake.offered if one.unit_id not in refused]
+        # others that would stay now were not downloaded
+        return self._kept_packages(modules) & (kept | present)
 
     def _changes(self, types: Collection[str], found: Collection[Document]) -> Changes:
         """Compare documents of these types; of those that are skipped nothing changes."""
