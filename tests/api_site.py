@@ -25,6 +25,7 @@ from pulpit.api import health as health_api
 from pulpit.api import importers as importers_api
 from pulpit.api import listeners as listeners_api
 from pulpit.api import metrics as metrics_api
+from pulpit.api import orphans as orphans_api
 from pulpit.api import plugins as plugins_api
 from pulpit.api import repositories as repositories_api
 from pulpit.api import schemas as schemas_api
@@ -58,6 +59,7 @@ from pulpit.services.lifecycle import Lifecycle
 from pulpit.services.listeners import Listeners
 from pulpit.services.on_demand import OnDemand
 from pulpit.services.operations import BODIES, COMPLETIONS
+from pulpit.services.orphans import Orphans
 from pulpit.services.repositories import Repositories
 from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Tasks
@@ -275,6 +277,7 @@ class Site:
             *downloads_api.routes(
                 self.gate, Downloads(self.storage, clock=self.clock, tasks=self.tasks)
             ),
+            *orphans_api.routes(self.gate, Orphans(self.storage, **parts)),
             *units_api.routes(self.gate, Units(self.storage, self.files, types=self.types)),
             *uploads_api.routes(
                 self.gate,

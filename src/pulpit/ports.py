@@ -17,6 +17,7 @@ from pulpit.domain.deliveries import Delivery, DeliveryState, Parcel, Receipt
 from pulpit.domain.events import Event, NewEvent
 from pulpit.domain.listeners import Health, Listener, OpenListener, Secrets
 from pulpit.domain.messages import Message
+from pulpit.domain.orphans import Orphan
 from pulpit.domain.outcomes import Update
 from pulpit.domain.published import Root
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
@@ -485,7 +486,39 @@ class ContentStore(Protocol):
     def remove_orphans(self, unit_ids: Collection[int] | None = None) -> tuple[int, Sequence[str]]:
         """Delete units (of these, or all) that are in no repository and no kept publication.
 
-        Returns the number of units and the digests of artifacts that no unit names any longer.
+        Returns the number of units and the digests of artifacts that no unit names any longer;
+        their files may go once this is committed, see ``drop_artifacts``.
+        """
+
+    def orphan_counts(self) -> Mapping[str, int]:
+        """Return content type to the number of units that ``remove_orphans`` would delete."""
+
+    def orphans(
+        self,
+        *,
+        type_id: str | None = None,
+        uids: Collection[str] | None = None,
+        after: int = 0,
+        limit: int,
+    ) -> Sequence[Orphan]:
+        """Return units that ``remove_orphans`` would delete, by id.
+
+        Args:
+            type_id: of this type alone (None: of any).
+            uids: those of these (None: all).
+            after: the id of the last one of the page before.
+            limit: how many at the most.
+        """
+
+    def nameless_artifacts(self, *, after: str, limit: int) -> Sequence[str]:
+        """Return digests of artifacts that no unit names, by digest; *after* a digest."""
+
+    def drop_artifacts(self, digests: Collection[str]) -> Collection[str]:
+        """Return which of these files nothing names, to be deleted before the transaction ends.
+
+        Artifacts of them that no unit names are forgotten. Until the end of the transaction nobody
+        else adds artifacts: who adds some looks within the transaction, after its first statement
+        on content, whether the files are there. It must be the first on content here.
         """
 
 

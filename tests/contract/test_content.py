@@ -371,3 +371,43 @@ def test_revisions_grow_with_chunks(transaction: Transaction) -> None:
     after = content.revisions("zoo", ["erratum"])
     assert after[second] == before[second]
     assert after[first] > before[first]
+
+
+def test_orphans_are_found(transaction: Transaction) -> None:
+    """By type, by id and in pages, in the order in which they were added."""
+    content = transaction.content
+    units = [new_package(name) for name in ("a", "b", "c", "d")]
+    first, held, published, last = (_add(transaction, unit)[0] for unit in units)
+    [erratum] = _add(transaction, new_erratum("E1"))
+    content.associate("zoo", [held], now=NOW)
+    publication = transaction.publications.add(new_publication("zoo", "zoo"))
+    transaction.publications.add_files(publication.id, {"c.rpm": published}, ())
+    assert content.orphan_counts() == {"rpm": 2, "erratum": 1}
+    found = content.orphans(limit=10)
+    assert [one.id for one in found] == [first, last, erratum]
+    assert (found[0].uid, found[0].type_id, found[0].key) == (units[0].uid, "rpm", units[0].key)
+    assert content.orphans(limit=1) == [found[0]]
+    assert content.orphans(after=first, limit=10) == [found[1], found[2]]
+    assert content.orphans(type_id="erratum", limit=10) == [found[2]]
+    uids = [unit.uid for unit in units]
+    assert content.orphans(type_id="rpm", uids=uids, limit=10) == [found[0], found[1]]
+    assert content.orphans(uids=[], limit=10) == []
+    content.unassociate("zoo", [held], now=NOW)
+    transaction.publications.remove([publication.id])
+    assert content.orphan_counts() == {"rpm": 4, "erratum": 1}
+
+
+def test_files_that_nothing_names(transaction: Transaction) -> None:
+    """Those that no unit names are forgotten; those that no row names may be deleted."""
+    content = transaction.content
+    shas = [f"{number:02x}" * 32 for number in range(5)]
+    content.add_artifacts(dict.fromkeys(shas[:4], 5))
+    _add(transaction, new_package("bell", artifact=shas[1]))
+    [tree] = _add(transaction, new_package("tree"))
+    content.set_unit_files(tree, [UnitFile(path="x", artifact=shas[2])])
+    assert content.nameless_artifacts(after="", limit=10) == [shas[0], shas[3]]
+    assert content.nameless_artifacts(after="", limit=1) == [shas[0]]
+    assert content.nameless_artifacts(after=shas[0], limit=10) == [shas[3]]
+    assert set(content.drop_artifacts([shas[0], shas[1], shas[2], shas[4]])) == {shas[0], shas[4]}
+    assert set(content.has_artifacts(shas)) == set(shas[1:4])
+    assert content.drop_artifacts([]) == set()

@@ -208,7 +208,8 @@ def test_roots_have_urls_of_their_own(transaction: Transaction) -> None:
 def test_paths_of_units_are_copied(transaction: Transaction) -> None:
     """A publication may have the paths of another's units, of some types."""
     publications = transaction.publications
-    bell, erratum = transaction.content.add([new_package("bell"), new_erratum("E")]).values()
+    units = [new_package("bell"), new_erratum("E")]
+    bell, erratum = (next(iter(transaction.content.add([unit]).values())) for unit in units)
     first = publications.add(new_publication("zoo", "zoo"))
     publications.add_files(first.id, {"bell.rpm": bell, "b/bell.rpm": bell, "E": erratum}, [REPOMD])
     second = publications.add(new_publication("zoo", "zoo"))

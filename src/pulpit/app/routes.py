@@ -18,6 +18,7 @@ from pulpit.api import downloads as downloads_api
 from pulpit.api import events as events_api
 from pulpit.api import importers as importers_api
 from pulpit.api import listeners as listeners_api
+from pulpit.api import orphans as orphans_api
 from pulpit.api import plugins as plugins_api
 from pulpit.api import repositories as repositories_api
 from pulpit.api import schemas as schemas_api
@@ -49,6 +50,7 @@ from pulpit.services.downloads import Downloads
 from pulpit.services.importers import Importers
 from pulpit.services.listeners import Listeners
 from pulpit.services.on_demand import OnDemand
+from pulpit.services.orphans import Orphans
 from pulpit.services.repositories import Repositories
 from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Tasks
@@ -120,6 +122,7 @@ def _routed(parts: Served) -> Starlette:
             *importers_api.routes(gate, importers),
             *distributors_api.routes(gate, distributors),
             *downloads_api.routes(gate, Downloads(storage, clock=utc_now, tasks=tasks)),
+            *orphans_api.routes(gate, Orphans(storage, clock=utc_now, tasks=tasks, types=types)),
             *units_api.routes(gate, Units(storage, parts.files, types=types)),
             *uploads_api.routes(gate, _uploads(parts, tasks, types)),
             *events_api.routes(

@@ -15,6 +15,7 @@ from pulpit.domain.published import MAX_PATH, Root
 from pulpit.domain.repositories import Publication
 from pulpit.domain.units import Unit, UnitFile
 from pulpit.ports import Clock, ContentStore, FileStore, PublicationStore, Storage
+from pulpit.services.files import remove_files
 
 __all__ = ["Absent", "Content", "Folder", "Found", "Listing", "Stored"]
 
@@ -153,7 +154,9 @@ class Content:
         while digests := set(islice(kept, _STRAYS_AT_ONCE)):
             with self._storage.read() as transaction:
                 named = transaction.content.has_artifacts(digests)
-            removed += self._files.remove(digests.difference(named), before=before)
+            removed += remove_files(
+                self._storage.write_beside, self._files, digests.difference(named), before=before
+            )
         return removed
 
     def clean_up(self) -> int:

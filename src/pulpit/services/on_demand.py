@@ -226,9 +226,17 @@ class OnDemand:
         return sorted(usable, key=lambda source: source[0].repo_id != absent.repo_id)
 
     def _keep(self, absent: Absent, arrival: Arrival, digest: str) -> Path:
-        """Keep the verified file, and that it is here."""
+        """Keep the verified file, and that it is here.
+
+        Raises:
+            DownloadFailed: it was removed at once, as an equal one that nothing named.
+        """
         kept = self._files.keep(arrival.path, digest)
         with self._storage.write_beside() as transaction:
+            # first, as from its first statement on nobody removes files
+            transaction.content.add_artifacts({digest: arrival.size})
+            if not kept.exists():
+                raise DownloadFailed(absent.file.name, "it was removed meanwhile: try again")
             transaction.content.set_artifact(absent.unit_id, digest, arrival.size, path=absent.path)
         return kept
 

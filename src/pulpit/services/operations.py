@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pulpit.ports import ContentTypes, TaskContext
-from pulpit.services import distributors, downloads, importers, importing, repositories
+from pulpit.services import distributors, downloads, importers, importing, orphans, repositories
 from pulpit.services.lifecycle import Completion
 
 __all__ = ["BODIES", "COMPLETIONS", "Body"]
@@ -25,6 +25,7 @@ BODIES: Mapping[str, Body] = {
     distributors.REMOVE: distributors.remove_body,
     downloads.DOWNLOAD: downloads.download_body,
     repositories.DELETE: repositories.delete_body,
+    orphans.REMOVE: orphans.remove_body,
 }
 COMPLETIONS: Mapping[str, Completion] = {
     importers.SYNC: importers.complete_sync,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, delete, exists, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
 from pulpit.domain.clock import utc_now
 from pulpit.storage.rows import batched, insert_ignoring, insert_statement, upsert
-from pulpit.storage.tables import artifacts, downloads, unit_files, unit_sources, units
+from pulpit.storage.tables import artifacts, downloads, unit_sources, units
 from pulpit.storage.unit_files import UnitFileRows
 
 __all__ = ["ArtifactRows"]
@@ -112,19 +112,6 @@ class ArtifactRows(UnitFileRows):
             downloads.c.unit_id == unit_id, downloads.c.owner == owner
         )
         self._connection.execute(statement)
-
-    def _forget_unnamed(self, digests: Collection[str] | None) -> Sequence[str]:
-        """Forget those of the files (None: of all) that no unit names; return their digests."""
-        named = exists().where(units.c.artifact == artifacts.c.digest)
-        of_many = exists().where(unit_files.c.artifact == artifacts.c.digest)
-        statement = delete(artifacts).where(~named, ~of_many).returning(artifacts.c.digest)
-        if digests is None:
-            return self._connection.execute(statement).scalars().all()
-        forgotten: list[str] = []
-        for batch in batched(digests):
-            removal = statement.where(artifacts.c.digest.in_(batch))
-            forgotten.extend(self._connection.execute(removal).scalars())
-        return forgotten
 
 
 def _keep_artifacts(connection: Connection, sizes: Mapping[str, int]) -> None:

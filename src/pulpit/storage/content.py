@@ -12,10 +12,9 @@ from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, s
 from pulpit.domain.clock import utc_now
 from pulpit.domain.units import FILE_TYPES, PACKAGE_TYPES, Unit
 from pulpit.errors import MissingResource
-from pulpit.storage.artifacts import ArtifactRows
+from pulpit.storage.orphans import OrphanRows
 from pulpit.storage.rows import batched, insert_ignoring, insert_statement, upsert
 from pulpit.storage.tables import (
-    published_files,
     repositories,
     repository_units,
     unit_chunks,
@@ -39,7 +38,7 @@ _READ_AT_ONCE = 200
 _CHUNKS = (unit_chunks.c.chunk_0, unit_chunks.c.chunk_1, unit_chunks.c.chunk_2)
 
 
-class SqlContentStore(ArtifactRows, UnitSearches):
+class SqlContentStore(OrphanRows, UnitSearches):
     """Implements ``pulpit.ports.ContentStore``."""
 
     def known(self, type_id: str, digests: Collection[bytes]) -> Mapping[bytes, int]:
@@ -270,21 +269,6 @@ class SqlContentStore(ArtifactRows, UnitSearches):
         if row is None:
             raise MissingResource(unit_id=str(unit_id))
         return unit_of(row)
-
-    def remove_orphans(self, unit_ids: Collection[int] | None = None) -> tuple[int, Sequence[str]]:
-        in_repository = exists().where(repository_units.c.unit_id == units.c.id)
-        published = exists().where(published_files.c.unit_id == units.c.id)
-        statement = delete(units).where(~in_repository, ~published).returning(units.c.artifact)
-        if unit_ids is None:
-            removed = self._connection.execute(statement).scalars().all()
-            return len(removed), self._forget_unnamed(None)
-        named: list[str | None] = []
-        of_many = self._files_of(unit_ids)
-        for batch in batched(unit_ids):
-            removal = statement.where(units.c.id.in_(batch))
-            named.extend(self._connection.execute(removal).scalars())
-        doubtful = of_many.union(digest for digest in named if digest)
-        return len(named), self._forget_unnamed(doubtful)
 
 
 def _in_repository(repo_id: str, *fields: ColumnElement[Any]) -> Select[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import cached_property
 
 import msgspec
 from sqlalchemy import Connection, select, text
@@ -84,9 +83,14 @@ class PostgresContentStore(SqlContentStore):
     With its first statement it waits for who removes orphans, and keeps others from doing so.
     """
 
-    @cached_property
+    _is_sharing = False
+
+    @property
     def _connection(self) -> Connection:
-        lock_shared(self._given, AdvisoryLock.CONTENT)
+        # a cached property would hold a lock of all threads while this one waits in the database
+        if not self._is_sharing:
+            self._is_sharing = True
+            lock_shared(self._given, AdvisoryLock.CONTENT)
         return self._given
 
     def replace(self, units: Sequence[Unit]) -> Mapping[bytes, int]:
@@ -97,6 +101,10 @@ class PostgresContentStore(SqlContentStore):
     def remove_orphans(self, unit_ids: Collection[int] | None = None) -> tuple[int, Sequence[str]]:
         lock(self._given, AdvisoryLock.CONTENT)
         return super().remove_orphans(unit_ids)
+
+    def drop_artifacts(self, digests: Collection[str]) -> Collection[str]:
+        lock(self._given, AdvisoryLock.CONTENT)
+        return super().drop_artifacts(digests)
 
 
 class PostgresPublicationStore(SqlPublicationStore):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -30,9 +29,9 @@ class UnitFileRows:
     def __init__(self, connection: Connection) -> None:
         self._given = connection
 
-    @cached_property
+    @property
     def _connection(self) -> Connection:
-        """The connection, asked for by the first statement."""
+        """The connection, asked for by each statement."""
         return self._given
 
     def set_unit_files(self, unit_id: int, files: Sequence[UnitFile]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import cached_property
 from itertools import chain
 
 from sqlalchemy import Connection, select, update
@@ -34,7 +33,7 @@ _CHUNKS = select(
 class UnitSearches:
     """The part of ``pulpit.ports.ContentStore`` that finds units."""
 
-    @cached_property
+    @property
     def _connection(self) -> Connection:
         raise NotImplementedError
 

@@ -11,12 +11,13 @@ from typing import Any, Literal
 from pulpit.domain.clock import utc_now
 from pulpit.domain.units import FILE_TYPES, PACKAGE_TYPES, Unit, UnitFile, unit_key_digest
 from pulpit.errors import MissingResource
+from pulpit.testing.orphans import MemoryOrphans
 from pulpit.testing.unit_searches import MemoryUnitSearches
 
 __all__ = ["MemoryContentStore"]
 
 
-class MemoryContentStore(MemoryUnitSearches):
+class MemoryContentStore(MemoryOrphans, MemoryUnitSearches):
     """Implements ``pulpit.ports.ContentStore``."""
 
     def known(self, type_id: str, digests: Collection[bytes]) -> Mapping[bytes, int]:
@@ -220,32 +221,6 @@ class MemoryContentStore(MemoryUnitSearches):
     def release_download(self, unit_id: int, owner: str, *, path: str = "") -> None:
         if self._state.downloads.get((unit_id, path), ("",))[0] == owner:
             del self._state.downloads[unit_id, path]
-
-    def _forget_parts(self) -> None:
-        """Forget what was known of units that are gone."""
-        state, units = self._state, self._state.units
-        state.sources = {key: url for key, url in state.sources.items() if key[0] in units}
-        state.downloads = {key: it for key, it in state.downloads.items() if key[0] in units}
-        state.unit_files = {key: it for key, it in state.unit_files.items() if key[0] in units}
-        state.revisions = {key: it for key, it in state.revisions.items() if key in units}
-
-    def remove_orphans(self, unit_ids: Collection[int] | None = None) -> tuple[int, Sequence[str]]:
-        state = self._state
-        used = {member for _, member in state.associations} | set(state.files.values())
-        asked = state.units if unit_ids is None else set(unit_ids) & state.units.keys()
-        orphans = [state.units[unit_id] for unit_id in asked if unit_id not in used]
-        files = {file.artifact for unit in orphans for file in self.unit_files(unit.id)}
-        for unit in orphans:
-            del state.units[unit.id], state.unit_ids[unit.type_id, _digest(unit)]
-        self._forget_parts()
-        named = {unit.artifact for unit in state.units.values()}
-        named |= {file.artifact for file in state.unit_files.values()}
-        gone = files.union(unit.artifact for unit in orphans)
-        doubtful = state.artifacts if unit_ids is None else gone
-        forgotten = [digest for digest in doubtful if digest and digest not in named]
-        for digest in forgotten:
-            state.artifacts.pop(digest, None)
-        return len(orphans), forgotten
 
 
 def _sum(file: UnitFile) -> tuple[str | None, str | None]:
