@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 
 from pulpit.client import Client
+from pulpit.domain.deliveries import Delivery, DeliveryState
 from pulpit.domain.events import Event, EventKind
+from pulpit.domain.listeners import NotifierType
+from pulpit.domain.tasks import TaskState
+from pulpit.services.dispatch import CURSOR
 from pulpit.storage.postgresql import PostgresStorage
 from tests.acceptance.pulpit_house import PulpitHouse
 from tests.acceptance.server import PulpitServer
@@ -21,16 +25,27 @@ from tests.acceptance.zoo import create, on
 from tests.services import until
 from tests.services.consumer import Consumer
 from tests.services.rabbitmq import RabbitMQ
+from tests.services.receiver import Receiver
 
 #: Tasks handed in before the leader goes, and as many while nobody leads.
 _TASKS = 6
+_LISTENERS = """
+[listeners]
+allow_networks: 127.0.0.0/8
+retry_hours: 0.02
+timeout: 1
+"""
+#: Of the listener of type amqp.
+_EXCHANGE = "zoo.events"
 _LOG = logging.getLogger(__name__)
 
 
 @pytest.fixture
 def house(rabbitmq: RabbitMQ, postgresql_url: str, tmp_path: Path) -> Iterator[PulpitHouse]:
     """Yield two servers that may publish, and a worker."""
-    with PulpitHouse(tmp_path, postgresql_url, workers=1, config=on(rabbitmq.url)) as house:
+    with PulpitHouse(
+        tmp_path, postgresql_url, workers=1, config=on(rabbitmq.url, _LISTENERS)
+    ) as house:
         yield house
 
 
@@ -110,17 +125,91 @@ def stop(server: PulpitServer) -> None:
     server.stop()
 
 
+def listen(client: Client, url: str) -> dict[NotifierType, str]:
+    """Create a listener of each type that is told all of tasks and repositories; return the ids."""
+    configs = {NotifierType.HTTP: {"url": url}, NotifierType.AMQP: {"exchange": _EXCHANGE}}
+    return {
+        kind: client.create_listener(
+            {
+                "notifier_type_id": kind.value,
+                "notifier_config": config,
+                "event_types": ["*", "task.*"],
+            }
+        ).id
+        for kind, config in configs.items()
+    }
+
+
+def all_told(url: str) -> bool:
+    """Return whether all events are deliveries, and none of these is to be tried."""
+    with PostgresStorage(url, connections=2) as storage, storage.read() as transaction:
+        told = storage.cursors.load(CURSOR)
+        return told == storage.events.head() and not transaction.deliveries.counts()
+
+
+def told(url: str, listener_id: str) -> Sequence[Delivery]:
+    """Return what a listener was told, in order."""
+    with PostgresStorage(url, connections=2) as storage, storage.read() as transaction:
+        page = transaction.deliveries.page(
+            listener_id=listener_id, states=(), since=None, before=None, limit=10_000
+        )
+    return sorted(page, key=lambda each: each.number)
+
+
+def wanted(changes: Sequence[Event]) -> Sequence[tuple[str, int]]:
+    """Return event type and number of all that listeners are to be told of publishes."""
+    found: set[tuple[str, int]] = set()
+    for change in changes:
+        assert change.state is not None
+        found.add((f"task.{change.state}", change.sequence))
+        if change.state is TaskState.RUNNING:
+            found.add(("repo.publish.start", change.sequence))
+        elif change.state.is_complete:
+            found.add(("repo.publish.finish", change.sequence))
+    return sorted(found)
+
+
+def check_told(
+    house: PulpitHouse, ids: dict[NotifierType, str], receiver: Receiver, consumer: Consumer
+) -> None:
+    """Make sure that listeners are told all, in order, and repeats under the same id."""
+    until(lambda: all_told(house.url), "all is told")
+    expected = wanted(status_changes(house.url))
+    for kind, listener_id in ids.items():
+        mine = told(house.url, listener_id)
+        assert {each.state for each in mine} == {DeliveryState.DELIVERED}
+        assert sorted((each.event_type, each.sequence) for each in mine) == expected
+        if kind is NotifierType.HTTP:
+            came = [(each.id, each.body) for each in receiver.arrivals]
+        else:
+            sent = consumer.until(mine[-1].id)
+            came = [(each.message_id, each.body.encode()) for each in sent]
+        first: dict[str, bytes] = {}
+        for id_, body in came:
+            assert first.setdefault(id_, body) == body
+        # all of them are of one repository
+        assert list(first) == [each.id for each in mine]
+
+
 @pytest.mark.parametrize("end", [kill, freeze, stop])
 def test_another_server_goes_on(
     house: PulpitHouse, rabbitmq: RabbitMQ, end: Callable[[PulpitServer], None]
 ) -> None:
-    """Under a stream of tasks nothing is lost, and what arrives is in order."""
+    """Under a stream of tasks nothing is lost, and what arrives is in order, at listeners too."""
     leader, other = parted(house)
     tasks: list[str] = []
-    with Consumer(rabbitmq.host, rabbitmq.port) as consumer, other.client() as client:
+    with (
+        Consumer(rabbitmq.host, rabbitmq.port) as consumer,
+        Receiver() as receiver,
+        Consumer(rabbitmq.host, rabbitmq.port, key="none") as listening,
+        other.client() as client,
+    ):
         create(other)
+        ids = listen(client, receiver.url)
+        listening.channel.exchange_declare(_EXCHANGE, "topic", durable=True, auto_delete=False)
+        listening.channel.queue_bind(listening.queue, _EXCHANGE, "pulp.server.#")
         hand_in(client, tasks)
-        until(lambda: client.task(tasks[0]).state.is_complete)
+        until(lambda: client.task(tasks[0]).state.is_complete and receiver.arrivals)
         began = time.monotonic()
         end(leader)
         hand_in(client, tasks)
@@ -133,6 +222,7 @@ def test_another_server_goes_on(
             until(lambda: client.task(task).state.is_complete)  # noqa: B023
         changes = status_changes(house.url)
         check(arrived(consumer, changes), changes)
+        check_told(house, ids, receiver, listening)
     assert "Traceback" not in house.log()
 
 
