@@ -33,6 +33,8 @@ from pulpit.domain.clock import utc_now
 from pulpit.domain.events import EventKind, NewEvent
 from pulpit.domain.tasks import TaskState
 from pulpit.events.fanout import Fanout
+from pulpit.services.logins import Logins
+from pulpit.services.permissions import Permissions
 from pulpit.services.users import Users
 from pulpit.storage.schema import upgrade
 from pulpit.storage.sqlite import SqliteStorage
@@ -119,11 +121,11 @@ async def _serve_pulpit(folder: Path) -> tuple[int, _Write]:
     """Open the stream of a new journal with a backlog; return its port and what writes."""
     storage = SqliteStorage(upgrade(folder))
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    users = Users(storage, clock=utc_now, hasher=hasher)
-    users.ensure_first(*AUTH)
+    Users(storage, clock=utc_now, hasher=hasher).ensure_first(*AUTH)
     with storage.write() as transaction:
         transaction.journal.append([_event(number) for number in range(BACKLOG)])
-    gate = Gate(users, log=structlog.get_logger())
+    logins = Logins(storage, clock=utc_now, hasher=hasher)
+    gate = Gate(logins, Permissions(storage), log=structlog.get_logger())
     uri = "http://127.0.0.1:8080/"
     app = web_application(
         routes(gate, storage.events, Fanout(storage.events), event_source_uri=uri)

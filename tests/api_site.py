@@ -26,14 +26,18 @@ from pulpit.api import importers as importers_api
 from pulpit.api import listeners as listeners_api
 from pulpit.api import metrics as metrics_api
 from pulpit.api import orphans as orphans_api
+from pulpit.api import permissions as permissions_api
 from pulpit.api import plugins as plugins_api
 from pulpit.api import repositories as repositories_api
+from pulpit.api import roles as roles_api
 from pulpit.api import schemas as schemas_api
 from pulpit.api import snapshot as snapshot_api
 from pulpit.api import status as status_api
 from pulpit.api import tasks as tasks_api
+from pulpit.api import tokens as tokens_api
 from pulpit.api import units as units_api
 from pulpit.api import uploads as uploads_api
+from pulpit.api import users as users_api
 from pulpit.api.server import web_application
 from pulpit.api.web import Gate
 from pulpit.app.routes import upload_limits
@@ -50,6 +54,7 @@ from pulpit.errors import NoFeed, PulpitError
 from pulpit.events.asyncapi import Servers
 from pulpit.events.fanout import Fanout
 from pulpit.ports import Clock, TaskContext, Transaction
+from pulpit.services.certificates import Certificates
 from pulpit.services.content import Content
 from pulpit.services.deliveries import Deliveries
 from pulpit.services.distributors import Distributors
@@ -57,12 +62,16 @@ from pulpit.services.downloads import Downloads
 from pulpit.services.importers import Importers
 from pulpit.services.lifecycle import Lifecycle
 from pulpit.services.listeners import Listeners
+from pulpit.services.logins import Logins
 from pulpit.services.on_demand import OnDemand
 from pulpit.services.operations import BODIES, COMPLETIONS
 from pulpit.services.orphans import Orphans
+from pulpit.services.permissions import Permissions
 from pulpit.services.repositories import Repositories
+from pulpit.services.roles import Roles
 from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Tasks
+from pulpit.services.tokens import Tokens
 from pulpit.services.trials import Trials
 from pulpit.services.units import Units
 from pulpit.services.uploads import Uploads
@@ -70,12 +79,19 @@ from pulpit.services.users import Users
 from pulpit.storage.database import SqlStorage
 from pulpit.storage.files import FolderFileStore
 from pulpit.storage.sqlite import SqliteStorage
-from pulpit.testing import FrozenClock, MemoryVault, RecordingEngine, RecordingNotifier
+from pulpit.testing import (
+    FrozenClock,
+    MemoryAuthority,
+    MemoryVault,
+    RecordingEngine,
+    RecordingNotifier,
+)
 
 __all__ = [
     "API",
     "AUTH",
     "EVENT_SOURCE_URI",
+    "PUBLIC",
     "QUICK_HASHER",
     "Log",
     "QuietDistributor",
@@ -92,6 +108,17 @@ AUTH = ("admin", "secret: of the site")
 #: Hashes that take no time.
 QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 API = "/pulp/api/v2"
+#: Patterns of the routes that are open to everybody.
+PUBLIC = {
+    f"{API}/status/",
+    "/pulp/repos/{path:path}",
+    "/pulp/isos/{path:path}",
+    "/pulpit/v1/schemas/",
+    "/pulpit/v1/schemas/{name}.json",
+    "/pulpit/v1/asyncapi.json",
+    "/live",
+    "/ready",
+}
 #: CloudEvents' ``source`` of the site.
 EVENT_SOURCE_URI = "http://site/"
 
@@ -226,8 +253,13 @@ class Site:
         self.types = Registry(importers=[QuietImporter()], distributors=[QuietDistributor()])
         self.users = Users(self.storage, clock=self.clock, hasher=QUICK_HASHER)
         self.users.ensure_first(*AUTH)
+        self.authority = MemoryAuthority()
+        self.logins = Logins(
+            self.storage, clock=self.clock, hasher=QUICK_HASHER, authority=self.authority
+        )
+        self.permissions = Permissions(self.storage)
         self.fanout = Fanout(self.storage.events)
-        self.gate = Gate(self.users, log=self.log)
+        self.gate = Gate(self.logins, self.permissions, log=self.log)
         self.status: dict[str, Any] = {"api_version": "2"}
         self.notifiers = {kind: RecordingNotifier() for kind in NotifierType}
         self.vault = MemoryVault()
@@ -287,6 +319,7 @@ class Site:
                 self.gate, self.storage.events, self.fanout, event_source_uri=EVENT_SOURCE_URI
             ),
             *self._listener_routes(),
+            *self._user_routes(),
             *snapshot_api.routes(self.gate, Snapshots(self.storage)),
             *schemas_api.routes(self.gate, lambda: self.servers),
             *content_api.routes(content, on_demand, log=self.log),
@@ -301,6 +334,15 @@ class Site:
         return [
             *listeners_api.routes(self.gate, listeners, trials),
             *deliveries_api.routes(self.gate, Deliveries(self.storage, clock=self.clock)),
+        ]
+
+    def _user_routes(self) -> list[BaseRoute]:
+        certificates = Certificates(self.authority, clock=self.clock, days=7)
+        return [
+            *users_api.routes(self.gate, self.users, certificates),
+            *tokens_api.routes(self.gate, Tokens(self.storage, clock=self.clock)),
+            *roles_api.routes(self.gate, Roles(self.storage, clock=self.clock)),
+            *permissions_api.routes(self.gate, self.permissions),
         ]
 
     def __enter__(self) -> Self:

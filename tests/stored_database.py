@@ -24,6 +24,7 @@ from pulpit.domain.deliveries import Attempt, DeliveryState, Verdict
 from pulpit.domain.events import EventKind, NewEvent
 from pulpit.domain.listeners import Filters, Health
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
+from pulpit.domain.roles import SUPER_USERS
 from pulpit.domain.tasks import Task, TaskState, task_report
 from pulpit.domain.units import Unit, unit_key_digest
 from pulpit.domain.users import User
@@ -80,7 +81,14 @@ def fill(storage: Database) -> None:
         _add_repositories(transaction)
         _add_content(transaction)
         transaction.users.set(
-            User(login="admin", oid=OID, name="A. Dmin", password_hash="$argon2id$x", created=NOW)
+            User(
+                login="admin",
+                oid=OID,
+                name="A. Dmin",
+                password_hash="$argon2id$x",
+                roles=(SUPER_USERS,),
+                created=NOW,
+            )
         )
     for name, sequence in CURSORS.items():
         storage.cursors.save(name, sequence)

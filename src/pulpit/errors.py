@@ -16,6 +16,8 @@ The tree::
     │   ├── PurgeWithoutState        403 PLP1012
     │   ├── PurgeOfState             400 PLP1011
     │   ├── AuthenticationFailed     401 PLP0025
+    │   │   └── WrongPassword        401 PLP0030
+    │   ├── LastSuperUser            400 PLP0000
     │   ├── PermissionDenied         403 PLP0042
     │   ├── MethodNotAllowed         405 PLPIT11
     │   ├── BodyTooSlow              408 PLPIT13
@@ -79,6 +81,7 @@ __all__ = [
     "Fenced",
     "ForeignSignature",
     "InvalidValue",
+    "LastSuperUser",
     "MalformedRepository",
     "MetadataUnavailable",
     "MethodNotAllowed",
@@ -109,6 +112,7 @@ __all__ = [
     "UnsupportedValue",
     "WorkerNameTaken",
     "WrongJsonType",
+    "WrongPassword",
 ]
 
 
@@ -276,13 +280,25 @@ class PurgeOfState(RequestError):
 
 
 class AuthenticationFailed(RequestError):
-    """Authentication failed: send the login and password of a user by HTTP basic authentication."""
+    """Authentication failed: send a user's login and password, a token, or a client certificate."""
 
     code = "PLP0025"
     status = HTTPStatus.UNAUTHORIZED
 
     def legacy(self) -> dict[str, Any]:
         return {"auth_error_code": self.code}
+
+
+class WrongPassword(AuthenticationFailed):
+    """Authentication failed: there is no user of that login and password."""
+
+    code = "PLP0030"
+
+
+class LastSuperUser(RequestError):
+    """There must be a super-user: make another user one first."""
+
+    code = "PLP0000"
 
 
 class PermissionDenied(RequestError):

@@ -19,15 +19,19 @@ from pulpit.domain.listeners import Health, Listener, OpenListener, Secrets
 from pulpit.domain.messages import Message
 from pulpit.domain.orphans import Orphan
 from pulpit.domain.outcomes import Update
+from pulpit.domain.permissions import Grant, Operation
 from pulpit.domain.published import Root
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
+from pulpit.domain.roles import Role
 from pulpit.domain.tasks import Task, TaskState
+from pulpit.domain.tokens import Token
 from pulpit.domain.units import Unit, UnitFile
 from pulpit.domain.uploads import Upload, Uploaded
-from pulpit.domain.users import User
+from pulpit.domain.users import Identity, User
 from pulpit.domain.workers import Vacancy, Worker
 
 __all__ = [
+    "CertificateAuthority",
     "Clock",
     "ContentStore",
     "ContentTypes",
@@ -45,13 +49,16 @@ __all__ = [
     "LeaseStore",
     "ListenerStore",
     "Notifier",
+    "PermissionStore",
     "PublicationStore",
     "RepositoryStore",
+    "RoleStore",
     "SharedCursorStore",
     "Storage",
     "TaskContext",
     "TaskLifecycle",
     "TaskStore",
+    "TokenStore",
     "ToldBefore",
     "Transaction",
     "UploadStore",
@@ -630,6 +637,107 @@ class UserStore(Protocol):
     def count(self) -> int:
         """Return how many there are."""
 
+    def list(self) -> Sequence[User]:
+        """Return all of them, by login."""
+
+    def search(self, criteria: Criteria) -> Sequence[User]:
+        """Return those that the criteria select, in their order, else by login."""
+
+    def with_role(self, role_id: str) -> Sequence[User]:
+        """Return those who have the role, by login."""
+
+    def remove(self, login: str) -> None:
+        """Forget the user, with all that was granted to them and their tokens."""
+
+
+class RoleStore(Protocol):
+    """Roles, but for that of super-users, which is always there."""
+
+    def add(self, role: Role) -> None:
+        """Keep a new role.
+
+        Raises:
+            DuplicateResource: there is one of that id.
+        """
+
+    def get(self, role_id: str) -> Role | None:
+        """Return the role, or None."""
+
+    def list(self) -> Sequence[Role]:
+        """Return all of them, by id."""
+
+    def update(self, role: Role) -> None:
+        """Write all of a role but its id and when it was created."""
+
+    def remove(self, role_id: str) -> None:
+        """Forget the role; users may still name it, unless the caller takes that away."""
+
+
+class PermissionStore(Protocol):
+    """What was granted to users, one by one."""
+
+    def revision(self) -> str:
+        """Return what names the present state of users, roles, grants and tokens.
+
+        Whatever changes one of them, in any store and on any machine, changes it in the same
+        transaction, to what it never was before; only the use of a token does not.
+        """
+
+    def of_user(self, login: str) -> Mapping[str, Collection[Operation]]:
+        """Return resource to operations that were granted to the user."""
+
+    def list(self, resource: str | None = None) -> Sequence[Grant]:
+        """Return what was granted on that very resource, or on all, by resource and login."""
+
+    def set(self, grant: Grant) -> None:
+        """Keep the grant in the place of the one to this user on this resource; none if empty."""
+
+    def any_below(self, resource: str) -> bool:
+        """Tell whether anything was granted on the resource or below it."""
+
+    def remove_below(self, resource: str) -> None:
+        """Forget what was granted on the resource and all below it."""
+
+
+class TokenStore(Protocol):
+    """Tokens of users."""
+
+    def add(self, token: Token) -> None:
+        """Keep a new token of a user who is there.
+
+        Raises:
+            DuplicateResource: the user has one of that name.
+        """
+
+    def list(self, login: str) -> Sequence[Token]:
+        """Return the user's tokens, by name."""
+
+    def with_digest(self, digest: str) -> Token | None:
+        """Return the token whose secret has that digest, or None."""
+
+    def remove(self, login: str, token_id: str) -> bool:
+        """Forget the user's token of that id; return whether there was one."""
+
+    def used(self, token_id: str, *, now: datetime) -> None:
+        """Keep when the token was used last."""
+
+
+class CertificateAuthority(Protocol):
+    """Makes and knows the client certificates of users."""
+
+    def issue(self, subject: Identity, *, now: datetime, days: int) -> tuple[str, str]:
+        """Return a new certificate and its private key, both as PEM.
+
+        Raises:
+            Unavailable: the authority's own certificate or key can't be used.
+        """
+
+    def identify(self, certificate: bytes, *, now: datetime) -> Identity | None:
+        """Return whom a certificate (DER) is for; None if it is none of ours, or is not valid now.
+
+        The bytes may be anybody's.
+        """
+
 
 class JobStore(Protocol):
     """The distributed engine's jobs: each lets some worker look at one task.
@@ -905,6 +1013,12 @@ class Transaction(Protocol):
     def users(self) -> UserStore: ...
     @property
     def uploads(self) -> UploadStore: ...
+    @property
+    def roles(self) -> RoleStore: ...
+    @property
+    def permissions(self) -> PermissionStore: ...
+    @property
+    def tokens(self) -> TokenStore: ...
     @property
     def jobs(self) -> JobStore: ...
     @property

@@ -402,8 +402,8 @@ def test_a_bad_last_event_id_is_400(site: Site) -> None:
 
 def test_a_stream_needs_credentials(site: Site) -> None:
     """Nobody reads events without them."""
-    for auth in (None, ("admin", "wrong")):
-        assert_error(site.ask("GET", EVENTS, auth=auth, headers=_SSE), 401, "PLP0025")
+    for auth, code in ((None, "PLP0025"), (("admin", "wrong"), "PLP0030")):
+        assert_error(site.ask("GET", EVENTS, auth=auth, headers=_SSE), 401, code)
 
 
 def test_head_of_a_stream_ends(site: Site) -> None:
@@ -735,6 +735,10 @@ def test_who_wants_one_task_reads_over_no_others(site: Site) -> None:
     asyncio.run(run())
 
 
+async def _always() -> bool:
+    return True
+
+
 def test_a_large_part_is_sent_in_pieces(site: Site) -> None:
     """The server has no copy of all that a client does not take."""
     _write(site, "running", body=b'"' + b"x" * (1 << 20) + b'"')
@@ -754,7 +758,8 @@ def test_a_large_part_is_sent_in_pieces(site: Site) -> None:
                 gone.set()
 
         stream = EventStream(
-            lambda: fanout.attach(0, encode=lambda event: event.body, wanted=None, heartbeat=60.0)
+            lambda: fanout.attach(0, encode=lambda event: event.body, wanted=None, heartbeat=60.0),
+            may_go_on=_always,
         )
         async with asyncio.timeout(_PATIENCE):
             await stream({"type": "http"}, receive, send)

@@ -183,7 +183,7 @@ def test_good_requests_are_not_troubled(site: Site) -> None:
 
 def test_a_body_that_does_not_come_is_not_waited_for(site: Site) -> None:
     """It is 408 in the error body."""
-    hasty = Gate(site.users, log=site.log, body_seconds=0.05)
+    hasty = Gate(site.logins, site.permissions, log=site.log, body_seconds=0.05)
     route = hasty.route("/slow/", POST=lambda call: pytest.fail(call.body.decode()))
     site.serve(web_application([route]))
 

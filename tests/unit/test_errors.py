@@ -23,6 +23,8 @@ _CASES: list[tuple[PulpitError, int, str, dict[str, Any]]] = [
     (errors.NotJson(), 400, "PLP1009", {}),
     (errors.WrongJsonType("x"), 400, "PLP1015", {"args": ["x"]}),
     (errors.AuthenticationFailed(), 401, "PLP0025", {"auth_error_code": "PLP0025"}),
+    (errors.WrongPassword(), 401, "PLP0030", {"auth_error_code": "PLP0030"}),
+    (errors.LastSuperUser(), 400, "PLP0000", {}),
     (errors.PermissionDenied(), 403, "PLP0042", {}),
     (errors.PurgeWithoutState(), 403, "PLP1012", {}),
     (errors.PurgeOfState(), 400, "PLP1011", {}),

@@ -11,6 +11,7 @@ from pulpit.api.listener_documents import LISTENERS, delivery_details, delivery_
 from pulpit.api.queries import limit, members, number, single
 from pulpit.api.web import Call, Gate, json_response
 from pulpit.domain.deliveries import DeliveryState
+from pulpit.domain.permissions import Operation
 from pulpit.services.deliveries import Deliveries, moment
 
 __all__ = ["routes"]
@@ -18,6 +19,9 @@ __all__ = ["routes"]
 _ONE = f"{LISTENERS}{{listener_id}}/"
 #: Deliveries on a page, unless asked for otherwise and at the most.
 _PAGE, _PAGE_MOST = 100, 1_000
+
+#: What actions that lie at a path of their own need a right to.
+_EXECUTE = {"POST": Operation.EXECUTE}
 
 
 def routes(gate: Gate, deliveries: Deliveries) -> Sequence[Route]:
@@ -46,5 +50,5 @@ def routes(gate: Gate, deliveries: Deliveries) -> Sequence[Route]:
     return [
         gate.route(f"{_ONE}deliveries/", GET=listing),
         gate.route(f"{_ONE}deliveries/{{delivery_id}}/", GET=show),
-        gate.route(f"{_ONE}resend/", POST=resend),
+        gate.route(f"{_ONE}resend/", operations=_EXECUTE, POST=resend),
     ]

@@ -7,8 +7,9 @@ them. A number that is past retention is told, never passed over.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -23,8 +24,10 @@ from pulpit.api.queries import accepted_types, limit, members, number, single, t
 from pulpit.api.web import Call, Gate, error_response, json_response
 from pulpit.domain.clock import render_time
 from pulpit.domain.events import TASK_EVENT_TYPES, Event, EventKind
+from pulpit.domain.permissions import Operation
 from pulpit.domain.tasks import TaskState
-from pulpit.errors import EventsGone, InvalidValue, PulpitError
+from pulpit.domain.users import Caller
+from pulpit.errors import DatabaseFailed, EventsGone, InvalidValue, PulpitError
 from pulpit.events.cloudevents import structured
 from pulpit.events.fanout import Fanout, Reader
 from pulpit.ports import EventHistory
@@ -32,6 +35,8 @@ from pulpit.ports import EventHistory
 __all__ = ["EVENTS", "EventFilter", "EventStream", "routes"]
 
 EVENTS = "/pulpit/v1/events/"
+#: Seconds for which a client who was let in is not looked at again.
+_LEAVE_SECONDS = 10.0
 _HEARTBEAT = b": alive\n\n"
 #: Events on one page, at the most and unless asked for otherwise.
 _PAGE_MOST, _PAGE = 1_000, 100
@@ -46,6 +51,7 @@ _CLOUDEVENTS = frozenset({"application/cloudevents+json", "application/cloudeven
 
 #: Returns the bytes of one event, as its format wants.
 _Encode = Callable[[Event], bytes]
+_MayGoOn = Callable[[], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +120,16 @@ class EventStream(Response):
 
     Args:
         attach: returns its reader, once it begins.
+        may_go_on: tells before each part whether the client may still read.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, attach: Callable[[], Reader]) -> None:
+    def __init__(self, attach: Callable[[], Reader], *, may_go_on: _MayGoOn) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._attach = attach
+        self._may_go_on = may_go_on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send(
@@ -145,6 +153,8 @@ class EventStream(Response):
                     part = None
                     await send({"type": "http.response.body", "body": b"", "more_body": True})
                 part = await _next(reader)
+                if part is not None and not await self._may_go_on():
+                    break
             await send({"type": "http.response.body", "body": b""})
         finally:
             reader.leave()
@@ -175,6 +185,32 @@ async def _next(reader: Reader) -> bytes | None:
         reader.skip(gone)
         return _stale(gone)
     return _HEARTBEAT if part == b"" else part
+
+
+class _Leave:
+    """The right of one client to read, looked at now and then.
+
+    Args:
+        gate: lets users in.
+        caller: as they came in.
+    """
+
+    def __init__(self, gate: Gate, caller: Caller) -> None:
+        self._gate, self._caller = gate, caller
+        self._looked = monotonic()
+
+    async def holds(self) -> bool:
+        """Tell whether the client may still read, as of a few seconds ago."""
+        if monotonic() - self._looked < _LEAVE_SECONDS:
+            return True
+        self._looked = monotonic()
+        try:
+            present = await self._gate.readmitted(self._caller, Operation.READ, EVENTS)
+        except DatabaseFailed:
+            # there are no new events then either
+            return True
+        self._caller = present or self._caller
+        return present is not None
 
 
 def routes(
@@ -216,7 +252,7 @@ def routes(
             answer: Response = await paged(request)
             return answer
         try:
-            await gate.user(request)
+            caller = await gate.admitted(request, Operation.READ, EVENTS)
             query = request.query_params
             resumed = number(request.headers.get("last-event-id"), "Last-Event-ID")
             since = number(single(query, "since"), "since")
@@ -236,7 +272,8 @@ def routes(
                 task_ids=wanted.task_ids,
                 # else it is not told what events stand for, or these must not stand for progress
                 resumes=is_cloudevents and after is not None and wanted.passes_progress,
-            )
+            ),
+            may_go_on=_Leave(gate, caller).holds,
         )
 
     return [Route(EVENTS, endpoint, methods=["GET"])]

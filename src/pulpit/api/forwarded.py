@@ -16,6 +16,8 @@ from itertools import islice
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pulpit.api.client_certificates import CERTIFICATE, from_header
+
 __all__ = ["ForwardedHeaders", "Network", "Origin", "origin"]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -53,15 +55,30 @@ class ForwardedHeaders:
     Args:
         app: what answers.
         trusted: addresses of the proxies that are believed.
+        certificate_header: in which they send clients' certificates, if they do.
     """
 
-    def __init__(self, app: ASGIApp, *, trusted: Sequence[Network]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        trusted: Sequence[Network],
+        certificate_header: str | None = None,
+    ) -> None:
         self._app, self._trusted = app, trusted
+        self._header = certificate_header.lower().encode("latin-1") if certificate_header else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._believes(scope):
+            # what the proxy itself has shown is not the client's
+            scope.setdefault("state", {})[CERTIFICATE] = self._certificate(scope)
             scope = _as_sent(scope, origin(scope["headers"], trusted=self._trusted))
         await self._app(scope, receive, send)
+
+    def _certificate(self, scope: Scope) -> bytes | None:
+        """Return the client's certificate as the proxy tells it, in one line."""
+        lines = [value for name, value in scope["headers"] if name == self._header]
+        return from_header(lines[0].decode("latin-1")) if len(lines) == 1 else None
 
     def _believes(self, scope: Scope) -> bool:
         """Return whether a request has come from a trusted proxy."""

@@ -24,6 +24,7 @@ from pulpit.api.web import Call, Gate, json_response
 from pulpit.domain.clock import render_time
 from pulpit.domain.deliveries import Verdict
 from pulpit.domain.listeners import LISTENERS_HREF
+from pulpit.domain.permissions import Operation
 from pulpit.services.documents import as_object, refuse_unknown
 from pulpit.services.listeners import Listeners, ListenerView
 from pulpit.services.trials import Trials
@@ -33,6 +34,9 @@ __all__ = ["routes"]
 _ONE = f"{LISTENERS}{{listener_id}}/"
 #: Answers that hold a secret, which nobody on the way may keep.
 _UNSTORED = {"Cache-Control": "no-store"}
+
+#: What actions that lie at a path of their own need a right to.
+_EXECUTE = {"POST": Operation.EXECUTE}
 
 
 def routes(gate: Gate, listeners: Listeners, trials: Trials) -> Sequence[Route]:
@@ -128,11 +132,11 @@ def _own_routes(gate: Gate, listeners: Listeners, trials: Trials) -> Sequence[Ro
     return [
         gate.route(LISTENERS, GET=listing, POST=create),
         gate.route(_ONE, GET=show, PUT=update, DELETE=delete),
-        gate.route(f"{_ONE}enable/", POST=enable),
-        gate.route(f"{_ONE}disable/", POST=disable),
-        gate.route(f"{_ONE}rotate-secret/", POST=rotate_secret),
-        gate.route(f"{_ONE}test/", POST=test),
-        gate.route(f"{_ONE}doctor/", POST=doctor),
+        gate.route(f"{_ONE}enable/", operations=_EXECUTE, POST=enable),
+        gate.route(f"{_ONE}disable/", operations=_EXECUTE, POST=disable),
+        gate.route(f"{_ONE}rotate-secret/", operations=_EXECUTE, POST=rotate_secret),
+        gate.route(f"{_ONE}test/", operations=_EXECUTE, POST=test),
+        gate.route(f"{_ONE}doctor/", operations=_EXECUTE, POST=doctor),
     ]
 
 

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from pulpit.api.queries import accepted_types
 from pulpit.api.web import Gate, error_response
+from pulpit.domain.permissions import Operation
 from pulpit.errors import PulpitError
 
 __all__ = ["METRICS", "Scrape", "routes"]
@@ -38,7 +39,7 @@ def routes(gate: Gate, scrape: Scrape, *, public: bool) -> Sequence[Route]:
     async def endpoint(request: Request) -> Response:
         if not public:
             try:
-                await gate.user(request)
+                await gate.admitted(request, Operation.READ, f"{METRICS}/")
             except PulpitError as error:
                 return error_response(request, error)
         openmetrics = _OPENMETRICS in accepted_types(request)

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from pulpit.api.client_certificates import CERTIFICATE, of_connection
 from pulpit.api.peers import PeerWatch, keep_watch, seen
 
 __all__ = ["ABORT", "GONE", "BoundedHttp"]
@@ -44,6 +45,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_made(transport)
         self._expect_head()
         self._socket = transport.get_extra_info("socket")
+        self._certificate = of_connection(transport)
         self._watch = PeerWatch(self.silent_seconds)
         keep_watch(self._socket, seconds=self.silent_seconds)
         self._look_later()
@@ -76,7 +78,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._got_on = True
         self._forget_deadline()
         super().on_headers_complete()
-        self.scope.setdefault("state", {})[ABORT] = self.transport.abort
+        state = self.scope.setdefault("state", {})
+        state[ABORT] = self.transport.abort
+        state[CERTIFICATE] = self._certificate
 
     def on_body(self, body: bytes) -> None:
         self._got_on = True

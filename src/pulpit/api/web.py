@@ -19,13 +19,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from pulpit.api.client_certificates import CERTIFICATE
+from pulpit.api.rights import needed_operation, needed_resource, resource_at
 from pulpit.domain.criteria import Criteria, criteria_from_query, parse_criteria
-from pulpit.domain.users import User
+from pulpit.domain.permissions import Access, Operation
+from pulpit.domain.users import Caller
 from pulpit.errors import (
     AuthenticationFailed,
     BodyTooLarge,
     BodyTooSlow,
     MissingValue,
+    PermissionDenied,
     PulpitError,
 )
 from pulpit.services.documents import as_object, parse_json, refuse_unknown
@@ -91,7 +95,8 @@ class Call:
     """One request to the API, its body read, unless the route takes it in pieces."""
 
     request: Request
-    user: User | None
+    #: Who asks; None where everybody may.
+    caller: Caller | None
     body: bytes
     #: In which a body must come.
     body_seconds: float = _BODY_SECONDS
@@ -132,6 +137,25 @@ class Call:
         if gathered:
             yield bytes(gathered)
 
+    @property
+    def by(self) -> Caller:
+        """Who asks, on a route that is not public."""
+        if self.caller is None:
+            raise AuthenticationFailed
+        return self.caller
+
+    def require(self, operation: Operation, resource: str) -> None:
+        """Make sure of a right to something beside what the path names.
+
+        Args:
+            operation: what is done to it.
+            resource: such as ``/v2/repositories/zoo/``.
+
+        Raises:
+            PermissionDenied: whoever asks has no such right.
+        """
+        _check(self.by, operation, resource)
+
     def flag(self, name: str) -> bool:
         """Tell whether the query asks for something, as in ``?details=true``."""
         return self.request.query_params.get(name, "").lower() in {"true", "1", "yes"}
@@ -162,24 +186,37 @@ Handler = Callable[[Call], Response]
 AsyncHandler = Callable[[Call], Awaitable[Response]]
 
 
-class _Users(Protocol):
+class _Logins(Protocol):
     """Who may come in."""
 
-    def recall(self, login: str, password: str) -> User | None: ...
-    def authenticate(self, login: str, password: str) -> User: ...
+    def recall(self, login: str, password: str) -> Caller | None: ...
+    def authenticate(self, login: str, password: str) -> Caller: ...
+    def with_token(self, secret: str) -> Caller: ...
+    def with_certificate(self, certificate: bytes) -> Caller: ...
+    def renewed(self, caller: Caller) -> Caller | None: ...
+
+
+class _Grants(Protocol):
+    """What becomes of rights to what comes and goes."""
+
+    def created(self, resource: str, *, by: Access) -> None: ...
+    def deleted(self, resource: str) -> None: ...
 
 
 class Gate:
-    """Lets requests in: who is known by login and password.
+    """Lets requests in: who is known, and may do what they ask for.
 
     Args:
-        users: who may come in.
+        logins: who may come in.
+        grants: is told of resources that were made and deleted.
         log: where errors of our own are told.
         body_seconds: in which the body of a request must come.
     """
 
-    def __init__(self, users: _Users, *, log: Any, body_seconds: float = _BODY_SECONDS) -> None:
-        self._users = users
+    def __init__(
+        self, logins: _Logins, grants: _Grants, *, log: Any, body_seconds: float = _BODY_SECONDS
+    ) -> None:
+        self._logins, self._grants = logins, grants
         self._log = log
         self._body_seconds = body_seconds
         self._strangers = anyio.CapacityLimiter(_STRANGERS)
@@ -190,26 +227,36 @@ class Gate:
         *,
         public: bool = False,
         streamed: bool = False,
+        operations: Mapping[str, Operation] | None = None,
         **handlers: Handler | AsyncHandler,
     ) -> Route:
         """Return a route whose methods are answered by the handlers.
+
+        Who calls it needs a right that follows from method and path, see ``pulpit.api.rights``.
 
         Args:
             path: Starlette's pattern.
             public: whether everybody may call it.
             streamed: whether the handlers take the body in pieces, by ``Call.pieces``.
+            operations: method to what it needs a right to, where that does not follow.
             handlers: by method, such as ``GET=…``.
         """
 
         async def endpoint(request: Request) -> Response:
             method = "GET" if request.method == "HEAD" else request.method
             try:
+                resource = needed_resource(path, request.path_params)
                 # before the body: a stranger's is not read
-                user = None if public else await self.user(request)
+                caller = None
+                if not public:
+                    needed = (operations or {}).get(method) or needed_operation(method, path)
+                    caller = await self.admitted(request, needed, resource)
                 seconds = self._body_seconds
                 body = b"" if streamed else await _body(request, seconds)
-                call = Call(request=request, user=user, body=body, body_seconds=seconds)
-                return await _answered(handlers[method], call)
+                call = Call(request=request, caller=caller, body=body, body_seconds=seconds)
+                response = await _answered(handlers[method], call)
+                if caller is not None:
+                    await self._follow(method, resource, response, caller)
             except PulpitError as error:
                 return error_response(request, error)
             except ClientDisconnect:
@@ -218,17 +265,69 @@ class Gate:
             except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
                 self._log.exception("request failed", path=request.url.path)
                 return error_response(request, error)
+            return response
 
         return Route(path, endpoint, methods=list(handlers))
 
-    async def user(self, request: Request) -> User:
+    async def admitted(self, request: Request, operation: Operation, resource: str) -> Caller:
+        """Return who asks, if they may do that.
+
+        Raises:
+            AuthenticationFailed: nobody knows who that is.
+            PermissionDenied: they have no right to it.
+        """
+        caller = await self._caller(request)
+        _check(caller, operation, resource)
+        return caller
+
+    async def readmitted(
+        self, caller: Caller, operation: Operation, resource: str
+    ) -> Caller | None:
+        """Return somebody who was let in as they are now; None if they would not be let in."""
+        present = await run_in_threadpool(self._logins.renewed, caller)
+        if present is None or not present.access.allows(operation, resource):
+            return None
+        return present
+
+    async def _caller(self, request: Request) -> Caller:
         """Return who asks, or raise AuthenticationFailed."""
-        login, password = _credentials(request)
-        if known := await run_in_threadpool(self._users.recall, login, password):
+        header = request.headers.get("authorization")
+        certificate = request.scope.get("state", {}).get(CERTIFICATE)
+        if header is None and certificate is not None:
+            return await run_in_threadpool(self._logins.with_certificate, certificate)
+        scheme, _, credentials = (header or "").partition(" ")
+        if scheme.lower() == "bearer":
+            return await run_in_threadpool(self._logins.with_token, credentials.strip())
+        if scheme.lower() != "basic":
+            raise AuthenticationFailed
+        login, password = _login_and_password(credentials)
+        if known := await run_in_threadpool(self._logins.recall, login, password):
             return known
         return await anyio.to_thread.run_sync(
-            self._users.authenticate, login, password, limiter=self._strangers
+            self._logins.authenticate, login, password, limiter=self._strangers
         )
+
+    async def _follow(self, method: str, resource: str, response: Response, caller: Caller) -> None:
+        """Let rights follow what was made or deleted."""
+        location = response.headers.get("location")
+        if response.status_code == HTTPStatus.CREATED and location:
+            if not caller.access.is_unlimited:
+                made = resource_at(location)
+                await run_in_threadpool(self._grants.created, made, by=caller.access)
+        elif method == "DELETE" and response.status_code == HTTPStatus.OK:
+            await run_in_threadpool(self._grants.deleted, resource)
+
+
+def _check(caller: Caller, operation: Operation, resource: str) -> None:
+    """Raise PermissionDenied unless the caller may do that to the resource."""
+    if caller.access.allows(operation, resource):
+        return
+    how = " by a token that may only read" if caller.access.read_only else ""
+    raise PermissionDenied(
+        f"User {caller.user.login} has no right to {operation} {resource}{how}: "
+        "ask somebody who has it to grant it",
+        data={"login": caller.user.login, "operation": operation, "resource": resource},
+    )
 
 
 async def _answered(handler: Handler | AsyncHandler, call: Call) -> Response:
@@ -238,11 +337,8 @@ async def _answered(handler: Handler | AsyncHandler, call: Call) -> Response:
     return await run_in_threadpool(cast("Handler", handler), call)
 
 
-def _credentials(request: Request) -> tuple[str, str]:
-    """Return login and password of HTTP basic authentication, or raise AuthenticationFailed."""
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        raise AuthenticationFailed
+def _login_and_password(credentials: str) -> tuple[str, str]:
+    """Return what HTTP basic authentication holds, or raise AuthenticationFailed."""
     try:
         decoded = base64.b64decode(credentials.strip(), validate=True).decode()
     except ValueError:

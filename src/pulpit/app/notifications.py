@@ -8,10 +8,12 @@ import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
+from pulpit.api.events import EVENTS
 from pulpit.app.plans import Plan, Way, calls_for, plan
 from pulpit.app.tenure import LEASE, Term
 from pulpit.app.tls import Tls
 from pulpit.config import Address, Anonymous, Settings, masked_url
+from pulpit.domain.permissions import Operation
 from pulpit.errors import AuthenticationFailed, StartError
 from pulpit.events.amqp import CURSOR, Publisher, PublisherSettings, PublisherStatus
 from pulpit.events.amqp.addresses import parse_addresses
@@ -19,7 +21,7 @@ from pulpit.events.door import Door, DoorSettings
 from pulpit.events.live import DoorFeed
 from pulpit.events.message import message_of
 from pulpit.ports import CursorStore
-from pulpit.services.users import Users
+from pulpit.services.logins import Logins
 from pulpit.storage.database import SqlStorage
 
 __all__ = ["Notifications"]
@@ -36,20 +38,20 @@ class Notifications:
     Args:
         settings: of the server.
         storage: where journal and cursors are.
-        users: who may read events at the door.
+        logins: who may read events at the door.
         tls: lets handshakes go before the door's own protocol.
         log: where it is told which way was chosen.
     """
 
     def __init__(
-        self, settings: Settings, *, storage: SqlStorage, users: Users, tls: Tls, log: Any
+        self, settings: Settings, *, storage: SqlStorage, logins: Logins, tls: Tls, log: Any
     ) -> None:
         self._settings = settings
         self._tls = tls
         self._log = log
         self._uri = settings.event_source
         self._storage = storage
-        self._users = users
+        self._logins = logins
         #: What the settings call for, and what holds: a door may not have opened.
         self._wanted = self._plan = Plan()
         #: How to publish, if that is called for; during which term; and who does.
@@ -292,10 +294,11 @@ class Notifications:
 
     async def _authenticate(self, login: str, password: str) -> bool:
         try:
-            await asyncio.to_thread(self._users.authenticate, login, password)
+            caller = await asyncio.to_thread(self._logins.authenticate, login, password)
         except AuthenticationFailed:
             return False
-        return True
+        # it brings what the HTTP stream brings
+        return caller.access.allows(Operation.READ, EVENTS)
 
 
 class _OpenDoor(NamedTuple):

@@ -19,14 +19,18 @@ from pulpit.api import events as events_api
 from pulpit.api import importers as importers_api
 from pulpit.api import listeners as listeners_api
 from pulpit.api import orphans as orphans_api
+from pulpit.api import permissions as permissions_api
 from pulpit.api import plugins as plugins_api
 from pulpit.api import repositories as repositories_api
+from pulpit.api import roles as roles_api
 from pulpit.api import schemas as schemas_api
 from pulpit.api import snapshot as snapshot_api
 from pulpit.api import status as status_api
 from pulpit.api import tasks as tasks_api
+from pulpit.api import tokens as tokens_api
 from pulpit.api import units as units_api
 from pulpit.api import uploads as uploads_api
+from pulpit.api import users as users_api
 from pulpit.api.forwarded import ForwardedHeaders
 from pulpit.api.request_log import RequestLog
 from pulpit.api.server import web_application
@@ -42,18 +46,23 @@ from pulpit.domain.clock import utc_now
 from pulpit.domain.listeners import NotifierType
 from pulpit.events.asyncapi import Servers
 from pulpit.events.fanout import Fanout
-from pulpit.ports import ContentTypes, FileStore, Notifier, Vault
+from pulpit.ports import CertificateAuthority, ContentTypes, FileStore, Notifier, Vault
+from pulpit.services.certificates import Certificates
 from pulpit.services.content import Content
 from pulpit.services.deliveries import Deliveries
 from pulpit.services.distributors import Distributors
 from pulpit.services.downloads import Downloads
 from pulpit.services.importers import Importers
 from pulpit.services.listeners import Listeners
+from pulpit.services.logins import Logins
 from pulpit.services.on_demand import OnDemand
 from pulpit.services.orphans import Orphans
+from pulpit.services.permissions import Permissions
 from pulpit.services.repositories import Repositories
+from pulpit.services.roles import Roles
 from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Tasks
+from pulpit.services.tokens import Tokens
 from pulpit.services.trials import Diagnose, Trials
 from pulpit.services.units import Units
 from pulpit.services.uploads import UploadLimits, Uploads
@@ -74,6 +83,8 @@ class Served:
     storage: SqlStorage
     files: FileStore
     users: Users
+    logins: Logins
+    authority: CertificateAuthority
     working: Working
     leading: Leading
     content: Content
@@ -97,13 +108,18 @@ def application(parts: Served) -> ASGIApp:
     server, app = parts.settings.server, cast("ASGIApp", _routed(parts))
     if server.access_log:
         app = RequestLog(app, log=parts.log)
-    return ForwardedHeaders(app, trusted=server.trusted_proxies)
+    return ForwardedHeaders(
+        app,
+        trusted=server.trusted_proxies,
+        certificate_header=parts.settings.security.client_certificate_header,
+    )
 
 
 def _routed(parts: Served) -> Starlette:
     """Return what leads requests to the services."""
     storage, types = parts.storage, content_types()
-    gate = Gate(parts.users, log=parts.log)
+    permissions = Permissions(storage)
+    gate = Gate(parts.logins, permissions, log=parts.log)
     tasks = Tasks(
         storage,
         clock=utc_now,
@@ -132,6 +148,7 @@ def _routed(parts: Served) -> Starlette:
                 event_source_uri=parts.settings.event_source,
             ),
             *_listener_routes(gate, parts),
+            *_user_routes(gate, parts, permissions),
             *snapshot_api.routes(gate, Snapshots(storage)),
             *schemas_api.routes(gate, lambda: _servers(parts)),
             *parts.watching.routes(
@@ -185,6 +202,18 @@ def _listener_routes(gate: Gate, parts: Served) -> Sequence[Route]:
     return [
         *listeners_api.routes(gate, listeners, trials),
         *deliveries_api.routes(gate, Deliveries(storage, clock=utc_now, changed=changed)),
+    ]
+
+
+def _user_routes(gate: Gate, parts: Served, permissions: Permissions) -> Sequence[Route]:
+    """Return what leads requests to users, and to what they may do."""
+    storage, days = parts.storage, parts.settings.security.user_cert_expiration
+    certificates = Certificates(parts.authority, clock=utc_now, days=days)
+    return [
+        *users_api.routes(gate, parts.users, certificates),
+        *tokens_api.routes(gate, Tokens(storage, clock=utc_now)),
+        *roles_api.routes(gate, Roles(storage, clock=utc_now)),
+        *permissions_api.routes(gate, permissions),
     ]
 
 

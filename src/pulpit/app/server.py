@@ -8,13 +8,14 @@ import dataclasses
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from starlette.types import ASGIApp
 
+from pulpit.app.authority import UserAuthority
 from pulpit.app.doctor.listener import ListenerDoctor
 from pulpit.app.engines import make_working
 from pulpit.app.files import raise_file_limit
@@ -40,6 +41,7 @@ from pulpit.domain.clock import utc_now
 from pulpit.errors import StartError
 from pulpit.events.fanout import Fanout
 from pulpit.services.content import Content
+from pulpit.services.logins import Logins
 from pulpit.services.on_demand import OnDemand
 from pulpit.services.uploads import UploadRetention
 from pulpit.services.users import Users
@@ -88,14 +90,23 @@ def serve(
     signal.signal(signal.SIGHUP, lambda *_: reloading.ask())
     with (
         open_storage(settings, log=log) as storage,
-        contextlib.closing(Tls(settings, log=log)) as tls,
+        _opened(settings, log) as (authority, tls),
         contextlib.closing(listening_socket(settings)) as listener,
         local_socket(settings.server.socket) as local,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
         bound = with_event_source(_with_port(settings, listener), storage, log=log)
-        server = _Server(bound, storage, log, reloading, tls)
+        server = _Server(bound, storage, log, reloading, tls=tls, authority=authority)
         runner.run(server.run((listener, *local), ready))
+
+
+@contextlib.contextmanager
+def _opened(settings: Settings, log: Any) -> Iterator[tuple[UserAuthority, Tls]]:
+    """Yield who makes users' certificates, and TLS, which asks clients for them."""
+    authority = UserAuthority(settings)
+    tls = Tls(settings, authority=authority.for_handshakes(), log=log)
+    with contextlib.closing(tls):
+        yield authority, tls
 
 
 def _with_port(settings: Settings, listener: socket.socket) -> Settings:
@@ -121,10 +132,13 @@ class _Server:
         storage: SqlStorage,
         log: Any,
         reloading: Reloading,
+        *,
         tls: Tls,
+        authority: UserAuthority,
     ) -> None:
         self._settings, self._storage, self._tls = settings, storage, tls
         self._log, self._reloading = log, reloading
+        self._authority = authority
         #: Names this process to others, in leases and in the names of files.
         process = str(uuid4())
         self._files = files = FolderFileStore(settings.storage.data, owner=process)
@@ -132,6 +146,7 @@ class _Server:
             # nobody else is at the data folder: these are of a former server
             files.remove_temporary()
         self._users = Users(storage, clock=utc_now)
+        self._logins = Logins(storage, clock=utc_now, authority=authority)
         self._watching = Watching(settings, storage)
         self._working = make_working(
             settings,
@@ -156,7 +171,7 @@ class _Server:
         )
         self._fanout = Fanout(storage.events)
         self._notifications = Notifications(
-            settings, storage=storage, users=self._users, tls=tls, log=log
+            settings, storage=storage, logins=self._logins, tls=tls, log=log
         )
         self._vault = FolderVault(settings.storage.data, log=log)
         self._notifiers = make_notifiers(settings, log=log)
@@ -221,6 +236,8 @@ class _Server:
                 storage=self._storage,
                 files=self._files,
                 users=self._users,
+                logins=self._logins,
+                authority=self._authority,
                 working=self._working,
                 leading=self._leading,
                 content=self._content,

@@ -32,10 +32,7 @@ IGNORED = {
         "oauth": "enabled oauth_key oauth_secret",
         "profiling": "enabled directory",
         "scheduler": "dispatch_interval",
-        "security": (
-            "cacert cakey ssl_ca_certificate user_cert_expiration consumer_cert_expiration "
-            "serial_number_path"
-        ),
+        "security": ("ssl_ca_certificate consumer_cert_expiration serial_number_path"),
         "server": "key_url ks_url debugging_mode storage_dir",
         "tasks": (
             "broker_url celery_require_ssl cacert keyfile certfile login_method "

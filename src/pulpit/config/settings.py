@@ -53,6 +53,7 @@ __all__ = [
     "LogType",
     "Messaging",
     "MetricsReaders",
+    "Security",
     "Server",
     "Settings",
     "StartTls",
@@ -199,6 +200,36 @@ class Server:
     def scheme(self) -> str:
         """How the API is spoken to: http or https."""
         return "https" if self.certificate else "http"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Security:
+    """Client certificates of users, as `actions/login/` makes them."""
+
+    cacert: Path | None = setting(
+        None,
+        PATH,
+        "PEM file of the authority that client certificates are made by; without it, one is made "
+        "in the data folder.",
+    )
+    cakey: Path | None = setting(
+        None, PATH, "PEM file of that authority's private key, without a password."
+    )
+    user_cert_expiration: int = setting(
+        7, integer(1, 3650), "Days for which a client certificate is valid."
+    )
+    client_certificates: bool = setting(
+        True,
+        BOOLEAN,
+        "Whether clients are asked for a certificate where the API speaks https; they need none, "
+        "but one of another authority is refused.",
+    )
+    client_certificate_header: str | None = setting(
+        None,
+        TEXT,
+        "Header in which trusted proxies send the certificate of the client (PEM, or base64); "
+        "they must replace what clients send in it. Without it, none is believed.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -446,6 +477,7 @@ class Settings:
     """Everything that can be set, as it holds for this process."""
 
     server: Server = field(default_factory=Server)
+    security: Security = field(default_factory=Security)
     database: Database = field(default_factory=Database)
     storage: Storage = field(default_factory=Storage)
     tasks: Tasks = field(default_factory=Tasks)
@@ -483,6 +515,7 @@ class Settings:
 #: Section to its class; the names are those in the file.
 SECTIONS: Mapping[str, type[Any]] = {
     "server": Server,
+    "security": Security,
     "database": Database,
     "storage": Storage,
     "tasks": Tasks,

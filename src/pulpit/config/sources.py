@@ -103,6 +103,9 @@ def _refuse_what_disagrees(settings: Settings, chosen: Mapping[_Place, _Given]) 
         raise chosen["server", "private_key"].error(
             "a key is of no use without its certificate: set certificate in [server], too"
         )
+    if bool(settings.security.cacert) != bool(settings.security.cakey):
+        key, other = ("cacert", "cakey") if settings.security.cacert else ("cakey", "cacert")
+        raise chosen["security", key].error(f"set {other} in [security], too")
     if settings.door.tls and not server.certificate:
         raise chosen["door", "tls"].error(
             "TLS at the door needs certificate and private_key in [server]"

@@ -282,6 +282,10 @@ def remove_body(context: TaskContext, _types: ContentTypes) -> tuple[Any, Mappin
         transaction.repositories.remove_distributor(
             arguments["repo_id"], arguments["distributor_id"]
         )
+        # whoever adds one of this id later shares it with nobody
+        transaction.permissions.remove_below(
+            f"/v2/repositories/{arguments['repo_id']}/distributors/{arguments['distributor_id']}/"
+        )
     return None, {}
 
 

@@ -197,6 +197,8 @@ def delete_body(context: TaskContext, _types: ContentTypes) -> tuple[Any, Mappin
     with context.write() as transaction:
         transaction.repositories.get(repo_id)
         transaction.repositories.remove(repo_id)
+        # whoever makes one of this id later shares it with nobody
+        transaction.permissions.remove_below(f"/v2/repositories/{repo_id}/")
     return None, {}
 
 

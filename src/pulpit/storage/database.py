@@ -22,10 +22,13 @@ from pulpit.storage.journal import SqlJournal, SqlJournalStore
 from pulpit.storage.journal_signal import JournalSignal
 from pulpit.storage.leases import SqlLeaseStore
 from pulpit.storage.listeners import SqlListenerStore
+from pulpit.storage.permissions import SqlPermissionStore
 from pulpit.storage.publications import SqlPublicationStore
 from pulpit.storage.repositories import SqlRepositoryStore
+from pulpit.storage.roles import SqlRoleStore
 from pulpit.storage.rows import insert_ignoring
 from pulpit.storage.tasks import SqlTaskStore
+from pulpit.storage.tokens import SqlTokenStore
 from pulpit.storage.uploads import SqlUploadStore
 from pulpit.storage.users import SqlUserStore
 from pulpit.storage.workers import SqlWorkerStore
@@ -71,6 +74,18 @@ class SqlTransaction:
     @cached_property
     def uploads(self) -> SqlUploadStore:
         return SqlUploadStore(self.connection)
+
+    @cached_property
+    def roles(self) -> SqlRoleStore:
+        return SqlRoleStore(self.connection)
+
+    @cached_property
+    def permissions(self) -> SqlPermissionStore:
+        return SqlPermissionStore(self.connection)
+
+    @cached_property
+    def tokens(self) -> SqlTokenStore:
+        return SqlTokenStore(self.connection)
 
     @cached_property
     def jobs(self) -> SqlJobStore:

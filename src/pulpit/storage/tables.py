@@ -43,15 +43,18 @@ __all__ = [
     "messages",
     "metadata",
     "microseconds",
+    "permissions",
     "publications",
     "published_files",
     "repositories",
     "repository_units",
     "reservations",
+    "roles",
     "settings",
     "task_tags",
     "tasks",
     "time_of",
+    "tokens",
     "unit_chunks",
     "unit_files",
     "unit_sources",
@@ -124,6 +127,49 @@ users = Table(
     Column("name", _string(), nullable=False),
     Column("password_hash", _string(), nullable=False),
     Column("created", UtcTime, nullable=False),
+    # of users who were there before there were roles, or whom older code makes: they may do all
+    Column("roles", JSON, nullable=False, server_default=text("'[\"super-users\"]'")),
+)
+
+roles = Table(
+    "roles",
+    metadata,
+    Column("id", _string(), primary_key=True),
+    Column("oid", _string(24), nullable=False),
+    Column("display_name", _string(), nullable=False),
+    Column("description", _TEXT),
+    Column("permissions", JSON, nullable=False),
+    Column("created", UtcTime, nullable=False),
+)
+
+#: What was granted to users, one by one.
+permissions = Table(
+    "permissions",
+    metadata,
+    Column("resource", _string(), primary_key=True),
+    Column(
+        "login",
+        _string(),
+        ForeignKey("users.login", ondelete="CASCADE"),
+        primary_key=True,
+        index=True,
+    ),
+    Column("operations", JSON, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", _string(24), primary_key=True),
+    Column("login", _string(), ForeignKey("users.login", ondelete="CASCADE"), nullable=False),
+    Column("name", _string(), nullable=False),
+    Column("digest", _string(64), nullable=False, unique=True),
+    Column("read_only", Boolean, nullable=False),
+    Column("created", UtcTime, nullable=False),
+    Column("expires", UtcTime),
+    Column("last_used", UtcTime),
+    UniqueConstraint("login", "name"),
 )
 
 tasks = Table(

@@ -11,13 +11,13 @@ import stat
 import threading
 from pathlib import Path
 from typing import Any, NamedTuple, Self
-from uuid import uuid4
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from pulpit.domain.listeners import Secrets
 from pulpit.errors import SecretsUnreadable
+from pulpit.storage.secret_files import make_secret_file
 
 __all__ = ["KEY_FILE", "FolderVault"]
 
@@ -79,7 +79,7 @@ class FolderVault:
         try:
             with self._turn:
                 if make and not self._file.exists():
-                    _make(self._file)
+                    make_secret_file(self._file, Fernet.generate_key() + b"\n")
                 return self._read()
         except FileNotFoundError as error:
             raise SecretsUnreadable(
@@ -121,30 +121,3 @@ class FolderVault:
                 "and set the secrets of all listeners anew."
             )
         return MultiFernet(keys)
-
-
-def _make(file: Path) -> None:
-    """Make a file with a new key, unless another process has made one meanwhile."""
-    draft = file.with_name(f"{KEY_FILE}.{uuid4().hex}")
-    try:
-        draft.touch(mode=0o600, exist_ok=False)
-        with draft.open("wb") as opened:
-            opened.write(Fernet.generate_key() + b"\n")
-            opened.flush()
-            os.fsync(opened.fileno())
-        # nobody sees half a key, and of several that come at once one makes it
-        os.link(draft, file)
-        _sync_folder(file.parent)
-    except FileExistsError:
-        return
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make sure that the folder's new name outlives a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

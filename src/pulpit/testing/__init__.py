@@ -14,9 +14,11 @@ from pulpit.testing.journal import MemoryCursorStore, MemoryJournal
 from pulpit.testing.listeners import MemoryVault
 from pulpit.testing.notifiers import RecordingNotifier
 from pulpit.testing.storage import MemoryStorage, MemoryTransaction
+from pulpit.testing.users import MemoryAuthority
 
 __all__ = [
     "FrozenClock",
+    "MemoryAuthority",
     "MemoryCursorStore",
     "MemoryFileStore",
     "MemoryJournal",

@@ -38,6 +38,8 @@ from pulpit.events.asyncapi import Servers
 from pulpit.events.fanout import Fanout
 from pulpit.ports import Clock
 from pulpit.services.changes import changes_in
+from pulpit.services.logins import Logins
+from pulpit.services.permissions import Permissions
 from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Tasks, new_task
 from pulpit.services.users import Users
@@ -80,8 +82,8 @@ class EventPlane:
         #: Where tests may read what was told, as with ``expect_events``.
         self.journal = self.storage.events
         self._heartbeat = heartbeat
-        self._users = Users(self.storage, clock=clock, hasher=_QUICK)
-        self._users.ensure_first(*self.auth)
+        self._logins = Logins(self.storage, clock=clock, hasher=_QUICK)
+        Users(self.storage, clock=clock, hasher=_QUICK).ensure_first(*self.auth)
         self._problems, self._opened = Problems(), Opened()
         self._port, self._door_port = 0, 0 if door else None
         self._serving: Serving | None = None
@@ -222,7 +224,7 @@ class EventPlane:
         self._serving = None
 
     def _application(self, fanout: Fanout) -> Starlette:
-        gate = Gate(self._users, log=self._problems)
+        gate = Gate(self._logins, Permissions(self.storage), log=self._problems)
         tasks = Tasks(self.storage, clock=self.clock, engine=RecordingEngine())
         return web_application(
             [
@@ -249,7 +251,7 @@ class EventPlane:
 
     def _is_user(self, login: str, password: str) -> bool:
         try:
-            self._users.authenticate(login, password)
+            self._logins.authenticate(login, password)
         except AuthenticationFailed:
             return False
         return True

@@ -13,8 +13,11 @@ from pulpit.domain.deliveries import Delivery
 from pulpit.domain.events import Event
 from pulpit.domain.listeners import Listener
 from pulpit.domain.messages import Message
+from pulpit.domain.permissions import Grant
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
+from pulpit.domain.roles import Role
 from pulpit.domain.tasks import Task
+from pulpit.domain.tokens import Token
 from pulpit.domain.units import Unit, UnitFile
 from pulpit.domain.uploads import Upload
 from pulpit.domain.users import User
@@ -101,6 +104,12 @@ class State:
 
     uploads: dict[str, Upload] = field(default_factory=dict)
     users: dict[str, User] = field(default_factory=dict)
+    roles: dict[str, Role] = field(default_factory=dict)
+    #: By (resource, login).
+    grants: dict[tuple[str, str], Grant] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
+    #: Names the present state of users, roles, grants and tokens.
+    access_revision: str = ""
     settings: dict[str, str] = field(default_factory=dict)
 
     def copied(self) -> Self:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Self
 
 from pulpit.domain.clock import utc_now
-from pulpit.domain.users import User
 from pulpit.ports import Clock
 from pulpit.testing.content import MemoryContentStore
 from pulpit.testing.deliveries import MemoryDeliveryStore
@@ -21,25 +20,15 @@ from pulpit.testing.repositories import MemoryRepositoryStore
 from pulpit.testing.state import State
 from pulpit.testing.tasks import MemoryTaskStore
 from pulpit.testing.uploads import MemoryUploadStore
+from pulpit.testing.users import (
+    MemoryPermissionStore,
+    MemoryRoleStore,
+    MemoryTokenStore,
+    MemoryUserStore,
+)
 from pulpit.testing.workers import MemoryWorkerStore
 
-__all__ = ["MemoryStorage", "MemoryTransaction", "MemoryUserStore"]
-
-
-class MemoryUserStore:
-    """Implements ``pulpit.ports.UserStore``."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-
-    def get(self, login: str) -> User | None:
-        return self._state.users.get(login)
-
-    def set(self, user: User) -> None:
-        self._state.users[user.login] = user
-
-    def count(self) -> int:
-        return len(self._state.users)
+__all__ = ["MemoryStorage", "MemoryTransaction"]
 
 
 class MemoryTransaction:
@@ -55,6 +44,9 @@ class MemoryTransaction:
         self.publications = MemoryPublicationStore(state)
         self.users = MemoryUserStore(state)
         self.uploads = MemoryUploadStore(state)
+        self.roles = MemoryRoleStore(state)
+        self.permissions = MemoryPermissionStore(state)
+        self.tokens = MemoryTokenStore(state)
         self.jobs = MemoryJobStore(state, self.tasks)
         self.workers = MemoryWorkerStore(state, clock)
         self.listeners = MemoryListenerStore(state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from pulpit.storage.migrations.dialects import string
+from pulpit.storage.migrations.dialects import TEXT, string
 
 revision = "0004"
 down_revision = "0003"
@@ -17,6 +17,9 @@ oldest_code = "0001"
 
 def upgrade() -> None:
     """Go from the former schema to this one."""
+    _add_roles()
+    _add_permissions()
+    _add_tokens()
     _add_to_units()
     _add_roots()
     _add_unit_files()
@@ -72,4 +75,59 @@ def _add_uploads() -> None:
         sa.Column("touched", sa.BigInteger(), nullable=False),
         sa.Column("received", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_uploads")),
+    )
+
+
+def _add_roles() -> None:
+    """Add roles; who is there already is a super-user, since until now everybody was."""
+    super_users = sa.text("'[\"super-users\"]'")
+    op.add_column(
+        "users", sa.Column("roles", sa.JSON(), nullable=False, server_default=super_users)
+    )
+    op.create_table(
+        "roles",
+        sa.Column("id", string(), nullable=False),
+        sa.Column("oid", string(24), nullable=False),
+        sa.Column("display_name", string(), nullable=False),
+        sa.Column("description", TEXT),
+        sa.Column("permissions", sa.JSON(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_roles")),
+    )
+
+
+def _login_of(table: str) -> sa.ForeignKeyConstraint:
+    """Return what ties the rows of a table to their user."""
+    name = op.f(f"fk_{table}_login_users")
+    return sa.ForeignKeyConstraint(["login"], ["users.login"], name=name, ondelete="CASCADE")
+
+
+def _add_permissions() -> None:
+    op.create_table(
+        "permissions",
+        sa.Column("resource", string(), nullable=False),
+        sa.Column("login", string(), nullable=False),
+        sa.Column("operations", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("resource", "login", name=op.f("pk_permissions")),
+        _login_of("permissions"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_permissions_login"), "permissions", ["login"])
+
+
+def _add_tokens() -> None:
+    op.create_table(
+        "tokens",
+        sa.Column("id", string(24), nullable=False),
+        sa.Column("login", string(), nullable=False),
+        sa.Column("name", string(), nullable=False),
+        sa.Column("digest", string(64), nullable=False),
+        sa.Column("read_only", sa.Boolean(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("expires", sa.BigInteger()),
+        sa.Column("last_used", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tokens")),
+        sa.UniqueConstraint("digest", name=op.f("uq_tokens_digest")),
+        sa.UniqueConstraint("login", "name", name=op.f("uq_tokens_login_name")),
+        _login_of("tokens"),
     )
