@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from pulpit.cli import config, database, listeners, repositories, tasks
+from pulpit.cli import config, database, listeners, repositories, tasks, uploads
 from pulpit.cli.doctor import doctor
 from pulpit.cli.exits import ExitCode, of_error
 from pulpit.cli.login import login
@@ -29,6 +29,7 @@ _KINDS = {
     "repo_id": "repository",
     "repository": "repository",
     "task_id": "task",
+    "upload_id": "upload",
     "event_listener_id": "listener",
     "delivery_id": "delivery",
 }
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(worker)
 app.command()(doctor)
+repositories.app.command("upload")(uploads.upload)
 app.add_typer(repositories.app, name="repo")
 app.add_typer(tasks.app, name="task")
 app.add_typer(listeners.app, name="listener")

@@ -15,7 +15,7 @@ from pulpit.cli.session import Session, session_of
 from pulpit.client import Client
 
 app = typer.Typer(
-    no_args_is_help=True, help="Create, list, show, sync, publish and delete repositories."
+    no_args_is_help=True, help="Create, list, show, sync, fill, publish and delete repositories."
 )
 
 IMPORTER, DISTRIBUTOR = "yum_importer", "yum_distributor"

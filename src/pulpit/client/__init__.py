@@ -27,7 +27,8 @@ from pulpit.client.errors import (
     Untrusted,
 )
 from pulpit.client.events import Event, EventFilter, Filters, Stale
-from pulpit.client.following import Resumed, Retry
+from pulpit.client.files import send_file
+from pulpit.client.following import Backoff, Resumed, Retry
 from pulpit.client.listeners import (
     Delivery,
     DeliveryPage,
@@ -39,11 +40,13 @@ from pulpit.client.options import EventOptions, FollowOptions
 from pulpit.client.reports import CallReport, TaskReport
 from pulpit.client.snapshots import KnownTask, Snapshot
 from pulpit.client.stream import AsyncEventStream, EventStream
+from pulpit.client.upload_requests import UploadState
 
 __all__ = [
     "ApiError",
     "AsyncClient",
     "AsyncEventStream",
+    "Backoff",
     "CallReport",
     "Client",
     "ClientError",
@@ -71,4 +74,6 @@ __all__ = [
     "Unintelligible",
     "Unreachable",
     "Untrusted",
+    "UploadState",
+    "send_file",
 ]

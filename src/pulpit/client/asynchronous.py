@@ -11,6 +11,7 @@ import httpx
 
 from pulpit.client import requests
 from pulpit.client.asynchronous_listeners import AsyncListenerCalls
+from pulpit.client.asynchronous_uploads import AsyncUploadCalls
 from pulpit.client.connection import AsyncConnection
 from pulpit.client.events import Event, EventFilter, Stale
 from pulpit.client.options import EventOptions, FollowOptions, following
@@ -22,7 +23,7 @@ from pulpit.config import DEFAULT_URL
 __all__ = ["AsyncClient"]
 
 
-class AsyncClient(AsyncListenerCalls):
+class AsyncClient(AsyncListenerCalls, AsyncUploadCalls):
     """Client for an event loop; its calls mean what those of Client mean, which tells of each.
 
     Args:

@@ -11,6 +11,7 @@ import httpx
 
 from pulpit.client import requests
 from pulpit.client.blocking_listeners import ListenerCalls
+from pulpit.client.blocking_uploads import UploadCalls
 from pulpit.client.connection import Connection
 from pulpit.client.events import Event, EventFilter, Stale
 from pulpit.client.options import EventOptions, FollowOptions, following
@@ -22,7 +23,7 @@ from pulpit.config import DEFAULT_URL
 __all__ = ["Client"]
 
 
-class Client(ListenerCalls):
+class Client(ListenerCalls, UploadCalls):
     """Speaks to one server; every method raises ClientError for what has no good end.
 
     Args:

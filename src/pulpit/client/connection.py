@@ -227,12 +227,15 @@ def _sent(request: Request[Any]) -> dict[str, Any]:
     if request.json is not None:
         sent["content"] = msgspec.json.encode(request.json)
         headers["Content-Type"] = "application/json"
+    elif request.content is not None:
+        sent["content"] = request.content
+        headers["Content-Type"] = "application/octet-stream"
     return {**sent, "params": request.params, "headers": headers}
 
 
 def _is_safe(request: Request[Any]) -> bool:
     """Return whether asking twice does no harm (RFC 9110, section 9.2.2)."""
-    return request.method == "GET"
+    return request.method == "GET" or request.content is not None
 
 
 def _read(url: str, request: Request[T], response: httpx.Response) -> T:

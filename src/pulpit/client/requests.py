@@ -46,6 +46,8 @@ class Request(Generic[T_co]):
     params: Mapping[str, Any] | None = None
     #: The JSON value to send; None sends no body.
     json: Any = None
+    #: Bytes to send, in place of it; sent twice, they do no harm.
+    content: bytes | None = None
 
 
 def status() -> Request[Mapping[str, Any]]:

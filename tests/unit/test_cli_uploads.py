@@ -1,0 +1,117 @@
+"""`pulpit repo upload` against a scripted server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pulpit.cli.exits import ExitCode
+from tests.unit.command import Cli, runner
+from tests.unit.fake_api import TASK, FakeApi, error_body, report
+
+UPLOADS = "/pulp/api/v2/content/uploads/"
+IMPORT = "/pulp/api/v2/repositories/zoo/actions/import_upload/"
+
+
+@pytest.fixture
+def api() -> FakeApi:
+    """Return a server that takes uploads."""
+    api = FakeApi()
+    api.at("POST", UPLOADS, {"upload_id": "u1"}, 201)
+    api.at("GET", f"{UPLOADS}u1/", {"upload_id": "u1", "received": []})
+    api.at("PUT", f"{UPLOADS}u1/0/", None)
+    api.at("DELETE", f"{UPLOADS}u1/", None)
+    api.call("POST", IMPORT, TASK)
+    return api
+
+
+@pytest.fixture
+def cli(api: FakeApi, tmp_path: Path) -> Cli:
+    """Return a function that runs a command in a world of its own."""
+    return runner(api, tmp_path)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> str:
+    """Return the name of a file."""
+    path = tmp_path / "bell.rpm"
+    path.write_bytes(b"bytes of a bell")
+    return str(path)
+
+
+def _asked(api: FakeApi) -> list[tuple[str, str]]:
+    return [(request.method, request.url.path) for request in api.requests]
+
+
+def test_a_file_is_uploaded_imported_and_forgotten(api: FakeApi, cli: Cli, package: str) -> None:
+    """The task is followed; the upload is deleted once it has ended."""
+    done = report(tags=["pulp:repository:zoo", "pulp:action:import_upload"])
+    api.told(done)
+    ran = cli("repo", "upload", "zoo", package)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == "✓ import_upload of zoo finished in 2 s\n"
+    [sent] = [request for request in api.requests if request.method == "PUT"]
+    assert sent.content == b"bytes of a bell"
+    assert api.bodies("POST", IMPORT) == [
+        {"upload_id": "u1", "unit_type_id": "rpm", "unit_key": {}, "unit_metadata": {}}
+    ]
+    assert _asked(api)[-1] == ("DELETE", f"{UPLOADS}u1/")
+
+
+def test_a_task_that_fails_is_told(api: FakeApi, cli: Cli, package: str) -> None:
+    """By its error and the code; the upload goes all the same."""
+    error = {"code": "RPM1016", "description": "not an RPM", "data": {}, "sub_errors": []}
+    api.told(report("error", error=error))
+    ran = cli("repo", "upload", "zoo", package)
+    assert ran.code == ExitCode.TASK_ERROR
+    assert "not an RPM" in ran.out + ran.err
+    assert _asked(api)[-1] == ("DELETE", f"{UPLOADS}u1/")
+
+
+def test_metadata_needs_no_file(api: FakeApi, cli: Cli) -> None:
+    """Nothing is sent of it but what the options say."""
+    metadata = '{"id": "E1", "title": "T"}'
+    ran = cli(
+        *("repo", "upload", "zoo", "--type", "erratum", "--no-wait", "--json"),
+        *("--key", '{"id": "E1"}', "--metadata", metadata),
+    )
+    assert json.loads(ran.out) == {"uploads": ["u1"], "tasks": [TASK]}
+    [body] = api.bodies("POST", IMPORT)
+    assert (body["unit_key"], body["unit_metadata"]) == ({"id": "E1"}, json.loads(metadata))
+    assert "PUT" not in {method for method, _ in _asked(api)}
+    assert cli("repo", "upload", "zoo", "--metadata", "{}", "--no-wait").out == f"{TASK}\n"
+
+
+def test_an_upload_that_was_interrupted_goes_on(api: FakeApi, cli: Cli, package: str) -> None:
+    """Only what is missing is sent; a refusal says how to go on."""
+    api.at("GET", f"{UPLOADS}u1/", {"upload_id": "u1", "received": [{"start": 0, "end": 6}]})
+    api.at("PUT", f"{UPLOADS}u1/6/", error_body(507, "PLPIT16", "The disk is full"), 507)
+    ran = cli("repo", "upload", "zoo", package, "--resume", "u1", "--no-wait")
+    assert ran.code == ExitCode.SERVER_FAILED
+    assert "--resume u1" in ran.err
+    assert "The disk is full" in ran.err
+    api.at("PUT", f"{UPLOADS}u1/6/", None)
+    assert cli("repo", "upload", "zoo", package, "--resume", "u1", "--no-wait").code == 0
+    assert [request.content for request in api.requests if request.method == "PUT"][-1] == (
+        b"of a bell"
+    )
+    assert ("POST", UPLOADS) not in _asked(api)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--key", "[]"),
+        ("--metadata", "{"),
+        ("/none.rpm",),
+        ("FILE", "FILE", "--resume", "u1"),
+    ],
+)
+def test_usage_errors(cli: Cli, api: FakeApi, package: str, arguments: tuple[str, ...]) -> None:
+    """They are told before anything is asked of the server."""
+    named = [package if argument == "FILE" else argument for argument in arguments]
+    assert cli("repo", "upload", "zoo", *named).code == ExitCode.USAGE
+    assert api.requests == []
