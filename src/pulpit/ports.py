@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from pulpit.domain.associations import Association, UnitCriteria
+from pulpit.domain.copies import CopyOrder
 from pulpit.domain.criteria import Criteria, Selection
 from pulpit.domain.deliveries import Delivery, DeliveryState, Parcel, Receipt
 from pulpit.domain.events import Event, NewEvent
@@ -436,6 +437,25 @@ class ContentStore(Protocol):
 
     def chunks(self, unit_ids: Collection[int]) -> Mapping[int, tuple[bytes, ...]]:
         """Return the chunks of those of the units that have some."""
+
+    def select_members(self, repo_id: str, criteria: UnitCriteria) -> Sequence[int]:
+        """Return the ids of the units that ``search_associations`` would find, in its order."""
+
+    def unit_keys(self, unit_ids: Collection[int]) -> Mapping[int, tuple[str, Mapping[str, Any]]]:
+        """Return content type and unit key of those of the units that there are, by id."""
+
+    def package_metadata(self, repo_id: str, chunk: int) -> Iterator[tuple[int, bytes]]:
+        """Yield unit id and one chunk of each of the repository's binary packages, by id.
+
+        Holds few at a time. Of packages whose chunk is not known there is nothing.
+
+        Args:
+            repo_id: which repository.
+            chunk: 0 for primary, 1 for filelists, 2 for other.
+        """
+
+    def signing_keys(self, repo_id: str) -> Mapping[int, str | None]:
+        """Return unit id to ``signing_key`` of the repository's packages of all types."""
 
     def set_user_metadata(self, unit_id: int, metadata: Mapping[str, Any]) -> None:
         """Keep a JSON object as the unit's ``pulp_user_metadata``, in place of the former one."""
@@ -1300,6 +1320,30 @@ class ImporterType(Protocol):
             ContentError: the file is not what it says; nothing of the repository has changed.
             RequestError: key or metadata can't be used; likewise.
         """
+
+
+    def copy(
+        self, context: TaskContext, *, importer: Importer, order: CopyOrder
+    ) -> Mapping[str, Any]:
+        """Copy units into repositories, that of the importer first; return the task's result.
+
+        What is copied is decided in one snapshot. ``content.copying.copy_as_they_are`` does it for
+        types whose units need nothing and are the same in all repositories.
+
+        Args:
+            context: of a task that reserves all repositories of the order.
+            importer: of the destination.
+            order: what is to be copied.
+
+        Raises:
+            TypesNotTaken: units are selected that repositories of this type can't hold.
+            InvalidValue: a key of the configuration, overridden in parts, can't be used.
+        """
+
+    def companions(
+        self, transaction: Transaction, repo_id: str, unit_ids: Collection[int]
+    ) -> Collection[int]:
+        """Return the ids of further units that leave a repository together with these."""
 
 
 class DistributorType(Protocol):

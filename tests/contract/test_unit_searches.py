@@ -179,7 +179,10 @@ def test_all_databases_find_the_same_associations(
     found = {}
     for name, database in databases.items():
         with database.read() as transaction:
-            found[name] = transaction.content.search_associations("zoo", criteria)
+            content = transaction.content
+            found[name] = content.search_associations("zoo", criteria)
+            ids = content.select_members("zoo", criteria)
+        assert ids == [association.unit.id for association in found[name]]
     assert found["sqlite"] == found["memory"]
     assert found["postgresql"] == found["memory"]
 

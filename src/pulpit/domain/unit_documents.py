@@ -21,6 +21,7 @@ __all__ = [
     "UNITS_HREF",
     "association_document",
     "refuse_unsearched",
+    "required_streams",
     "unit_document",
     "unit_values",
     "wanted_of",
@@ -142,7 +143,7 @@ def unit_document(
     if unit.type_id in PACKAGE_TYPES:
         values = {**_PACKAGE_DEFAULTS, **values}
     if unit.type_id == "modulemd":
-        values["dependencies"] = _required_streams(values.get("dependencies"))
+        values["dependencies"] = required_streams(values.get("dependencies"))
     document = {
         **values,
         **made,
@@ -180,7 +181,7 @@ def _shown(value: Any) -> Any:
     return render_time(value) if isinstance(value, datetime) else value
 
 
-def _required_streams(dependencies: Any) -> list[dict[str, list[str]]]:
+def required_streams(dependencies: Any) -> list[dict[str, list[str]]]:
     """Return what a module needs at run time, as Pulp 2 shows it: module to streams, in a list.
 
     Kept is what the module's document says: a list of such alternatives, or in its first version

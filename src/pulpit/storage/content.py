@@ -22,6 +22,7 @@ from pulpit.storage.tables import (
     units,
 )
 from pulpit.storage.unit_searches import UnitSearches
+from pulpit.storage.unit_selections import UnitSelections
 from pulpit.storage.units import (
     PACKAGE_FIELDS,
     UNIT_FIELDS,
@@ -38,7 +39,7 @@ _READ_AT_ONCE = 200
 _CHUNKS = (unit_chunks.c.chunk_0, unit_chunks.c.chunk_1, unit_chunks.c.chunk_2)
 
 
-class SqlContentStore(OrphanRows, UnitSearches):
+class SqlContentStore(OrphanRows, UnitSearches, UnitSelections):
     """Implements ``pulpit.ports.ContentStore``."""
 
     def known(self, type_id: str, digests: Collection[bytes]) -> Mapping[bytes, int]:

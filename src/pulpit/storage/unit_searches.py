@@ -19,7 +19,7 @@ from pulpit.storage.tables import repository_units, unit_chunks, units
 from pulpit.storage.unit_fields import unit_variants
 from pulpit.storage.units import UNIT_FIELDS, unit_of
 
-__all__ = ["UnitSearches"]
+__all__ = ["UnitSearches", "names_in"]
 
 _ALL_UNITS = select(*UNIT_FIELDS).select_from(units)
 _MEMBERS = select(*UNIT_FIELDS, repository_units.c.created).select_from(
@@ -38,13 +38,13 @@ class UnitSearches:
         raise NotImplementedError
 
     def search(self, type_ids: Collection[str], criteria: Selection) -> Sequence[Unit]:
-        variants = unit_variants(type_ids, _names(criteria))
+        variants = unit_variants(type_ids, names_in(criteria))
         found = find_among(self._connection, _ALL_UNITS, criteria, variants, key=units.c.id)
         return [unit_of(row) for row in found]
 
     def search_associations(self, repo_id: str, criteria: UnitCriteria) -> Sequence[Association]:
         statement = _MEMBERS.where(repository_units.c.repo_id == repo_id)
-        variants = unit_variants(criteria.type_ids, _names(criteria), associated=True)
+        variants = unit_variants(criteria.type_ids, names_in(criteria), associated=True)
         found = find_among(self._connection, statement, criteria, variants, key=units.c.id)
         return [Association(repo_id=repo_id, unit=unit_of(row), created=row[-1]) for row in found]
 
@@ -83,6 +83,6 @@ class UnitSearches:
         )
 
 
-def _names(criteria: Selection) -> list[str]:
+def names_in(criteria: Selection) -> list[str]:
     """Return the dotted names that a search looks at."""
     return [*chain(fields_of(criteria.where), (name for name, _ in criteria.sort))]

@@ -12,12 +12,12 @@ from pulpit.domain.clock import utc_now
 from pulpit.domain.units import FILE_TYPES, PACKAGE_TYPES, Unit, UnitFile, unit_key_digest
 from pulpit.errors import MissingResource
 from pulpit.testing.orphans import MemoryOrphans
-from pulpit.testing.unit_searches import MemoryUnitSearches
+from pulpit.testing.unit_selections import MemoryUnitSelections
 
 __all__ = ["MemoryContentStore"]
 
 
-class MemoryContentStore(MemoryOrphans, MemoryUnitSearches):
+class MemoryContentStore(MemoryOrphans, MemoryUnitSelections):
     """Implements ``pulpit.ports.ContentStore``."""
 
     def known(self, type_id: str, digests: Collection[bytes]) -> Mapping[bytes, int]:
