@@ -16,6 +16,7 @@ from argon2 import PasswordHasher
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
+from pulpit.api import associations as associations_api
 from pulpit.api import content as content_api
 from pulpit.api import deliveries as deliveries_api
 from pulpit.api import distributors as distributors_api
@@ -42,6 +43,7 @@ from pulpit.api.server import web_application
 from pulpit.api.web import Gate
 from pulpit.app.routes import upload_limits
 from pulpit.config import Settings
+from pulpit.content.iso.importer import IsoImporter
 from pulpit.content.registry import Registry
 from pulpit.content.rpm.distributor import YumDistributor
 from pulpit.content.rpm.importer import YumImporter
@@ -54,6 +56,7 @@ from pulpit.errors import NoFeed, PulpitError
 from pulpit.events.asyncapi import Servers
 from pulpit.events.fanout import Fanout
 from pulpit.ports import Clock, TaskContext, Transaction
+from pulpit.services.associations import Associations
 from pulpit.services.certificates import Certificates
 from pulpit.services.content import Content
 from pulpit.services.deliveries import Deliveries
@@ -250,7 +253,9 @@ class Site:
         self.clock = FrozenClock()
         self.engine = RecordingEngine()
         self.log = Log()
-        self.types = Registry(importers=[QuietImporter()], distributors=[QuietDistributor()])
+        self.types = Registry(
+            importers=[QuietImporter(), IsoImporter()], distributors=[QuietDistributor()]
+        )
         self.users = Users(self.storage, clock=self.clock, hasher=QUICK_HASHER)
         self.users.ensure_first(*AUTH)
         self.authority = MemoryAuthority()
@@ -310,6 +315,7 @@ class Site:
                 self.gate, Downloads(self.storage, clock=self.clock, tasks=self.tasks)
             ),
             *orphans_api.routes(self.gate, Orphans(self.storage, **parts)),
+            *associations_api.routes(self.gate, Associations(self.storage, **parts)),
             *units_api.routes(self.gate, Units(self.storage, self.files, types=self.types)),
             *uploads_api.routes(
                 self.gate,

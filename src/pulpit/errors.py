@@ -9,6 +9,7 @@ The tree::
     │   ├── MissingValue             400 PLP0016
     │   ├── UnsupportedValue         400 PLP0017
     │   ├── DuplicateResource        409 PLP0018
+    │   ├── TypesNotTaken            400 PLP0044
     │   ├── TooManyListeners         409 PLPIT14
     │   ├── TooManyUploads           409 PLPIT15
     │   ├── NotJson                  400 PLP1009
@@ -106,6 +107,7 @@ __all__ = [
     "TaskLost",
     "TooManyListeners",
     "TooManyUploads",
+    "TypesNotTaken",
     "Unavailable",
     "Unparsable",
     "UnsignedPackage",
@@ -222,6 +224,19 @@ class DuplicateResource(RequestError):
 
     def legacy(self) -> dict[str, Any]:
         return {"resource_id": self.resource_id}
+
+
+class TypesNotTaken(RequestError):
+    """Content types are to be copied that the importer of the destination does not take."""
+
+    code = "PLP0044"
+
+    def __init__(self, repo_id: str, type_ids: Sequence[str]) -> None:
+        super().__init__(
+            f"The importer of {repo_id} does not take {', '.join(type_ids)}: name in type_ids the "
+            "types to copy",
+            data={"repo_id": repo_id, "type_ids": list(type_ids)},
+        )
 
 
 class TooManyListeners(RequestError):

@@ -1321,7 +1321,6 @@ class ImporterType(Protocol):
             RequestError: key or metadata can't be used; likewise.
         """
 
-
     def copy(
         self, context: TaskContext, *, importer: Importer, order: CopyOrder
     ) -> Mapping[str, Any]:

@@ -178,6 +178,27 @@ def test_members_are_told_by_type(transaction: Transaction) -> None:
     assert transaction.content.members("bear") == {}
 
 
+def test_many_units_are_read_in_part(transaction: Transaction) -> None:
+    """Keys, single chunks and signing keys are had of many units, without the rest of them."""
+    signed = new_package("bell", metadata={"signing_key": "1234abcd"})
+    source = replace(new_package("bell"), type_id="srpm")
+    others = [new_package("candle"), new_erratum("E1"), replace(new_package("drum"), chunks=())]
+    ids = [number for unit in (signed, source, *others) for number in _add(transaction, unit)]
+    transaction.content.associate("zoo", ids, now=NOW)
+    content = transaction.content
+    assert content.unit_keys([*ids[:2], 99]) == {
+        ids[0]: ("rpm", signed.key),
+        ids[1]: ("srpm", source.key),
+    }
+    assert [*content.package_metadata("zoo", 0)] == [(ids[0], b"primary"), (ids[2], b"primary")]
+    assert [*content.package_metadata("zoo", 1)][1] == (ids[2], b"filelists")
+    assert [*content.package_metadata("bear", 0)] == []
+    assert content.signing_keys("zoo") == {
+        ids[0]: "1234abcd",
+        **dict.fromkeys((ids[1], ids[2], ids[4]), None),
+    }
+
+
 def test_associations_are_counted(transaction: Transaction) -> None:
     """Putting in and taking out count what changed, and keep counts, times and revision."""
     ids = _add(transaction, new_package("bell"), new_package("candle"), new_erratum("E1"))

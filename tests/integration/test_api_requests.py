@@ -45,6 +45,7 @@ def test_the_site_has_the_routes_of_every_module(site: Site) -> None:
     # most endpoints are made by the gate, in web
     assert walked == {"web", "content", "events", "health", "metrics"}
     assert modules == {
+        "associations",
         "content",
         "deliveries",
         "distributors",

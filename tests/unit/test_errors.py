@@ -17,6 +17,7 @@ _CASES: list[tuple[PulpitError, int, str, dict[str, Any]]] = [
     (errors.MissingValue("a"), 400, "PLP0016", {"missing_property_names": ["a"]}),
     (errors.UnsupportedValue("a"), 400, "PLP0017", {"unsupported_property_names": ["a"]}),
     (errors.DuplicateResource("zoo"), 409, "PLP0018", {"resource_id": "zoo"}),
+    (errors.TypesNotTaken("zoo", ["iso"]), 400, "PLP0044", {}),
     (errors.TooManyListeners(1_000), 409, "PLPIT14", {}),
     (errors.TooManyUploads(1_000), 409, "PLPIT15", {}),
     (errors.StorageFull(), 507, "PLPIT16", {}),

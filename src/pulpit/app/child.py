@@ -9,6 +9,7 @@ from typing import Any
 
 # what importers and distributors import when they work, so that the fork server has it
 import pulpit.content.iso.sync
+import pulpit.content.rpm.copy
 import pulpit.content.rpm.publish
 import pulpit.content.rpm.sync
 import pulpit.content.rpm.uploads  # noqa: F401

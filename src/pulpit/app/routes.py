@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from pulpit.api import associations as associations_api
 from pulpit.api import content as content_api
 from pulpit.api import deliveries as deliveries_api
 from pulpit.api import distributors as distributors_api
@@ -47,6 +48,7 @@ from pulpit.domain.listeners import NotifierType
 from pulpit.events.asyncapi import Servers
 from pulpit.events.fanout import Fanout
 from pulpit.ports import CertificateAuthority, ContentTypes, FileStore, Notifier, Vault
+from pulpit.services.associations import Associations
 from pulpit.services.certificates import Certificates
 from pulpit.services.content import Content
 from pulpit.services.deliveries import Deliveries
@@ -139,6 +141,9 @@ def _routed(parts: Served) -> Starlette:
             *distributors_api.routes(gate, distributors),
             *downloads_api.routes(gate, Downloads(storage, clock=utc_now, tasks=tasks)),
             *orphans_api.routes(gate, Orphans(storage, clock=utc_now, tasks=tasks, types=types)),
+            *associations_api.routes(
+                gate, Associations(storage, clock=utc_now, tasks=tasks, types=types)
+            ),
             *units_api.routes(gate, Units(storage, parts.files, types=types)),
             *uploads_api.routes(gate, _uploads(parts, tasks, types)),
             *events_api.routes(

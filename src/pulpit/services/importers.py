@@ -26,6 +26,7 @@ __all__ = [
     "UPDATE",
     "Importers",
     "complete_sync",
+    "importer_of",
     "new_importer",
     "reconfigure",
     "remove_body",

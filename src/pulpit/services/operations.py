@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pulpit.ports import ContentTypes, TaskContext
-from pulpit.services import distributors, downloads, importers, importing, orphans, repositories
+from pulpit.services import (
+    associations,
+    distributors,
+    downloads,
+    importers,
+    importing,
+    orphans,
+    repositories,
+)
 from pulpit.services.lifecycle import Completion
 
 __all__ = ["BODIES", "COMPLETIONS", "Body"]
@@ -20,6 +28,8 @@ BODIES: Mapping[str, Body] = {
     importers.UPDATE: importers.update_body,
     importers.REMOVE: importers.remove_body,
     importing.IMPORT: importing.import_body,
+    associations.ASSOCIATE: associations.associate_body,
+    associations.UNASSOCIATE: associations.unassociate_body,
     distributors.PUBLISH: distributors.publish_body,
     distributors.UPDATE: distributors.update_body,
     distributors.REMOVE: distributors.remove_body,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from pulpit.content.copying import copy_as_they_are
 from pulpit.content.importer_config import normalized
 from pulpit.content.iso.plan import plan_of
 from pulpit.content.iso.uploads import import_iso
 from pulpit.content.stored_files import telling_full_disk
+from pulpit.domain.copies import CopyOrder
 from pulpit.domain.repositories import Importer, Repository
 from pulpit.domain.uploads import Uploaded
-from pulpit.ports import TaskContext
+from pulpit.ports import TaskContext, Transaction
 
 __all__ = ["IsoImporter"]
 
@@ -52,3 +54,20 @@ class IsoImporter:
     ) -> Sequence[Mapping[str, Any]]:
         with telling_full_disk():
             return [import_iso(context, repository=repository, uploaded=uploaded)]
+
+    def copy(
+        self,
+        context: TaskContext,
+        *,
+        importer: Importer,  # noqa: ARG002 - as above
+        order: CopyOrder,
+    ) -> Mapping[str, Any]:
+        return copy_as_they_are(context, order, types=self.content_types)
+
+    def companions(
+        self,
+        transaction: Transaction,  # noqa: ARG002 - as above
+        repo_id: str,  # noqa: ARG002 - as above
+        unit_ids: Collection[int],  # noqa: ARG002 - as above
+    ) -> Collection[int]:
+        return ()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from pulpit.content.rpm.plan import normalized, plan_of
 from pulpit.content.stored_files import telling_full_disk
+from pulpit.domain.copies import CopyOrder
 from pulpit.domain.repositories import Importer, Repository
 from pulpit.domain.units import RPM_TYPES
 from pulpit.domain.uploads import Uploaded
-from pulpit.ports import TaskContext
+from pulpit.ports import TaskContext, Transaction
 
 __all__ = ["YumImporter"]
 
@@ -62,6 +63,23 @@ class YumImporter:
         config = normalized({**importer.config, **override})
         with telling_full_disk():
             return import_uploaded(context, repository=repository, uploaded=uploaded, config=config)
+
+    def copy(
+        self, context: TaskContext, *, importer: Importer, order: CopyOrder
+    ) -> Mapping[str, Any]:
+        # as above
+        from pulpit.content.rpm.copy import Copy  # noqa: PLC0415
+
+        with _rare_collections():
+            return Copy(context, importer=importer, order=order).run()
+
+    def companions(
+        self, transaction: Transaction, repo_id: str, unit_ids: Collection[int]
+    ) -> Collection[int]:
+        # as above
+        from pulpit.content.rpm.needs import left_with  # noqa: PLC0415
+
+        return left_with(transaction.content, repo_id, {*unit_ids})
 
 
 @contextmanager

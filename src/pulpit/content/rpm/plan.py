@@ -63,7 +63,7 @@ def _names(value: Any) -> bool:
 
 #: Of the keys that only a yum importer has.
 _CHECKS: Mapping[str, Check] = {
-    "force_full": BOOLEAN,
+    **dict.fromkeys(("force_full", "recursive", "recursive_conservative"), BOOLEAN),
     "require_signature": BOOLEAN,
     "allowed_keys": (are_keys, "must be a list of key ids of at least 8 hexadecimal digits"),
     "retain_old_count": COUNT,

@@ -44,10 +44,17 @@ class SignaturePolicy:
             UnsignedPackage: it is not signed, and must be.
             ForeignSignature: it is signed with a key that is not allowed.
         """
-        if key is None and self.required:
+        if self.admits(key):
+            return
+        if key is None:
             raise UnsignedPackage(package)
-        if key is not None and self.allowed and key not in self.allowed:
-            raise ForeignSignature(package, key=key, allowed=self.allowed)
+        raise ForeignSignature(package, key=key, allowed=self.allowed)
+
+    def admits(self, key: str | None) -> bool:
+        """Tell whether a package that is signed with the key, or None, may come in."""
+        if key is None:
+            return not self.required
+        return not self.allowed or key in self.allowed
 
 
 def are_keys(value: Any) -> bool:
