@@ -19,10 +19,13 @@ from pulpit.storage.sqlite import SqliteStorage
 from tests.published import Report, Shelf
 from tests.task_context import OID
 
-__all__ = ["SIGNED", "Desk", "desk"]
+__all__ = ["DELTAS", "SIGNED", "Desk", "desk"]
 
 #: The sample's bell, signed with a key of this id.
 SIGNED = Path(__file__).parent / "data" / "signed" / "bell-1.0-1.noarch.rpm"
+
+#: Deltas from the sample's bell 1.0-1 to 1.1-1, as makedeltarpm makes them; ``only`` with its -r.
+DELTAS = Path(__file__).parent / "data" / "deltas"
 
 
 @dataclass(kw_only=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import createrepo_c
 import pytest
@@ -26,7 +27,7 @@ from pulpit.errors import (
 )
 from tests.feeds import SAMPLE
 from tests.task_context import OID
-from tests.uploaded import SIGNED, Desk, desk
+from tests.uploaded import DELTAS, SIGNED, Desk, desk
 
 _BELL = SAMPLE / "noarch" / "bell-1.0-1.noarch.rpm"
 _PACKAGES = sorted(SAMPLE.rglob("*.rpm"))
@@ -310,3 +311,51 @@ def test_a_metadata_file_is_published_as_it_is(store: Desk) -> None:
     for bad in ({}, {"data_type": "primary"}, {"data_type": "../x"}, {"data_type": ["x"]}):
         with pytest.raises(InvalidValue):
             store.upload("chapel", "yum_repo_metadata_file", b"x", key=bad)
+
+
+def test_a_delta_is_imported(store: Desk) -> None:
+    """It is published as createrepo_c tells of it; another one of the same version stays."""
+    data = (DELTAS / "bell-1.0-1_1.1-1.noarch.drpm").read_bytes()
+    [named] = store.upload("chapel", "drpm", data)
+    store.upload("chapel", "drpm", data)
+    store.upload("chapel", "drpm", data, metadata={"filename": "drpms/again.drpm"})
+    [_, unit] = sorted(store.units("chapel", "drpm"), key=lambda one: str(one.key["filename"]))
+    assert named == {"type_id": "drpm", "unit_key": dict(unit.key)}
+    assert unit.key["filename"] == "drpms/bell-1.0-1_1.1-1.noarch.drpm"
+    assert unit.metadata["signing_key"] is None
+    _, folder = store.publish("chapel")
+    assert folder is not None
+    root = ET.fromstring(_written(folder, "prestodelta"))
+    [delta] = [
+        (package.attrib, one)
+        for package in root
+        for one in package
+        if one.findtext("filename") == unit.key["filename"]
+    ]
+    made = {"name": "bell", "epoch": "0", "version": "1.1", "release": "1", "arch": "noarch"}
+    assert delta[0] == made
+    assert delta[1].attrib == {"oldepoch": "0", "oldversion": "1.0", "oldrelease": "1"}
+    assert delta[1].findtext("sequence") == "bell-1.0-1-9e708203b8cfb4899bfb95c04734b69020"
+    assert delta[1].findtext("size") == "2513"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda _: (DELTAS / "only.drpm").read_bytes(), "no headers of its own"),
+        (lambda _: _BELL.read_bytes(), "not a delta"),
+        (lambda data: data[:-1], "of 2513"),
+        (lambda data: data[:2100] + bytes(len(data) - 2100), "can't be read"),
+    ],
+)
+def test_what_is_no_delta_is_refused(
+    store: Desk, change: Callable[[bytes], bytes], says: str
+) -> None:
+    """It says why; so does a place where it can't lie."""
+    data = (DELTAS / "bell-1.0-1_1.1-1.noarch.drpm").read_bytes()
+    with pytest.raises(NotAnRpm) as caught:
+        store.upload("chapel", "drpm", change(data))
+    assert says in caught.value.message
+    with pytest.raises(InvalidValue):
+        store.upload("chapel", "drpm", data, key={"filename": "../x.drpm"})
+    assert store.units("chapel") == []

@@ -15,6 +15,7 @@ from pulpit.content.rpm.drafts import document_of
 from pulpit.content.rpm.errata import parse_updateinfo
 from pulpit.content.rpm.modules import parse_modules
 from pulpit.content.rpm.streams import read_document, read_stream
+from pulpit.content.stored_files import name_files
 from pulpit.domain.repositories import Repository
 from pulpit.domain.units import Unit, unit_key_digest
 from pulpit.domain.uploads import Uploaded, UploadedFile
@@ -77,10 +78,9 @@ def import_metadata_file(
     context.files.keep(file.path, file.digest)
     now = context.clock()
     with context.write() as transaction:
-        if not context.files.path(file.digest).exists():
-            raise ContentError("The file was removed as an orphan meanwhile: import it again")
+        if not name_files(transaction, context.files, {file.digest: file.size}):
+            raise ContentError("The file was removed as soon as it was kept: import it again")
         content = transaction.content
-        content.add_artifacts({file.digest: file.size})
         digest = unit_key_digest(unit.type_id, unit.key)
         known = content.known(unit.type_id, [digest])
         before = content.unit(known[digest]).artifact if known else file.digest

@@ -13,10 +13,12 @@ import createrepo_c
 import zstandard
 
 from pulpit.content.checksums import canonical_type
+from pulpit.content.rpm.delta_uploads import is_bare_delta, read_delta
 from pulpit.content.rpm.packages import FeedPackage, feed_package, package_unit, parse_package
 from pulpit.content.rpm.retention import nevra_of
 from pulpit.content.rpm.signature_policy import SignaturePolicy
 from pulpit.content.rpm.signatures import check_whole, read_headers
+from pulpit.content.stored_files import name_files
 from pulpit.domain.repositories import Repository
 from pulpit.domain.units import Unit, unit_key_digest
 from pulpit.domain.uploads import Uploaded, UploadedFile
@@ -51,28 +53,32 @@ def import_package(
         ChecksumMismatch: it is another file than the client told.
         UnsignedPackage, ForeignSignature: it is not signed as it must be.
     """
-    unit, sums = _read(uploaded, file)
+    unit = _read(uploaded, file)
     policy.check(unit.package.filename if unit.package else "", unit.metadata["signing_key"])
-    _check_sums(uploaded, sums)
+    _check_sums(uploaded, unit.metadata["checksums"])
     context.files.keep(file.path, file.digest)
     _store(context, repository.id, unit, file)
     return {"type_id": unit.type_id, "unit_key": dict(unit.key)}
 
 
-def _read(uploaded: Uploaded, file: UploadedFile) -> tuple[Unit, Mapping[str, str]]:
-    """Return the package as a unit, and the checksums of its file."""
+def _read(uploaded: Uploaded, file: UploadedFile) -> Unit:
+    """Return the package or delta in a file as a unit."""
+    is_delta = uploaded.type_id == "drpm"
+    if is_delta and is_bare_delta(file):
+        why = "it has no headers of its own (makedeltarpm -r): make it without -r"
+        raise NotAnRpm(f"The delta can't be used: {why}")
     headers = read_headers(file.path)
-    check_whole(file.path, headers)
+    # the digest of a delta's payload is that of the package which it makes
+    check_whole(file.path, replace(headers, payload_digest=None) if is_delta else headers)
     package = _package(file.path)
+    if is_delta:
+        unit = read_delta(uploaded, file, headers, package).unit(artifact=file.digest)
+    else:
+        compress = zstandard.ZstdCompressor(level=_LEVEL).compress
+        unit = package_unit(package, compress, artifact=file.digest)
     sums = {**_sums(file.path), "sha256": file.digest}
-    compress = zstandard.ZstdCompressor(level=_LEVEL).compress
-    unit = package_unit(
-        package,
-        compress,
-        artifact=file.digest,
-        metadata={"checksums": sums, "signing_key": headers.signing_key},
-    )
-    return replace(unit, user_metadata=uploaded.user_metadata), sums
+    told = {"checksums": sums, "signing_key": headers.signing_key}
+    return replace(unit, metadata={**unit.metadata, **told}, user_metadata=uploaded.user_metadata)
 
 
 def _package(path: Path) -> FeedPackage:
@@ -138,9 +144,8 @@ def _store(context: TaskContext, repo_id: str, unit: Unit, file: UploadedFile) -
     now, digest = context.clock(), unit_key_digest(unit.type_id, unit.key)
     with context.write() as transaction:
         content = transaction.content
-        if not context.files.path(file.digest).exists():
-            raise ContentError("The package was removed as an orphan meanwhile: import it again")
-        content.add_artifacts({file.digest: file.size})
+        if not name_files(transaction, context.files, {file.digest: file.size}):
+            raise ContentError("The package was removed as soon as it was kept: import it again")
         is_known = digest in content.known(unit.type_id, [digest])
         unit_id = content.add([unit])[digest]
         if is_known:
@@ -152,7 +157,10 @@ def _store(context: TaskContext, repo_id: str, unit: Unit, file: UploadedFile) -
 
 
 def _others(content: ContentStore, repo_id: str, unit: Unit, unit_id: int) -> list[int]:
-    """Return the packages of the repository that are the same version of the same package."""
+    """Return the packages of the repository that are the same version of the same package.
+
+    Of deltas, which make it of several older ones, those that lie in the same place.
+    """
     package = unit.package
     if package is None:
         return []
@@ -163,4 +171,5 @@ def _others(content: ContentStore, repo_id: str, unit: Unit, unit_id: int) -> li
         and other.id != unit_id
         and other.package
         and nevra_of(other.package) == nevra_of(package)
+        and (unit.type_id != "drpm" or other.package.filename == package.filename)
     ]

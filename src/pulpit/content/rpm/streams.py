@@ -119,7 +119,7 @@ def _decoder(head: bytes) -> _Decoder:
 
 
 def read_stream(
-    path: Path, *, url: str, limit: int, expected: Digest | None = None
+    path: Path, *, url: str, limit: int, expected: Digest | None = None, start: int = 0
 ) -> Iterator[bytes]:
     """Yield the file's content, decompressed, in pieces.
 
@@ -128,6 +128,7 @@ def read_stream(
         url: where it came from, for messages.
         limit: bytes of content beyond which it is refused.
         expected: checksum of the content, checked at the end.
+        start: bytes of the file that are passed over.
 
     Raises:
         Unparsable: it is damaged, cut off, too large, or not what *expected* says.
@@ -135,6 +136,7 @@ def read_stream(
     digest = hasher(expected[0]) if expected else None
     read = written = 0
     with path.open("rb") as file:
+        file.seek(start)
         data = file.read(_READ)
         decoder = _decoder(data)
         while data:

@@ -12,13 +12,14 @@ from pulpit.content.rpm.package_uploads import import_package
 from pulpit.content.rpm.reading import COMPS, MODULES
 from pulpit.content.rpm.signature_policy import signatures_of
 from pulpit.domain.repositories import Repository
+from pulpit.domain.units import PACKAGE_TYPES
 from pulpit.domain.uploads import Uploaded
 from pulpit.errors import InvalidValue
 from pulpit.ports import TaskContext
 
 __all__ = ["import_uploaded"]
 
-_FILES = frozenset({"rpm", "srpm", EXTRA})
+_FILES = PACKAGE_TYPES | {EXTRA}
 _DOCUMENTS = frozenset({"erratum"}) | COMPS | MODULES
 
 
