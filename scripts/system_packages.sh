@@ -9,6 +9,7 @@ packages=(
   createrepo-c      # a second feed, and the floor of the benchmarks
   dnf               # installs from what was published
   dnf-plugins-core  # reposync
+  gnupg             # the key that rpmsign signs packages with
   iproute2          # private networks, for machines that are cut off
   iproute2          # machines that are cut off from the network
   postgresql        # the database of several servers: a private instance for each run

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
 
 from tests.acceptance.house import House
 from tests.acceptance.server import PulpitServer
-from tests.feeds import SAMPLE, variants
+from tests.feeds import SAMPLE, Draft, variants
 from tests.services import dnf as dnf_service
-from tests.services import missing
-from tests.services.dnf import Dnf
+from tests.services import missing, signing
+from tests.services.dnf import Dnf, DnfError
 from tests.services.http import FeedServer
+from tests.services.signing import SigningKey
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +149,50 @@ def test_a_change_of_the_feed_comes_through(house: House, tmp_path: Path) -> Non
 def test_metadata_that_nobody_knows_is_kept(published: str) -> None:
     """A list of an unknown type in the feed's repomd.xml is in the published one."""
     assert 'type="inventory"' in httpx.get(f"{published}repodata/repomd.xml").text
+
+
+@pytest.fixture(scope="module")
+def key() -> Iterator[SigningKey]:
+    """Yield a key that packages are signed with."""
+    if not signing.installed():
+        missing("gpg or rpmsign")
+    with TemporaryDirectory(prefix="key", dir="/tmp") as folder:
+        made = SigningKey(Path(folder) / "home")
+        yield made
+        made.close()
+
+
+def test_signed_packages_are_verified(house: House, key: SigningKey, tmp_path: Path) -> None:
+    """With the published key signed packages install, on demand too, and unsigned ones do not."""
+    draft = Draft(variants.reduced(tmp_path / "feed"), is_there=True)
+    signed = [*draft.dest.glob("noarch/bell-*.rpm")]
+    key.sign(signed)
+    draft.list_packages()
+    with FeedServer(draft.dest) as feed:
+        url = house.create("signed", feed=feed.url, download_policy="on_demand")
+        assert house.sync("signed").state == "finished"
+        done = house.client.publish("signed", "web", override={"gpgkey": key.public})
+        assert house.over(done).state == "finished"
+        options = ("x.gpgcheck=1", f"x.gpgkey={url}pulp.key")
+        machine = Dnf(tmp_path / "machine", url, options=options)
+        assert machine.install("bell-rope") == ["bell-0:2.0-1.noarch", "bell-rope-0:2.0-1.noarch"]
+        with pytest.raises(DnfError, match="not signed"):
+            machine.install("candle")
+    assert "candle" not in " ".join(machine.installed())
+
+
+def test_fast_forward_is_as_good(house: House, tmp_path: Path) -> None:
+    """What was taken over from the publication before is what dnf reads in the new one."""
+    url = publish(house, "forward", download_policy="on_demand")
+    folder = variants.with_tree(variants.with_deltas(tmp_path / "feed"), is_there=True)
+    with FeedServer(folder) as feed:
+        call = house.client.sync("forward", override={"feed": feed.url})
+        assert house.over(call).state == "finished"
+        done = house.over(
+            house.client.publish("forward", "web", override={"use_fast_forward": True})
+        )
+        assert done.result["summary"]["copy_directory"] == "FINISHED"
+        assert len(Dnf(tmp_path / "machine", url).repoquery()) == 42
+        tree = httpx.get(f"{url}images/pxeboot/vmlinuz")
+    assert tree.content == variants.TREE["images/pxeboot/vmlinuz"]
+    assert 'type="prestodelta"' in httpx.get(f"{url}repodata/repomd.xml").text

@@ -178,9 +178,9 @@ def with_deltas(dest: Path, kind: str = "prestodelta") -> Path:
     return dest
 
 
-def with_tree(dest: Path, name: str = ".treeinfo") -> Path:
-    """Make the sample with the tree of files that a machine is installed from."""
-    draft = Draft(dest)
+def with_tree(dest: Path, name: str = ".treeinfo", *, is_there: bool = False) -> Path:
+    """Make the sample, or what is there, with the tree of files to install a machine from."""
+    draft = Draft(dest, is_there=is_there)
     for place, data in TREE.items():
         dest.joinpath(place).parent.mkdir(parents=True, exist_ok=True)
         dest.joinpath(place).write_bytes(data)

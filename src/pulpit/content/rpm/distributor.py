@@ -110,7 +110,7 @@ def _packages_digest(
 ) -> str:
     """Return what is equal where the files that list packages would be."""
     listed = [type_id for type_id in LISTED if type_id not in config.skipped]
-    folders = [tree.metadata.get("packagedir") for tree in trees]
+    folders = [folder for tree in trees if (folder := tree.metadata.get("packagedir"))]
     shape = [*config.package_files(checksum_type), folders]
     return packages_digest(shape, content.revisions(repo_id, listed))
 
