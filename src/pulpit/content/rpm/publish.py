@@ -82,9 +82,10 @@ class Publishing:
             steps.act("copy_directory", lambda: self._take_over(former, repodata))
         steps.act("initialize_repo_metadata", self._write_key)
         self._tree()
-        self._packages(repodata)
+        known = PackagesOfErrata(self.config.updateinfo_checksum_type)
+        self._packages(repodata, known)
         self._deltas(repodata)
-        self._errata(repodata)
+        self._errata(repodata, known)
         self._modules(repodata)
         self._comps(repodata)
         self._metadata_files(repodata)
@@ -152,8 +153,8 @@ class Publishing:
             for _ in range(total):
                 step.advance()
 
-    def _packages(self, repodata: Repodata) -> None:
-        """Write primary, filelists and other, and the paths of the packages."""
+    def _packages(self, repodata: Repodata, known: PackagesOfErrata) -> None:
+        """Write primary, filelists and other, and the paths of the packages, which become known."""
         listed = self._shown(LISTED)
         if self.former:
             with self.steps.step("rpms", 0, skipped=not listed):
@@ -167,6 +168,7 @@ class Publishing:
 
             def written(batch: Sequence[tuple[Unit, str]]) -> None:
                 waiting.update((path, unit.id) for unit, path in batch)
+                known.add(unit for unit, _ in batch)
                 if extra:
                     names = ((path.rpartition("/")[2], unit.id) for unit, path in batch)
                     waiting.update((f"{extra}/{name}", unit_id) for name, unit_id in names)
@@ -206,7 +208,7 @@ class Publishing:
                 file.write(b"</prestodelta>\n")
             self._add_paths(placed)
 
-    def _errata(self, repodata: Repodata) -> None:
+    def _errata(self, repodata: Repodata, known: PackagesOfErrata) -> None:
         """Write updateinfo."""
         shown = self._shown(["erratum"])
         count = self._count(shown)
@@ -214,12 +216,11 @@ class Publishing:
             self.steps.step("errata", count, skipped=not shown) as step,
             repodata.document("updateinfo", "updateinfo.xml") as file,
         ):
-            packages = PackagesOfErrata(
-                self.content.packages(self.repository.id) if count else (),
-                checksum_type=self.config.updateinfo_checksum_type,
-            )
+            if count and (self.former or not {*LISTED}.isdisjoint(self.config.skipped)):
+                # not all of them have been read
+                known.add(self.content.packages(self.repository.id))
             elements = (
-                _line(packages.restricted(unit, text)) for unit, text in self._units(shown, step)
+                _line(known.restricted(unit, text)) for unit, text in self._units(shown, step)
             )
             file.write_all(chain([_UPDATES_HEAD], elements, [b"</updates>\n"]))
 

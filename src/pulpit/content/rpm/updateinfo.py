@@ -24,19 +24,21 @@ class PackagesOfErrata:
     An erratum stays, without collections that the repository has no package of.
 
     Args:
-        packages: of the repository.
         checksum_type: the one of which errata give checksums; None: as they are.
     """
 
-    def __init__(self, packages: Iterable[Unit], *, checksum_type: str | None) -> None:
+    def __init__(self, checksum_type: str | None) -> None:
         self._checksum_type = checksum_type
         #: To their checksum, where it is of the type.
         self._packages: dict[Nevra, str | None] = {}
+
+    def add(self, packages: Iterable[Unit]) -> None:
+        """Take packages for those of the repository."""
         for unit in packages:
             if unit.package and unit.type_id != "drpm":
                 package = unit.package
-                digits = package.checksum if package.checksum_type == checksum_type else None
-                self._packages[nevra_of(package)] = digits
+                is_right = package.checksum_type == self._checksum_type
+                self._packages[nevra_of(package)] = package.checksum if is_right else None
 
     def restricted(self, erratum: Unit, text: bytes) -> bytes:
         """Return the element of updateinfo for the erratum, whose whole element is *text*.
