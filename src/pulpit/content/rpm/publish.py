@@ -164,11 +164,13 @@ class Publishing:
         units = self.content.package_chunks(self.repository.id, listed)
         placed = ((unit, paths.take(unit)) for unit in units)
         waiting: dict[str, int] = {}
+        has_errata = self._count(self._shown(["erratum"])) > 0
         with self.steps.step("rpms", count, skipped=not listed) as step:
 
             def written(batch: Sequence[tuple[Unit, str]]) -> None:
                 waiting.update((path, unit.id) for unit, path in batch)
-                known.add(unit for unit, _ in batch)
+                if has_errata:
+                    known.add(unit for unit, _ in batch)
                 if extra:
                     names = ((path.rpartition("/")[2], unit.id) for unit, path in batch)
                     waiting.update((f"{extra}/{name}", unit_id) for name, unit_id in names)
