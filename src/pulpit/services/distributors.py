@@ -43,6 +43,8 @@ UPDATE = "distributor.update"
 REMOVE = "distributor.remove"
 
 _KEYS = ("distributor_id", "distributor_type_id", "auto_publish", "distributor_config")
+#: What clients send back of a distributor that they have read: of no meaning in a new one.
+_ECHOED = ("repo_id", "last_publish")
 _DELTA_KEYS = ("distributor_config", "delta")
 
 
@@ -68,7 +70,7 @@ def parse_many(
 def _parse(document: Any, *, repo_id: str, types: ContentTypes, now: datetime) -> Distributor:
     """Return the distributor that a client describes."""
     sent = as_object(document)
-    refuse_unknown(sent, _KEYS)
+    refuse_unknown(sent, (*_KEYS, *_ECHOED))
     distributor_id = optional(sent, "distributor_id", str)
     if distributor_id is None:
         distributor_id = str(uuid4())
