@@ -31,6 +31,7 @@ from pulpit.api import permissions as permissions_api
 from pulpit.api import plugins as plugins_api
 from pulpit.api import repositories as repositories_api
 from pulpit.api import roles as roles_api
+from pulpit.api import schedules as schedules_api
 from pulpit.api import schemas as schemas_api
 from pulpit.api import snapshot as snapshot_api
 from pulpit.api import status as status_api
@@ -72,6 +73,7 @@ from pulpit.services.orphans import Orphans
 from pulpit.services.permissions import Permissions
 from pulpit.services.repositories import Repositories
 from pulpit.services.roles import Roles
+from pulpit.services.schedules import Schedules
 from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Tasks
 from pulpit.services.tokens import Tokens
@@ -273,6 +275,9 @@ class Site:
             self.storage, clock=self.clock, completions=COMPLETIONS, offer=self.engine.offer
         )
         self.tasks = Tasks(self.storage, clock=self.clock, engine=self.engine)
+        self.schedules = Schedules(
+            self.storage, clock=self.clock, tasks=self.tasks, types=self.types
+        )
         self._runner = asyncio.Runner()
         self.serve(web_application(self.routes()))
 
@@ -321,6 +326,7 @@ class Site:
                 self.gate,
                 Uploads(self.storage, self.files, limits=upload_limits(self.settings), **parts),
             ),
+            *schedules_api.routes(self.gate, self.schedules),
             *events_api.routes(
                 self.gate, self.storage.events, self.fanout, event_source_uri=EVENT_SOURCE_URI
             ),

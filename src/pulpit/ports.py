@@ -24,6 +24,7 @@ from pulpit.domain.permissions import Grant, Operation
 from pulpit.domain.published import Root
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.roles import Role
+from pulpit.domain.schedules import Schedule, Scheduled
 from pulpit.domain.tasks import Task, TaskState
 from pulpit.domain.tokens import Token
 from pulpit.domain.units import Unit, UnitFile
@@ -54,6 +55,7 @@ __all__ = [
     "PublicationStore",
     "RepositoryStore",
     "RoleStore",
+    "ScheduleStore",
     "SharedCursorStore",
     "Storage",
     "TaskContext",
@@ -319,7 +321,7 @@ class RepositoryStore(Protocol):
         """Write display name, description, notes and scratchpad."""
 
     def remove(self, repo_id: str) -> None:
-        """Delete it with importers, distributors, associations and publications."""
+        """Delete it with importers, distributors, schedules, associations and publications."""
 
     def importers(self, repo_ids: Collection[str]) -> Sequence[Importer]:
         """Return the importers of these repositories."""
@@ -970,6 +972,37 @@ class DeliveryStore(Protocol):
         """
 
 
+class ScheduleStore(Protocol):
+    """When repositories are synced and published by themselves."""
+
+    def add(self, schedule: Schedule) -> None:
+        """Keep a new schedule, of a repository that is there."""
+
+    def get(self, schedule_id: str) -> Schedule:
+        """Return the schedule, or raise MissingResource(schedule_id=…)."""
+
+    def find(self, schedule_id: str) -> Schedule | None:
+        """Return the schedule, or None."""
+
+    def list(self, of: Scheduled) -> Sequence[Schedule]:
+        """Return the schedules of an importer or distributor, sorted by id."""
+
+    def due(self, now: datetime) -> Sequence[Schedule]:
+        """Return those that are enabled and whose next run is not after now, in its order."""
+
+    def ran_after(self, now: datetime) -> Sequence[Schedule]:
+        """Return those that are enabled and have run after now, by a clock that was ahead."""
+
+    def update(self, schedule: Schedule) -> None:
+        """Write all of it; one that is gone stays so."""
+
+    def remove(self, schedule_id: str) -> None:
+        """Delete it; one that is not there is fine."""
+
+    def remove_of(self, of: Scheduled) -> None:
+        """Delete the schedules of an importer or distributor."""
+
+
 class Vault(Protocol):
     """Keeps what is secret so that who reads the database, or a copy of it, can't read that."""
 
@@ -1047,6 +1080,8 @@ class Transaction(Protocol):
     def listeners(self) -> ListenerStore: ...
     @property
     def deliveries(self) -> DeliveryStore: ...
+    @property
+    def schedules(self) -> ScheduleStore: ...
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """Call *act* once the transaction is committed (never after a rollback)."""

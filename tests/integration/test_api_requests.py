@@ -60,6 +60,7 @@ def test_the_site_has_the_routes_of_every_module(site: Site) -> None:
         "plugins",
         "repositories",
         "roles",
+        "schedules",
         "schemas",
         "snapshot",
         "status",

@@ -15,6 +15,7 @@ from pulpit.events.amqp import CURSOR as PUBLISHER
 from pulpit.services.content import Content
 from pulpit.services.dispatch import CURSOR as DISPATCH
 from pulpit.services.retention import Keep, Retention
+from pulpit.services.schedules import Schedules
 from pulpit.services.uploads import UploadRetention
 from pulpit.services.workers import Reaper
 from pulpit.storage.database import SqlStorage
@@ -27,6 +28,8 @@ _COMPACT_EVERY = _COUNT_EVERY = 60.0
 _CLEAN_EVERY = 300.0
 #: Seconds between two looks for workers that are lost.
 _REAP_EVERY = 1.0
+#: Seconds between two looks for schedules that are due.
+_RUN_EVERY = 1.0
 #: Seconds between two looks for deliveries that were over long ago.
 _PURGE_EVERY = 600.0
 _SECONDS_A_DAY = 86_400
@@ -41,6 +44,7 @@ class Housekeeping:
         content: what is published.
         uploads: what clients send.
         reaper: of the workers; None where there are none.
+        schedules: whose tasks are handed in.
         count_journal: called by each server from time to time.
         failures: name of a job to how often it has failed; counted here.
         log: of the server.
@@ -54,12 +58,14 @@ class Housekeeping:
         content: Content,
         uploads: UploadRetention,
         reaper: Reaper | None,
+        schedules: Schedules,
         count_journal: Callable[[], None],
         failures: dict[str, int],
         log: Any,
     ) -> None:
         self._settings, self._content, self._reaper = settings, content, reaper
         self._uploads = uploads
+        self._schedules = schedules
         self._count_journal, self._failures, self._log = count_journal, failures, log
         keep = settings.events
         self._retention = Retention(
@@ -94,6 +100,7 @@ class Housekeeping:
             every(_COMPACT_EVERY, self._retention.compact_journal, name="compact_journal"),
             every(_CLEAN_EVERY, self._content.clean_up, name="clean_up_publications"),
             every(_CLEAN_EVERY, self._uploads.remove_idle, name="remove_idle_uploads"),
+            every(_RUN_EVERY, self._run_schedules, name="run_schedules"),
             every(_PURGE_EVERY, self._retention.purge_deliveries, name="purge_deliveries"),
             # it reads the names of all files, which a start has better things to do than
             every(reaping, strays, name="remove_strays", at_once=False),
@@ -103,6 +110,11 @@ class Housekeeping:
             jobs.append(every(_REAP_EVERY, partial(self._reap, self._reaper), name="reap_workers"))
         async with _running(*jobs):
             yield
+
+    def _run_schedules(self) -> None:
+        """Hand in the tasks of schedules that are due, and tell of it."""
+        for task in self._schedules.run_due():
+            self._log.info("a schedule has handed in a task", task_id=task.id)
 
     def _reap(self, reaper: Reaper) -> None:
         """Put right what lost workers have left, and tell of it."""

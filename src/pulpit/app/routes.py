@@ -24,6 +24,7 @@ from pulpit.api import permissions as permissions_api
 from pulpit.api import plugins as plugins_api
 from pulpit.api import repositories as repositories_api
 from pulpit.api import roles as roles_api
+from pulpit.api import schedules as schedules_api
 from pulpit.api import schemas as schemas_api
 from pulpit.api import snapshot as snapshot_api
 from pulpit.api import status as status_api
@@ -62,6 +63,7 @@ from pulpit.services.orphans import Orphans
 from pulpit.services.permissions import Permissions
 from pulpit.services.repositories import Repositories
 from pulpit.services.roles import Roles
+from pulpit.services.schedules import Schedules
 from pulpit.services.snapshot import Snapshots
 from pulpit.services.tasks import Tasks
 from pulpit.services.tokens import Tokens
@@ -131,6 +133,7 @@ def _routed(parts: Served) -> Starlette:
     repositories = Repositories(storage, clock=utc_now, tasks=tasks, types=types)
     importers = Importers(storage, clock=utc_now, tasks=tasks, types=types)
     distributors = Distributors(storage, clock=utc_now, tasks=tasks, types=types)
+    schedules = Schedules(storage, clock=utc_now, tasks=tasks, types=types)
     return web_application(
         [
             *status_api.routes(gate, lambda: _status(parts)),
@@ -146,6 +149,7 @@ def _routed(parts: Served) -> Starlette:
             ),
             *units_api.routes(gate, Units(storage, parts.files, types=types)),
             *uploads_api.routes(gate, _uploads(parts, tasks, types)),
+            *schedules_api.routes(gate, schedules),
             *events_api.routes(
                 gate,
                 storage.events,

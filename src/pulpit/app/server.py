@@ -16,6 +16,7 @@ from uuid import uuid4
 from starlette.types import ASGIApp
 
 from pulpit.app.authority import UserAuthority
+from pulpit.app.content import content_types
 from pulpit.app.doctor.listener import ListenerDoctor
 from pulpit.app.engines import make_working
 from pulpit.app.files import raise_file_limit
@@ -43,6 +44,8 @@ from pulpit.events.fanout import Fanout
 from pulpit.services.content import Content
 from pulpit.services.logins import Logins
 from pulpit.services.on_demand import OnDemand
+from pulpit.services.schedules import Schedules
+from pulpit.services.tasks import Tasks
 from pulpit.services.uploads import UploadRetention
 from pulpit.services.users import Users
 from pulpit.storage.database import SqlStorage
@@ -186,6 +189,7 @@ class _Server:
                 storage, files, clock=utc_now, idle_hours=settings.uploads.idle_hours
             ),
             reaper=self._working.reaper,
+            schedules=self._schedules(),
             count_journal=self._watching.count_journal,
             failures=self._watching.housekeeping_failures,
             log=log,
@@ -227,6 +231,12 @@ class _Server:
                 self._log.info("stopping: tasks go on at the workers")
         if self._failure:
             raise StartError(self._failure)
+
+    def _schedules(self) -> Schedules:
+        """Return the schedules, whose tasks are handed in as those of requests are."""
+        observe = self._watching.tasks.observe
+        tasks = Tasks(self._storage, clock=utc_now, engine=self._working, observe=observe)
+        return Schedules(self._storage, clock=utc_now, tasks=tasks, types=content_types())
 
     def _application(self) -> ASGIApp:
         """Return the web application."""

@@ -26,6 +26,7 @@ class FileState(StrEnum):
     CANCELLED = "cancelled"
 
 
+_STATES = tuple(FileState)
 #: State to those of the stages "manifest" and "isos".
 _STAGES: Mapping[str, tuple[str, str]] = {
     FileState.NOT_STARTED: ("NOT_STARTED", "NOT_STARTED"),
@@ -43,8 +44,8 @@ def staged(progress: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_flat(part: Any) -> bool:
-    """Tell whether a part of a report has a state of its own, as no part with stages has."""
-    return isinstance(part, Mapping) and isinstance(part.get("state"), str)
+    """Tell whether a part of a report has a state of files, as no part with stages has."""
+    return isinstance(part, Mapping) and part.get("state") in _STATES
 
 
 def _stages(part: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pulpit.domain.repositories import (
     distributor_document,
     merged,
 )
+from pulpit.domain.schedules import Scheduled, ScheduleKind
 from pulpit.domain.tasks import PUBLISH_TASK, Task, action_tag
 from pulpit.errors import DuplicateResource, InvalidValue, MissingResource, MissingValue
 from pulpit.ports import Clock, ContentTypes, Storage, TaskContext, Transaction
@@ -278,16 +279,18 @@ def update_body(context: TaskContext, types: ContentTypes) -> tuple[Any, Mapping
 
 def remove_body(context: TaskContext, _types: ContentTypes) -> tuple[Any, Mapping[str, Any]]:
     """Take the distributor and what it published away."""
-    arguments = context.task.arguments
+    repo_id = context.task.arguments["repo_id"]
+    distributor_id = context.task.arguments["distributor_id"]
     with context.write() as transaction:
-        distributor_of(transaction, arguments["repo_id"], arguments["distributor_id"])
-        transaction.repositories.remove_distributor(
-            arguments["repo_id"], arguments["distributor_id"]
+        distributor_of(transaction, repo_id, distributor_id)
+        transaction.schedules.remove_of(
+            Scheduled(kind=ScheduleKind.PUBLISH, repo_id=repo_id, plugin_id=distributor_id)
         )
         # whoever adds one of this id later shares it with nobody
         transaction.permissions.remove_below(
-            f"/v2/repositories/{arguments['repo_id']}/distributors/{arguments['distributor_id']}/"
+            f"/v2/repositories/{repo_id}/distributors/{distributor_id}/"
         )
+        transaction.repositories.remove_distributor(repo_id, distributor_id)
     return None, {}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from pulpit.domain.clock import new_oid
 from pulpit.domain.outcomes import Finished, Outcome
 from pulpit.domain.repositories import Importer, merged
+from pulpit.domain.schedules import Scheduled, ScheduleKind
 from pulpit.domain.tasks import SYNC_TASK, Task, action_tag
 from pulpit.errors import InvalidValue, MissingResource
 from pulpit.ports import Clock, ContentTypes, Storage, TaskContext, Transaction
@@ -32,6 +33,7 @@ __all__ = [
     "remove_body",
     "set_body",
     "sync_body",
+    "sync_task",
     "update_body",
 ]
 
@@ -106,6 +108,33 @@ def reconfigure(
     )
     transaction.repositories.set_importer(changed)
     return changed
+
+
+def sync_task(*, repo_id: str, override: Mapping[str, Any], now: datetime) -> Task:
+    """Return the task that syncs a repository."""
+    return _task(SYNC, repo_id, {"override_config": override}, now=now)
+
+
+def _task(
+    operation: str,
+    repo_id: str,
+    arguments: Mapping[str, Any],
+    *,
+    now: datetime,
+    type_id: str | None = None,
+) -> Task:
+    """Return a task on the repository's importer."""
+    tags = [action_tag(_ACTIONS[operation])]
+    if type_id:
+        tags.append(f"pulp:repository_importer:{type_id}")
+    return repository_task(
+        repo_id,
+        now=now,
+        task_type=_TASK_TYPES[operation],
+        operation=operation,
+        tags=tags,
+        arguments=arguments,
+    )
 
 
 class Importers:
@@ -186,17 +215,7 @@ class Importers:
         type_id: str | None = None,
     ) -> Task:
         """Hand in a task on the repository's importer."""
-        tags = [action_tag(_ACTIONS[operation])]
-        if type_id:
-            tags.append(f"pulp:repository_importer:{type_id}")
-        task = repository_task(
-            repo_id,
-            now=self._clock(),
-            task_type=_TASK_TYPES[operation],
-            operation=operation,
-            tags=tags,
-            arguments=arguments,
-        )
+        task = _task(operation, repo_id, arguments, now=self._clock(), type_id=type_id)
         return self._tasks.submit(task, repo_id=repo_id)
 
 
@@ -205,6 +224,9 @@ def set_body(context: TaskContext, types: ContentTypes) -> tuple[Any, Mapping[st
     arguments = context.task.arguments
     with context.write() as transaction:
         transaction.repositories.get(arguments["repo_id"])
+        for former in transaction.repositories.importers([arguments["repo_id"]]):
+            if former.importer_type_id != arguments["importer_type_id"]:
+                transaction.schedules.remove_of(_syncs(former))
         transaction.repositories.set_importer(
             new_importer(
                 repo_id=arguments["repo_id"],
@@ -236,9 +258,17 @@ def remove_body(context: TaskContext, _types: ContentTypes) -> tuple[Any, Mappin
     """Take the importer away."""
     arguments = context.task.arguments
     with context.write() as transaction:
-        importer_of(transaction, arguments["repo_id"], arguments["importer_type_id"])
+        importer = importer_of(transaction, arguments["repo_id"], arguments["importer_type_id"])
+        transaction.schedules.remove_of(_syncs(importer))
         transaction.repositories.remove_importer(arguments["repo_id"])
     return None, {}
+
+
+def _syncs(importer: Importer) -> Scheduled:
+    """Return what the schedules of an importer do."""
+    return Scheduled(
+        kind=ScheduleKind.SYNC, repo_id=importer.repo_id, plugin_id=importer.importer_type_id
+    )
 
 
 def sync_body(context: TaskContext, types: ContentTypes) -> tuple[Any, Mapping[str, Any]]:

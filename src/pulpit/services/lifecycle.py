@@ -231,7 +231,16 @@ class Lifecycle:
         except Exception as error:  # noqa: BLE001 - one task's defect must not hold up the others
             told = PulpitError(f"{type(error).__name__}: {error}")
             failed = Failed(error=told.to_dict(), traceback=format_exc())
-        return changes.tell(self._ended(changes, task, failed, ()), EventKind.STATUS)
+        return self._fail(changes, task, failed)
+
+    def _fail(self, changes: Changes, task: Task, failed: Failed) -> Task:
+        """Let the task end in error, with all that becomes true then if that can be written."""
+        try:
+            return self._end(changes, task, failed)
+        except DatabaseFailed:
+            raise
+        except Exception:  # noqa: BLE001 - the error that is told is the first one
+            return changes.tell(self._ended(changes, task, failed, ()), EventKind.STATUS)
 
     def _end(self, changes: Changes, task: Task, outcome: Outcome) -> Task:
         """Let the task end, with all that becomes true then, or with nothing of it."""

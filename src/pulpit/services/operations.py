@@ -16,6 +16,7 @@ from pulpit.services import (
     repositories,
 )
 from pulpit.services.lifecycle import Completion
+from pulpit.services.schedules import counted
 
 __all__ = ["BODIES", "COMPLETIONS", "Body"]
 
@@ -38,6 +39,6 @@ BODIES: Mapping[str, Body] = {
     orphans.REMOVE: orphans.remove_body,
 }
 COMPLETIONS: Mapping[str, Completion] = {
-    importers.SYNC: importers.complete_sync,
-    distributors.PUBLISH: distributors.complete_publish,
+    importers.SYNC: counted(importers.complete_sync),
+    distributors.PUBLISH: counted(distributors.complete_publish),
 }

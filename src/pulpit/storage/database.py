@@ -27,6 +27,7 @@ from pulpit.storage.publications import SqlPublicationStore
 from pulpit.storage.repositories import SqlRepositoryStore
 from pulpit.storage.roles import SqlRoleStore
 from pulpit.storage.rows import insert_ignoring
+from pulpit.storage.schedules import SqlScheduleStore
 from pulpit.storage.tasks import SqlTaskStore
 from pulpit.storage.tokens import SqlTokenStore
 from pulpit.storage.uploads import SqlUploadStore
@@ -102,6 +103,10 @@ class SqlTransaction:
     @cached_property
     def deliveries(self) -> SqlDeliveryStore:
         return SqlDeliveryStore(self.connection)
+
+    @cached_property
+    def schedules(self) -> SqlScheduleStore:
+        return SqlScheduleStore(self.connection)
 
     def after_commit(self, act: Callable[[], None]) -> None:
         self._acts.append(act)

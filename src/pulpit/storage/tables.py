@@ -50,6 +50,7 @@ __all__ = [
     "repository_units",
     "reservations",
     "roles",
+    "schedules",
     "settings",
     "task_tags",
     "tasks",
@@ -444,6 +445,29 @@ distributors = Table(
     Column("scratchpad", JSON, nullable=False),
     Column("last_publish", UtcTime),
     Column("last_updated", UtcTime, nullable=False),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", _string(24), primary_key=True),
+    Column("kind", _string(10), nullable=False),
+    Column("repo_id", _string(), ForeignKey("repositories.id", ondelete="CASCADE"), nullable=False),
+    Column("plugin_id", _string(), nullable=False),
+    Column("text", _string(), nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("failure_threshold", Integer),
+    Column("consecutive_failures", Integer, nullable=False),
+    Column("override", JSON, nullable=False),
+    Column("first_run", UtcTime, nullable=False),
+    Column("next_run", UtcTime, index=True),
+    Column("last_run_at", UtcTime),
+    Column("last_updated", UtcTime, nullable=False),
+    Column("remaining_runs", Integer),
+    Column("total_run_count", Integer, nullable=False),
+    # that of a task which may have been purged since
+    Column("last_task_id", _string(36)),
+    Index("ix_schedules_repo_id_kind_plugin_id", "repo_id", "kind", "plugin_id"),
 )
 
 units = Table(

@@ -57,6 +57,9 @@ class MemoryRepositoryStore:
         self.remove_importer(repo_id)
         for distributor in self.distributors([repo_id]):
             del state.distributors[repo_id, distributor.id]
+        state.schedules = {
+            key: value for key, value in state.schedules.items() if value.of.repo_id != repo_id
+        }
         state.associations = {pair for pair in state.associations if pair[0] != repo_id}
         state.sources = {key: url for key, url in state.sources.items() if key[1] != repo_id}
         forget_publications(state, lambda publication: publication.repo_id == repo_id)

@@ -16,6 +16,7 @@ from pulpit.domain.messages import Message
 from pulpit.domain.permissions import Grant
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.roles import Role
+from pulpit.domain.schedules import Schedule
 from pulpit.domain.tasks import Task
 from pulpit.domain.tokens import Token
 from pulpit.domain.units import Unit, UnitFile
@@ -69,6 +70,7 @@ class State:
     importers: dict[str, Importer] = field(default_factory=dict)
     #: By (repository, distributor).
     distributors: dict[tuple[str, str], Distributor] = field(default_factory=dict)
+    schedules: dict[str, Schedule] = field(default_factory=dict)
 
     units: dict[int, Unit] = field(default_factory=dict)
     last_unit: int = 0

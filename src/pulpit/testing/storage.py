@@ -17,6 +17,7 @@ from pulpit.testing.leases import MemoryLeaseStore
 from pulpit.testing.listeners import MemoryListenerStore
 from pulpit.testing.publications import MemoryPublicationStore
 from pulpit.testing.repositories import MemoryRepositoryStore
+from pulpit.testing.schedules import MemoryScheduleStore
 from pulpit.testing.state import State
 from pulpit.testing.tasks import MemoryTaskStore
 from pulpit.testing.uploads import MemoryUploadStore
@@ -51,6 +52,7 @@ class MemoryTransaction:
         self.workers = MemoryWorkerStore(state, clock)
         self.listeners = MemoryListenerStore(state)
         self.deliveries = MemoryDeliveryStore(state)
+        self.schedules = MemoryScheduleStore(state)
         self._acts: list[Callable[[], None]] = []
 
     def after_commit(self, act: Callable[[], None]) -> None:

@@ -25,6 +25,7 @@ def upgrade() -> None:
     _add_unit_files()
     _let_publications_be_reused()
     _add_uploads()
+    _add_schedules()
 
 
 def _add_unit_files() -> None:
@@ -130,4 +131,37 @@ def _add_tokens() -> None:
         sa.UniqueConstraint("digest", name=op.f("uq_tokens_digest")),
         sa.UniqueConstraint("login", "name", name=op.f("uq_tokens_login_name")),
         _login_of("tokens"),
+    )
+
+
+def _add_schedules() -> None:
+    op.create_table(
+        "schedules",
+        sa.Column("id", string(24), nullable=False),
+        sa.Column("kind", string(10), nullable=False),
+        sa.Column("repo_id", string(), nullable=False),
+        sa.Column("plugin_id", string(), nullable=False),
+        sa.Column("text", string(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("failure_threshold", sa.Integer()),
+        sa.Column("consecutive_failures", sa.Integer(), nullable=False),
+        sa.Column("override", sa.JSON(), nullable=False),
+        sa.Column("first_run", sa.BigInteger(), nullable=False),
+        sa.Column("next_run", sa.BigInteger()),
+        sa.Column("last_run_at", sa.BigInteger()),
+        sa.Column("last_updated", sa.BigInteger(), nullable=False),
+        sa.Column("remaining_runs", sa.Integer()),
+        sa.Column("total_run_count", sa.Integer(), nullable=False),
+        sa.Column("last_task_id", string(36)),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_schedules")),
+        sa.ForeignKeyConstraint(
+            ["repo_id"],
+            ["repositories.id"],
+            name=op.f("fk_schedules_repo_id_repositories"),
+            ondelete="CASCADE",
+        ),
+    )
+    op.create_index(op.f("ix_schedules_next_run"), "schedules", ["next_run"])
+    op.create_index(
+        "ix_schedules_repo_id_kind_plugin_id", "schedules", ["repo_id", "kind", "plugin_id"]
     )
