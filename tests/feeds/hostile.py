@@ -121,6 +121,8 @@ def climbing_tree(dest: Path) -> Path:
     variants.with_tree(dest)
     text = dest.joinpath(".treeinfo").read_text()
     dest.joinpath(".treeinfo").write_text(text.replace("images/install.img", "../../etc/passwd"))
+    # or it would be taken for a feed that is known already
+    Draft(dest, is_there=True).save()
     return dest
 
 
