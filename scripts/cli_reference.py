@@ -19,10 +19,11 @@ server said, for programs, and the [exit code](exit-codes.md) tells how it ended
 **Which server.** `--url`, else `PULPIT_URL`, else the one that `pulpit login` was last used with,
 else the server's own default, `http://127.0.0.1:8080`.
 
-**Who.** `--user` and `--password`, else `PULPIT_USER` and `PULPIT_PASSWORD`, else what
-`pulpit login` kept for that server in `$XDG_CONFIG_HOME/pulpit/credentials.json` (without that
-variable, in `~/.config`). The file must be readable by its owner alone; a kept password goes to
-its own server and to no other. These flags stand before the command:
+**Who.** `--user` and `--password`, else `PULPIT_USER` and `PULPIT_PASSWORD`, else the
+[token](../howto/users.md#tokens-for-programs) in `PULPIT_TOKEN`, else what `pulpit login` kept for
+that server in `$XDG_CONFIG_HOME/pulpit/credentials.json` (without that variable, in `~/.config`).
+The file must be readable by its owner alone; a kept password or token goes to its own server and to
+no other. These flags stand before the command:
 `pulpit --url http://content.example:8080 repo list`.
 
 **Following tasks.** `repo sync`, `repo publish`, `repo delete`, `task wait` and `watch` follow

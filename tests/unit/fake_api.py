@@ -104,6 +104,7 @@ class FakeApi:
         self.snapshots: list[Any] = []
         self.requests: list[httpx.Request] = []
         self.logins = {("admin", "secret")}
+        self.tokens: set[str] = set()
         self.transport = httpx.MockTransport(self._handle)
 
     def at(self, method: str, path: str, document: Any, status: int = 200) -> None:
@@ -171,6 +172,7 @@ class FakeApi:
             "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
             for user, password in self.logins
         }
+        expected |= {f"Bearer {token}" for token in self.tokens}
         return request.headers.get("Authorization") in expected
 
     def _stream(self) -> httpx.Response:

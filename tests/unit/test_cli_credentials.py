@@ -13,9 +13,10 @@ from pulpit.cli.exits import ExitCode
 from pulpit.cli.program import main
 from pulpit.cli.session import Outside
 from pulpit.errors import ConfigurationError
-from tests.unit.fake_api import FakeApi
+from tests.unit.fake_api import FakeApi, error_body
 
 ANN = Login(user="ann", password="se cret")
+TOKEN = "pulpit_of-ann"
 TYPES = "/pulp/api/v2/plugins/types/"
 
 
@@ -51,7 +52,16 @@ def test_a_file_that_others_may_open_is_refused(path: Path, mode: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "{}", '{"servers": []}', '{"servers": {"u": {"user": 1}}}']
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"servers": []}',
+        '{"servers": {"u": {"user": 1}}}',
+        '{"servers": {"u": {"token": 1}}}',
+    ],
 )
 def test_other_files_are_refused(path: Path, content: str) -> None:
     """What `login` did not write is told, not guessed at."""
@@ -73,11 +83,19 @@ def test_a_folder_or_a_pipe_is_refused(path: Path) -> None:
 def run(tmp_path: Path) -> Callable[..., tuple[int, str, FakeApi]]:
     """Return a function that runs a command of ann's at a server that knows her."""
 
-    def command(*arguments: str, stdin: str = "", **environ: str) -> tuple[int, str, FakeApi]:
+    def command(
+        *arguments: str,
+        stdin: str = "",
+        prepare: Callable[[FakeApi], None] | None = None,
+        **environ: str,
+    ) -> tuple[int, str, FakeApi]:
         api = FakeApi()
         api.logins = {(ANN.user, ANN.password)}
+        api.tokens = {TOKEN}
         api.at("GET", TYPES, [])
         api.at("GET", "/pulp/api/v2/repositories/", [])
+        if prepare:
+            prepare(api)
         err = io.StringIO()
         outside = Outside(
             environ={"XDG_CONFIG_HOME": str(tmp_path / "config"), **environ},
@@ -129,6 +147,45 @@ def test_an_open_file_stops_every_command(run: Runner, path: Path) -> None:
     code, err, api = run("repo", "list")
     assert (code, api.requests) == (ExitCode.CANNOT_START, [])
     assert "chmod 600" in err
+
+
+def test_a_token_is_kept_in_the_place_of_a_password(run: Runner, path: Path) -> None:
+    """It is checked first, stands in the file alone, and serves later commands."""
+    login = ("--url", "http://a/", "login", "--token-stdin")
+    assert run(*login, stdin="pulpit_wrong\n")[0] == ExitCode.UNAUTHORIZED
+    assert run(*login, stdin="\n")[0] == ExitCode.USAGE
+    assert run(*login, "ann", stdin=f"{TOKEN}\n")[0] == ExitCode.USAGE
+    assert not path.exists()
+    assert run(*login, stdin=f"{TOKEN}\n")[0] == 0
+    kept = Credentials.read(path)
+    assert kept.logins == {"http://a": Login(token=TOKEN)}
+    assert TOKEN not in repr(kept)
+    code, _, api = run("repo", "list")
+    assert (code, api.requests[0].headers["authorization"]) == (0, f"Bearer {TOKEN}")
+
+
+def test_a_token_in_the_environment_comes_before_what_was_kept(run: Runner, path: Path) -> None:
+    """And after a login that is named; one that can't be sent is refused before anything is."""
+    Credentials().with_login("http://a", Login(user="ann", password="old")).write(path)
+    assert run("repo", "list", PULPIT_TOKEN=TOKEN)[0] == 0
+    named = {"PULPIT_USER": "ann", "PULPIT_PASSWORD": "old"}
+    assert run("repo", "list", PULPIT_TOKEN=TOKEN, **named)[0] == ExitCode.UNAUTHORIZED
+    code, err, api = run("repo", "list", PULPIT_TOKEN="pulpit_é\n")
+    assert (code, api.requests) == (ExitCode.USAGE, [])
+    assert "é" not in err
+
+
+def test_who_may_not_list_types_is_known_all_the_same(run: Runner, path: Path) -> None:
+    """A user without rights can log in."""
+    Credentials().write(path)
+
+    def refused(api: FakeApi) -> None:
+        api.at("GET", TYPES, error_body(403, "PLP0042", "no right"), 403)
+
+    code, _, _ = run(
+        "--url", "http://a", "login", "ann", "--password-stdin", stdin="se cret\n", prepare=refused
+    )
+    assert code == 0
 
 
 def test_login_without_anybody_to_ask(run: Runner) -> None:

@@ -1,4 +1,4 @@
-"""The credentials file: which login and password belong to which server."""
+"""The credentials file: which login and password, or token, belong to which server."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import msgspec
 
+from pulpit.client.connection import Auth
 from pulpit.errors import ConfigurationError
 
 __all__ = ["Credentials", "Login", "credentials_path"]
@@ -21,10 +22,35 @@ _MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """A user of a server."""
+    """A user of a server, by login and password or by a token."""
 
-    user: str
-    password: str = field(repr=False)
+    #: Empty with a token, which says for itself whose it is.
+    user: str = ""
+    password: str = field(default="", repr=False)
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def auth(self) -> Auth:
+        """What the client takes."""
+        return self.token or (self.user, self.password)
+
+    @property
+    def name(self) -> str:
+        """Who it is, for people."""
+        return "the user of a token" if self.token else self.user
+
+    def to_document(self) -> dict[str, str]:
+        """Return what the file holds of it."""
+        if self.token:
+            return {"token": self.token}
+        return {"user": self.user, "password": self.password}
+
+    @classmethod
+    def of_document(cls, document: Any) -> Self:
+        """Return what the file holds; raises KeyError or TypeError for anything else."""
+        if "token" in document:
+            return cls(token=_text(document["token"]))
+        return cls(user=_text(document["user"]), password=_text(document["password"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +87,7 @@ class Credentials:
             os.close(descriptor)
         try:
             document = msgspec.json.decode(content)
-            logins = {
-                url: Login(user=_text(login["user"]), password=_text(login["password"]))
-                for url, login in document["servers"].items()
-            }
+            logins = {url: Login.of_document(login) for url, login in document["servers"].items()}
             default = document.get("default")
         except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
             raise ConfigurationError(
@@ -79,10 +102,7 @@ class Credentials:
         Raises:
             ConfigurationError: it can't be written.
         """
-        servers = {
-            url: {"user": login.user, "password": login.password}
-            for url, login in self.logins.items()
-        }
+        servers = {url: login.to_document() for url, login in self.logins.items()}
         content = msgspec.json.format(
             msgspec.json.encode({"default": self.default_url, "servers": servers})
         )

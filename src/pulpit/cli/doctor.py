@@ -10,6 +10,7 @@ from pulpit.cli.exits import ExitCode
 from pulpit.cli.findings import findings_document, is_unsound, show_finding, sum_up
 from pulpit.cli.flags import ConfigFile, DataFolder, DoorAddress, Events, Host, Port, overrides
 from pulpit.cli.session import Session, session_of
+from pulpit.client.connection import Auth
 from pulpit.config import Address, Settings, load
 from pulpit.domain.findings import Finding
 from pulpit.errors import ConfigurationError
@@ -69,7 +70,8 @@ def _api(session: Session, settings: Settings) -> Api:
     url = named
     if url is None and server.port:
         url = f"{server.scheme}://{Address(server.host, server.port).reached}"
-    login, problem = None, ""
+    login: Auth = None
+    problem = ""
     if url:
         url = url.rstrip("/")
         try:
@@ -77,7 +79,7 @@ def _api(session: Session, settings: Settings) -> Api:
         except ConfigurationError as error:
             problem = error.message
         else:
-            login = (found.user, found.password) if found else None
+            login = found.auth if found else None
     return Api(
         url=url,
         login=login,

@@ -1,4 +1,4 @@
-"""`pulpit login`: keep a login and password for later commands."""
+"""`pulpit login`: keep a login and password, or a token, for later commands."""
 
 from __future__ import annotations
 
@@ -21,18 +21,35 @@ def login(
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
+    token_stdin: Annotated[
+        bool,
+        typer.Option("--token-stdin", help="Read a token, and keep that, from standard input."),
+    ] = False,
 ) -> None:
-    """Check a login and password and keep them, readable by you alone."""
+    """Check a login and password, or a token, and keep them, readable by you alone."""
     session = session_of(context)
     saved = session.saved()
     url = session.url(saved)
-    chosen = _login(session, user, password_stdin=password_stdin)
+    if token_stdin:
+        chosen = Login(token=_token(session, user))
+    else:
+        chosen = _login(session, user, password_stdin=password_stdin)
     with session.client_of(url, chosen) as client:
         client.check_credentials()
         url = client.url
     path = credentials_path(session.outside.environ)
     saved.with_login(url, chosen).write(path)
-    session.out.print(f"Logged in at {url} as {chosen.user}; kept in {path}.", soft_wrap=True)
+    session.out.print(f"Logged in at {url} as {chosen.name}; kept in {path}.", soft_wrap=True)
+
+
+def _token(session: Session, user: str | None) -> str:
+    """Return the token that comes by standard input, or raise BadParameter."""
+    if user is not None:
+        raise typer.BadParameter("a token says itself whose it is: name no user")
+    token = session.outside.stdin.readline().strip()
+    if not token:
+        raise typer.BadParameter("standard input has no token", param_hint="--token-stdin")
+    return token
 
 
 def _login(session: Session, user: str | None, *, password_stdin: bool) -> Login:

@@ -11,7 +11,17 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from pulpit.cli import config, database, listeners, repositories, tasks, uploads
+from pulpit.cli import (
+    config,
+    database,
+    listeners,
+    repositories,
+    roles,
+    tasks,
+    tokens,
+    uploads,
+    users,
+)
 from pulpit.cli.doctor import doctor
 from pulpit.cli.exits import ExitCode, of_error
 from pulpit.cli.login import login
@@ -32,6 +42,9 @@ _KINDS = {
     "upload_id": "upload",
     "event_listener_id": "listener",
     "delivery_id": "delivery",
+    "login": "user",
+    "role_id": "role",
+    "token_id": "token",
 }
 
 app = typer.Typer(
@@ -50,6 +63,9 @@ repositories.app.command("upload")(uploads.upload)
 app.add_typer(repositories.app, name="repo")
 app.add_typer(tasks.app, name="task")
 app.add_typer(listeners.app, name="listener")
+app.add_typer(users.app, name="user")
+app.add_typer(tokens.app, name="token")
+app.add_typer(roles.app, name="role")
 app.add_typer(config.app, name="config")
 app.add_typer(database.app, name="db")
 app.command()(watch)
@@ -149,7 +165,7 @@ def _words(error: ClientError | PulpitError) -> str:
         case Unauthenticated():
             return (
                 "the server refused the login: run `pulpit login`, "
-                "or set PULPIT_USER and PULPIT_PASSWORD."
+                "or set PULPIT_USER and PULPIT_PASSWORD, or PULPIT_TOKEN."
             )
         case NotFound(data={"resources": dict(resources)}):
             kinds = ((_KINDS.get(kind, kind), name) for kind, name in resources.items())

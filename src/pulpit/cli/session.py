@@ -134,8 +134,9 @@ class Session:
         environ, kept = self.outside.environ, saved.logins.get(url)
         user = self.flags.user or environ.get("PULPIT_USER") or None
         password = self.flags.password or environ.get("PULPIT_PASSWORD") or None
+        token = environ.get("PULPIT_TOKEN") or None
         if user is None and password is None:
-            return kept
+            return Login(token=token) if token else kept
         if password is None and kept is not None and kept.user == user:
             return kept
         if password is None:
@@ -162,7 +163,7 @@ class Session:
         Raises:
             BadParameter: the address or the file of authorities can't be used.
         """
-        auth = (login.user, login.password) if login else None
+        auth = login.auth if login else None
         try:
             return Client(
                 url,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -12,7 +13,9 @@ import httpx
 from pulpit.client import requests
 from pulpit.client.asynchronous_listeners import AsyncListenerCalls
 from pulpit.client.asynchronous_uploads import AsyncUploadCalls
-from pulpit.client.connection import AsyncConnection
+from pulpit.client.asynchronous_users import AsyncUserCalls
+from pulpit.client.connection import AsyncConnection, Auth
+from pulpit.client.errors import Forbidden
 from pulpit.client.events import Event, EventFilter, Stale
 from pulpit.client.options import EventOptions, FollowOptions, following
 from pulpit.client.reports import CallReport, TaskReport
@@ -23,12 +26,12 @@ from pulpit.config import DEFAULT_URL
 __all__ = ["AsyncClient"]
 
 
-class AsyncClient(AsyncListenerCalls, AsyncUploadCalls):
+class AsyncClient(AsyncListenerCalls, AsyncUploadCalls, AsyncUserCalls):
     """Client for an event loop; its calls mean what those of Client mean, which tells of each.
 
     Args:
         url: the server's address.
-        auth: login and password, or None to go without.
+        auth: login and password, or a token, or None to go without.
         timeout: seconds to connect, and to wait for an answer.
         cafile: PEM file of the authorities that vouch for an https server; None for the system's.
         transport: what carries the requests; None for the network.
@@ -41,7 +44,7 @@ class AsyncClient(AsyncListenerCalls, AsyncUploadCalls):
         self,
         url: str = DEFAULT_URL,
         *,
-        auth: tuple[str, str] | None = None,
+        auth: Auth = None,
         timeout: float = 30.0,
         cafile: str | os.PathLike[str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -75,7 +78,8 @@ class AsyncClient(AsyncListenerCalls, AsyncUploadCalls):
         return await self._connection.ask(requests.status())
 
     async def check_credentials(self) -> None:
-        await self._connection.ask(requests.check_credentials())
+        with suppress(Forbidden):
+            await self._connection.ask(requests.check_credentials())
 
     # repositories
 

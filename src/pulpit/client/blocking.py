@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -12,7 +13,9 @@ import httpx
 from pulpit.client import requests
 from pulpit.client.blocking_listeners import ListenerCalls
 from pulpit.client.blocking_uploads import UploadCalls
-from pulpit.client.connection import Connection
+from pulpit.client.blocking_users import UserCalls
+from pulpit.client.connection import Auth, Connection
+from pulpit.client.errors import Forbidden
 from pulpit.client.events import Event, EventFilter, Stale
 from pulpit.client.options import EventOptions, FollowOptions, following
 from pulpit.client.reports import CallReport, TaskReport
@@ -23,12 +26,12 @@ from pulpit.config import DEFAULT_URL
 __all__ = ["Client"]
 
 
-class Client(ListenerCalls, UploadCalls):
+class Client(ListenerCalls, UploadCalls, UserCalls):
     """Speaks to one server; every method raises ClientError for what has no good end.
 
     Args:
         url: the server's address.
-        auth: login and password, or None to go without.
+        auth: login and password, or a token, or None to go without.
         timeout: seconds to connect, and to wait for an answer.
         cafile: PEM file of the authorities that vouch for an https server; None for the system's.
         transport: what carries the requests; None for the network.
@@ -41,7 +44,7 @@ class Client(ListenerCalls, UploadCalls):
         self,
         url: str = DEFAULT_URL,
         *,
-        auth: tuple[str, str] | None = None,
+        auth: Auth = None,
         timeout: float = 30.0,
         cafile: str | os.PathLike[str] | None = None,
         transport: httpx.BaseTransport | None = None,
@@ -77,12 +80,14 @@ class Client(ListenerCalls, UploadCalls):
         return self._connection.ask(requests.status())
 
     def check_credentials(self) -> None:
-        """Return if the server knows the login and password.
+        """Return if the server knows the login and password, or the token.
 
         Raises:
             Unauthenticated: it does not.
         """
-        self._connection.ask(requests.check_credentials())
+        # who has no right to it is known all the same
+        with suppress(Forbidden):
+            self._connection.ask(requests.check_credentials())
 
     # repositories
 

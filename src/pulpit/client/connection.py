@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -27,7 +27,18 @@ from pulpit.client.errors import (
 )
 from pulpit.client.requests import Request
 
-__all__ = ["AsyncConnection", "Connection", "StreamRequest", "authorities", "secure_error"]
+__all__ = [
+    "AsyncConnection",
+    "Auth",
+    "Connection",
+    "StreamRequest",
+    "authorities",
+    "http_auth",
+    "secure_error",
+]
+
+#: Login and password, a token, or nothing.
+Auth = tuple[str, str] | str | None
 
 #: Heartbeats come far more often; a stream that is silent for so long is dead.
 STREAM_SILENCE_SECONDS = 60.0
@@ -57,7 +68,7 @@ class Connection:
 
     Args:
         url: the server's address, without a path of the API.
-        auth: login and password, or None to go without.
+        auth: login and password, or a token, or None to go without.
         timeout: seconds to connect, and to wait for an answer.
         cafile: PEM file of the authorities that vouch for an https server; None for the system's.
         transport: what carries the requests; None for the network.
@@ -70,7 +81,7 @@ class Connection:
         self,
         url: str,
         *,
-        auth: tuple[str, str] | None = None,
+        auth: Auth = None,
         timeout: float = 30.0,
         cafile: str | os.PathLike[str] | None = None,
         transport: httpx.BaseTransport | None = None,
@@ -126,7 +137,7 @@ class AsyncConnection:
         self,
         url: str,
         *,
-        auth: tuple[str, str] | None = None,
+        auth: Auth = None,
         timeout: float = 30.0,
         cafile: str | os.PathLike[str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -162,6 +173,29 @@ class AsyncConnection:
                 yield response
 
 
+class _Bearer(httpx.Auth):
+    """Sends a token with each request."""
+
+    def __init__(self, token: str) -> None:
+        if not token.isascii() or not token.isprintable():
+            raise ValueError("the token holds characters that no token has")
+        self._header = f"Bearer {token}"
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Add it."""
+        request.headers["Authorization"] = self._header
+        yield request
+
+
+def http_auth(auth: Auth) -> httpx.Auth | tuple[str, str] | None:
+    """Return login and password, or a token, as httpx takes it.
+
+    Raises:
+        ValueError: it is no token.
+    """
+    return _Bearer(auth) if isinstance(auth, str) else auth
+
+
 def _checked_url(url: str) -> str:
     """Return *url* without the slash at its end.
 
@@ -189,7 +223,7 @@ def _is_loopback(url: str) -> bool:
 
 def _settings(
     url: str,
-    auth: tuple[str, str] | None,
+    auth: Auth,
     timeout: float,
     cafile: str | os.PathLike[str] | None,
 ) -> dict[str, Any]:
@@ -198,7 +232,7 @@ def _settings(
         # its own choice would be a list of authorities that nobody on this machine has chosen
         "verify": authorities(cafile) if url.startswith("https") else True,
         "base_url": url,
-        "auth": auth,
+        "auth": http_auth(auth),
         "timeout": timeout,
         "trust_env": not _is_loopback(url),
     }

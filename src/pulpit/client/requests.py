@@ -18,9 +18,12 @@ __all__ = [
     "create_repository",
     "delete_repository",
     "head",
+    "nothing",
+    "one_object",
     "publish",
     "repositories",
     "repository",
+    "some_objects",
     "status",
     "sync",
     "task",
@@ -52,28 +55,28 @@ class Request(Generic[T_co]):
 
 def status() -> Request[Mapping[str, Any]]:
     """Return the request for the server's status."""
-    return Request(method="GET", path=_path("status"), read=_object)
+    return Request(method="GET", path=_path("status"), read=one_object)
 
 
 def check_credentials() -> Request[None]:
     """Return a request that only a known user may make."""
-    return Request(method="GET", path=_path("plugins", "types"), read=_nothing)
+    return Request(method="GET", path=_path("plugins", "types"), read=nothing)
 
 
 def repositories() -> Request[Sequence[Mapping[str, Any]]]:
     """Return the request for all repositories, with importers and distributors."""
-    return Request(method="GET", path=_path("repositories"), read=_objects, params=_WITH_PARTS)
+    return Request(method="GET", path=_path("repositories"), read=some_objects, params=_WITH_PARTS)
 
 
 def repository(repo_id: str) -> Request[Mapping[str, Any]]:
     """Return the request for a repository, with importers and distributors."""
     path = _path("repositories", repo_id)
-    return Request(method="GET", path=path, read=_object, params=_WITH_PARTS)
+    return Request(method="GET", path=path, read=one_object, params=_WITH_PARTS)
 
 
 def create_repository(document: Mapping[str, Any]) -> Request[Mapping[str, Any]]:
     """Return the request that creates a repository."""
-    return Request(method="POST", path=_path("repositories"), read=_object, json=document)
+    return Request(method="POST", path=_path("repositories"), read=one_object, json=document)
 
 
 def delete_repository(repo_id: str) -> Request[CallReport]:
@@ -121,7 +124,7 @@ def task(task_id: str) -> Request[TaskReport]:
 
 def cancel(task_id: str) -> Request[None]:
     """Return the request that has a task canceled."""
-    return Request(method="DELETE", path=_path("tasks", task_id), read=_nothing)
+    return Request(method="DELETE", path=_path("tasks", task_id), read=nothing)
 
 
 def head() -> Request[int]:
@@ -139,24 +142,26 @@ def _action(repo_id: str, action: str, body: Mapping[str, Any]) -> Request[CallR
     return Request(method="POST", path=path, read=CallReport.from_document, json=body)
 
 
-def _nothing(_answer: Any) -> None:
-    """Take any answer."""
+def nothing(_answer: Any) -> None:
+    """Take any answer of the server."""
 
 
-def _object(answer: Any) -> Mapping[str, Any]:
+def one_object(answer: Any) -> Mapping[str, Any]:
+    """Return the answer, which must be an object, or raise ValueError."""
     if not isinstance(answer, dict):
         raise ValueError("no JSON object")  # noqa: TRY004 - what is wrong is a value from outside
     return answer
 
 
-def _objects(answer: Any) -> Sequence[Mapping[str, Any]]:
+def some_objects(answer: Any) -> Sequence[Mapping[str, Any]]:
+    """Return the answer, which must be a list of objects, or raise ValueError."""
     if not isinstance(answer, list) or not all(isinstance(item, dict) for item in answer):
         raise ValueError("no list of JSON objects")
     return answer
 
 
 def _reports(answer: Any) -> Sequence[TaskReport]:
-    return [TaskReport.from_document(document) for document in _objects(answer)]
+    return [TaskReport.from_document(document) for document in some_objects(answer)]
 
 
 def _next(answer: Any) -> int:

@@ -14,7 +14,7 @@ import httpx
 
 from pulpit.app.certificates import trusting
 from pulpit.app.doctor.findings import Check, Note, Problem, Skip
-from pulpit.client.connection import authorities, secure_error
+from pulpit.client.connection import Auth, authorities, http_auth, secure_error
 
 __all__ = ["Api", "Web"]
 
@@ -30,7 +30,8 @@ class Api:
     #: None: nobody knows, since the server takes a free port.
     url: str | None
     #: Login and password; None for none.
-    login: tuple[str, str] | None = field(default=None, repr=False)
+    #: Login and password, or a token.
+    login: Auth = field(default=None, repr=False)
     #: Why no login can be read; empty if one can.
     login_problem: str = ""
     #: File of the authorities that clients trust; None for the system's.
@@ -133,19 +134,21 @@ class Web:
             raise Problem(self.api.login_problem, "mend the credentials file, or remove it")
         if self.api.login is None:
             raise Skip("no login is known", "run `pulpit login`, or set PULPIT_USER")
-        answer = self._get("/pulp/api/v2/plugins/types/", auth=self.api.login)
+        login = self.api.login
+        who = "the user of the token" if isinstance(login, str) else login[0]
+        answer = self._get("/pulp/api/v2/plugins/types/", auth=login)
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
             raise Problem(
-                f"the server does not let {self.api.login[0]} in with that password",
-                "run `pulpit login`, or correct PULPIT_USER and PULPIT_PASSWORD",
+                f"the server does not let {who} in",
+                "run `pulpit login`, or correct PULPIT_USER and PULPIT_PASSWORD, or PULPIT_TOKEN",
             )
-        return f"{self.api.login[0]} is let in"
+        return f"{who} is let in"
 
-    def _get(self, path: str, *, auth: tuple[str, str] | None = None) -> httpx.Response:
+    def _get(self, path: str, *, auth: Auth = None) -> httpx.Response:
         """Ask the server."""
         options: dict[str, Any] = {"base_url": self.api.url or "", "timeout": _SECONDS}
         if (self.api.url or "").startswith("https"):
             own = self.api.certificate
             options["verify"] = trusting(own) if own else authorities(self.api.cafile)
         with httpx.Client(transport=self.api.transport, trust_env=False, **options) as client:
-            return client.get(path, auth=auth) if auth else client.get(path)
+            return client.get(path, auth=http_auth(auth)) if auth else client.get(path)
