@@ -56,6 +56,11 @@ class House:
         for report in (self.sync(repo_id), self.publish(repo_id)):
             assert report.state == "finished", report.error
 
+    def ended(self, task_id: str) -> TaskReport | None:
+        """Return the report of a task if it is complete."""
+        report = self.client.task(task_id)
+        return report if report.state.is_complete else None
+
     def over(self, call: CallReport, *, seconds: float = 60.0) -> TaskReport:
         """Return the report of the call's task once it is complete.
 

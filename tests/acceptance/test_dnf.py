@@ -13,7 +13,7 @@ from tests.acceptance.house import House
 from tests.acceptance.server import PulpitServer
 from tests.feeds import SAMPLE, Draft, variants
 from tests.services import dnf as dnf_service
-from tests.services import missing, signing
+from tests.services import missing, signing, until
 from tests.services.dnf import Dnf, DnfError
 from tests.services.http import FeedServer
 from tests.services.signing import SigningKey
@@ -116,6 +116,17 @@ def test_on_demand_is_fetched_once(house: House, tmp_path: Path) -> None:
             assert "bell-0:2.1-1.noarch" in Dnf(tmp_path / machine, url).install("bell")
         assert feed.count("*/bell-2.1-1.noarch.rpm") == 1
         assert feed.count("*.rpm") == 1
+
+
+def test_background_packages_need_no_feed(house: House, tmp_path: Path) -> None:
+    """Once the task that a sync in the background hands in is over, the feed may be gone."""
+    with FeedServer(variants.changed(tmp_path / "feed")) as feed:
+        url = house.create("quiet", feed=feed.url, download_policy="background")
+        synced = house.sync("quiet")
+        [download] = synced.spawned
+        report = until(lambda: house.ended(download), "the download is over")
+        assert (report.state, house.publish("quiet").state) == ("finished", "finished")
+    assert "bell-0:2.1-1.noarch" in Dnf(tmp_path / "machine", url).install("bell")
 
 
 def test_every_bit_comes_back(dnf: Dnf, tmp_path: Path) -> None:

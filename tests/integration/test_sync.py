@@ -127,7 +127,7 @@ def test_progress_as_documented(store: Site, server: FeedServer) -> None:
 
 @pytest.mark.parametrize("policy", ["on_demand", "background"])
 def test_on_demand_downloads_no_package(store: Site, server: FeedServer, policy: str) -> None:
-    """On demand (and in the background, which is the same here) only sources are kept."""
+    """On demand, and in the background, where another task downloads, only sources are kept."""
     store.repository("zoo", server.url, download_policy=policy)
     assert store.counts("zoo") == (_TOTAL, 0, 0)
     assert not server.count("*.rpm")
