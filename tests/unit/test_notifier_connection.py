@@ -253,6 +253,24 @@ def test_what_nobody_has_asked_for_ends_the_connection() -> None:
     asyncio.run(run())
 
 
+def test_who_speaks_first_speaks_no_http() -> None:
+    """Such as a mail server: whether its greeting comes before the request or after it."""
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        connection = Connection(lambda _: None)
+        wire = Wire(connection)
+        connection.data_received(b"220 zoo.example ESMTP\r\n")
+        assert wire.is_aborted
+        await asyncio.sleep(0)
+        with pytest.raises(BadAnswer):
+            await connection.exchange(HEAD, b"", until=loop.time() + 60)
+        assert not wire.sent
+
+    asyncio.run(run())
+    assert exchange(b"220 zoo.example ESMTP\r\n").told == "BadAnswer"
+
+
 def test_a_large_body_is_sent_as_fast_as_it_is_taken() -> None:
     """Nothing is written while the receiver takes nothing, and nothing after its answer."""
 

@@ -90,6 +90,8 @@ class Connection(asyncio.Protocol):
         #: Bytes that came, and those of headers.
         self._received = self._size = 0
         self._has_head = self._is_too_large = self._is_paused = self._waits_for_body = False
+        #: Whether something came before the first request, as no server by HTTP speaks first.
+        self._is_new, self._has_spoken = True, False
         #: Whether the answer is over, and another request may follow.
         self._may_go_on = False
         #: When it was last of use, in seconds of the loop.
@@ -130,8 +132,11 @@ class Connection(asyncio.Protocol):
             OSError: the connection has ended before.
         """
         transport = self._transport
+        if self._has_spoken:
+            raise BadAnswer
         if transport is None:
             raise Closed
+        self._is_new = False
         answer = self._answer = Answer()
         self._received = self._size = 0
         self._has_head = self._is_too_large = self._waits_for_body = self._may_go_on = False
@@ -196,6 +201,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._is_waited_for():
+            self._has_spoken = self._is_new
             self.abort()
             return
         try:
