@@ -84,6 +84,25 @@ def test_files_are_found_and_removed_by_age(files: FileStore) -> None:
     assert files.path(kept[1][1]).exists()
 
 
+def test_files_are_set_aside(files: FileStore) -> None:
+    """They leave their places at once, by age; what nobody discards is a temporary file."""
+    kept = [_write(files, content) for content in (b"a", b"b", b"c")]
+    files.keep_many({digest: temporary for temporary, digest in kept})
+    old, *others = (digest for _, digest in kept)
+    os.utime(files.path(old), (0, 0))
+    hour_ago = datetime.now(tz=UTC) - timedelta(hours=1)
+    [aside] = files.set_aside([old, *others, "ab" * 32], before=hour_ago)
+    assert aside.read_bytes() == b"a"
+    assert not files.path(old).exists()
+    files.discard([aside])
+    assert not aside.exists()
+    assert all(files.path(digest).exists() for digest in others)
+    assert len(files.set_aside(others)) == 2
+    assert files.set_aside(others) == []
+    files.discard([])
+    assert files.remove_temporary() == 2
+
+
 def test_temporary_files_have_paths_of_their_own(files: FileStore) -> None:
     """No two temporary paths are the same, and none exists at first."""
     paths = {files.temporary() for _ in range(100)}

@@ -12,7 +12,7 @@ from pulpit.ports import FileStore, Transaction
 __all__ = ["remove_files"]
 
 #: Files that are deleted in one transaction, which other writers wait for.
-_AT_ONCE = 200
+_AT_ONCE = 500
 
 
 def remove_files(
@@ -24,9 +24,9 @@ def remove_files(
 ) -> int:
     """Delete those of the files that nothing names; return how many.
 
-    That no row names them is committed before they go, so that a crash leaves no row without its
-    file. Each look and what is deleted by it are one short transaction, which nobody who comes to
-    name the same files falls into.
+    That no unit names them is committed before they go, so that a crash leaves no unit without its
+    file. Each look and what is taken away by it are one short transaction, which nobody who comes
+    to name the same files falls into.
 
     Args:
         write: opens transactions.
@@ -38,5 +38,7 @@ def remove_files(
     waiting = iter(digests)
     while batch := list(islice(waiting, _AT_ONCE)):
         with write() as transaction:
-            removed += files.remove(transaction.content.drop_artifacts(batch), before=before)
+            aside = files.set_aside(transaction.content.drop_artifacts(batch), before=before)
+        files.discard(aside)
+        removed += len(aside)
     return removed

@@ -21,7 +21,7 @@ REMOVE = "orphans.remove"
 
 _TASK_TYPE = "pulp.server.managers.content.orphan."
 #: Units that are removed in one transaction, which other writers wait for.
-_AT_ONCE = 500
+_AT_ONCE = 250
 #: Orphans that are read at once for those who look at them.
 _PAGE = 5_000
 

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -92,6 +92,21 @@ class FolderFileStore:
                     path.unlink()
                     removed += 1
         return removed
+
+    def set_aside(
+        self, digests: Collection[str], *, before: datetime | None = None
+    ) -> Sequence[Path]:
+        aside = []
+        for digest in digests:
+            path, target = self.path(digest), self.temporary()
+            with _others_at_it():
+                if _is_older(path, before):
+                    path.rename(target)
+                    aside.append(target)
+        return aside
+
+    def discard(self, paths: Collection[Path]) -> None:
+        _each(_unlink, paths)
 
     def kept(self, *, before: datetime) -> Iterator[str]:
         for folder in self._content.iterdir():

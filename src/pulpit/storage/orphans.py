@@ -49,8 +49,8 @@ class OrphanRows(ArtifactRows):
         if uids is not None:
             statement = statement.where(units.c.uid.in_(uids))
         return [
-            Orphan(id=row.id, uid=row.uid, type_id=row.type_id, key=row.key)
-            for row in self._connection.execute(statement)
+            Orphan(id=number, uid=uid, type_id=kind, key=key)
+            for number, uid, kind, key in self._connection.execute(statement)
         ]
 
     def remove_orphans(self, unit_ids: Collection[int] | None = None) -> tuple[int, Sequence[str]]:

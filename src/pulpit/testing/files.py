@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -48,6 +48,17 @@ class MemoryFileStore:
         for path in old:
             path.unlink()
         return len(old)
+
+    def set_aside(
+        self, digests: Collection[str], *, before: datetime | None = None
+    ) -> Sequence[Path]:
+        there = {self.path(digest) for digest in digests}
+        old = [path for path in _old(self._kept, before) if path in there]
+        return [path.rename(self.temporary()) for path in old]
+
+    def discard(self, paths: Collection[Path]) -> None:
+        for path in paths:
+            path.unlink()
 
     def kept(self, *, before: datetime) -> Iterator[str]:
         yield from (path.name for path in _old(self._kept, before))

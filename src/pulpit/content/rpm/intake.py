@@ -126,7 +126,9 @@ class Intake:
             content = transaction.content
             _, digests = content.remove_orphans(left) if left else (0, ())
             named = content.has_artifacts(self._unnamed) if self._unnamed else ()
-            self._context.files.remove({*digests, *self._unnamed.difference(named)})
+            doomed = {*digests, *self._unnamed.difference(named)}
+            aside = self._context.files.set_aside(doomed)
+        self._context.files.discard(aside)
 
     def _store(self, unit: Callable[..., Unit], found: Sequence[Offered]) -> None:
         """Store one batch; *unit* makes a unit of one, with the file that it may have."""
