@@ -34,10 +34,12 @@ from pulpit.storage.criteria import (
     ColumnKind,
     FieldColumn,
     Members,
+    Variant,
     register_functions,
 )
+from pulpit.storage.indexed_searches import apply_criteria
 from pulpit.storage.postgresql_connections import postgresql_engine
-from pulpit.storage.searches import Variant, apply_criteria, find
+from pulpit.storage.searches import find
 from pulpit.storage.tables import UtcTime
 from tests.services.postgresql import PostgresServer
 
@@ -55,14 +57,16 @@ ROWS = Table(
 )
 TAGS = Table("tags", METADATA, Column("tag", String), Column("number", Integer))
 FIELDS = {
-    "text": FieldColumn(column=ROWS.c.text),
+    "text": FieldColumn(column=ROWS.c.text, key=ROWS.c.number),
     "size": FieldColumn(column=ROWS.c.size, kind=ColumnKind.NUMBER),
     "flag": FieldColumn(column=ROWS.c.flag, kind=ColumnKind.BOOLEAN),
-    "at": FieldColumn(column=ROWS.c.at, kind=ColumnKind.TIME),
+    "at": FieldColumn(column=ROWS.c.at, kind=ColumnKind.TIME, key=ROWS.c.number),
     "tags": FieldColumn(
         column=ROWS.c.tags,
         kind=ColumnKind.JSON,
-        members=Members(column=TAGS.c.tag, belongs=TAGS.c.number == ROWS.c.number),
+        members=Members(
+            column=TAGS.c.tag, belongs=TAGS.c.number == ROWS.c.number, key=TAGS.c.number
+        ),
     ),
     "json": FieldColumn(column=ROWS.c.json, kind=ColumnKind.JSON),
 }

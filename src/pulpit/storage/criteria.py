@@ -19,6 +19,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     ColumnElement,
+    Select,
     String,
     and_,
     exists,
@@ -56,13 +57,16 @@ __all__ = [
     "ColumnKind",
     "FieldColumn",
     "Members",
+    "Variant",
     "by_code_point",
     "compile_filter",
     "in_order",
     "is_sortable",
     "prefix_range",
+    "prefix_terms",
     "register_functions",
     "sort_column",
+    "texts_of",
     "uses_members",
 ]
 
@@ -101,6 +105,8 @@ class Members:
     column: ColumnElement[Any]
     #: True for the rows that belong to the searched row.
     belongs: ColumnElement[bool]
+    #: The column that holds the searched row's key; an index of the table goes from member to it.
+    key: ColumnElement[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +117,22 @@ class FieldColumn:
     kind: ColumnKind = ColumnKind.TEXT
     #: Of a JSON column with a list of texts: where its members are indexed.
     members: Members | None = None
+    #: The key of the rows, if an index of the table goes from the column to it.
+    key: ColumnElement[Any] | None = None
+    #: What is true of all rows in that index.
+    index_where: ColumnElement[bool] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """Rows whose documents are alike: a name means the same column in all of them."""
+
+    #: True for these rows, and for those of no other variant.
+    belongs: ColumnElement[bool]
+    #: Name at the top of the API's documents to column.
+    fields: Mapping[str, FieldColumn]
+    #: Selects the keys of all these rows, where an index knows them.
+    every: Select[Any] | None = None
 
 
 def compile_filter(condition: Filter, fields: Mapping[str, FieldColumn]) -> ColumnElement[bool]:
@@ -224,7 +246,7 @@ def _leaf(leaf: Leaf, fields: Mapping[str, FieldColumn]) -> ColumnElement[bool]:
 def _json_leaf(leaf: Leaf, top: str, field: FieldColumn) -> ColumnElement[bool]:
     """Return the expression for a condition on JSON, or on the members of a list."""
     if field.members and uses_members(leaf, field):
-        wanted = field.members.column.in_(_texts(leaf))
+        wanted = field.members.column.in_(texts_of(leaf))
         return exists().where(field.members.belongs, wanted)
     document = literal(msgspec.json.encode(filter_document(leaf)).decode(), String)
     name = literal(top, String)
@@ -233,7 +255,7 @@ def _json_leaf(leaf: Leaf, top: str, field: FieldColumn) -> ColumnElement[bool]:
 
 def uses_members(leaf: Leaf, field: FieldColumn) -> bool:
     """Return whether the side table of a list says all about a condition on it."""
-    texts = _texts(leaf)
+    texts = texts_of(leaf)
     return (
         field.members is not None
         and "." not in leaf.field
@@ -242,7 +264,7 @@ def uses_members(leaf: Leaf, field: FieldColumn) -> bool:
     )
 
 
-def _texts(leaf: Leaf) -> Sequence[Any]:
+def texts_of(leaf: Leaf) -> Sequence[Any]:
     """Return the values, one of which a field must be equal to."""
     match leaf:
         case Compare(comparison=Comparison.EQUAL, value=value):
@@ -270,6 +292,16 @@ def prefix_range(pattern: Pattern) -> tuple[str, str] | None:
     prefix = pattern.prefix
     after = prefix and _successor(prefix)
     return (prefix, after) if after else None
+
+
+def prefix_terms(leaf: Regex) -> Filter:
+    """Return the condition that there is a text, and in the range of those that can match."""
+    field, bounds = leaf.field, prefix_range(leaf.pattern)
+    if bounds is None:
+        return Exists(field=field)
+    at_least = Compare(field=field, comparison=Comparison.GREATER_OR_EQUAL, value=bounds[0])
+    less = Compare(field=field, comparison=Comparison.LESS, value=bounds[1])
+    return All(terms=(Exists(field=field), at_least, less))
 
 
 def _successor(prefix: str) -> str:

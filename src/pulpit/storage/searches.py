@@ -7,32 +7,16 @@ than what is wanted, by what its columns say, and the rest is judged here while 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Connection,
-    Row,
-    Select,
-    and_,
-    case,
-    false,
-    literal,
-    null,
-    or_,
-    true,
-)
+from sqlalchemy import ColumnElement, Connection, Row, Select, true
 
 from pulpit.domain.criteria import Selection
 from pulpit.domain.filters import (
     All,
     AnyOf,
-    Compare,
-    Comparison,
-    Exists,
     Filter,
     Leaf,
     Not,
@@ -43,30 +27,23 @@ from pulpit.domain.matching import matches, sort_key, sort_value
 from pulpit.storage.criteria import (
     ColumnKind,
     FieldColumn,
+    Variant,
     by_code_point,
     compile_filter,
     in_order,
     prefix_range,
+    prefix_terms,
     sort_column,
     uses_members,
 )
+from pulpit.storage.indexed_searches import IndexedSearch, apply_criteria
 from pulpit.storage.rows import batched
 
-__all__ = ["Variant", "apply_criteria", "find", "find_among"]
+__all__ = ["find", "find_among"]
 
 #: Rows that are judged at once.
 _ROWS = 500
 _TRUE, _FALSE = All(terms=()), AnyOf(terms=())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
-    """Rows whose documents are alike: a name means the same column in all of them."""
-
-    #: True for these rows, and for those of no other variant.
-    belongs: ColumnElement[bool]
-    #: Name at the top of the API's documents to column.
-    fields: Mapping[str, FieldColumn]
 
 
 def find(
@@ -97,18 +74,36 @@ def find_among(
     variants: Sequence[Variant],
     *,
     key: ColumnElement[Any],
+    among: Select[Any] | None = None,
 ) -> Sequence[Row[Any]]:
-    """Return the rows of some variant that the criteria select; see ``find``."""
+    """Return the rows of some variant that the criteria select; see ``find``.
+
+    Args:
+        connection: as for ``find``.
+        statement: as for ``find``.
+        criteria: as for ``find``.
+        variants: in which the fields stand.
+        key: as for ``find``.
+        among: selects the key from all rows that are searched, and from what the fields stand in;
+            None: the statement does.
+    """
+    keyed = statement.with_only_columns(key) if among is None else among
+    if connection.dialect.name == "sqlite":
+        keys = IndexedSearch(connection, keyed, criteria, variants, key=key).keys()
+        return _rows(connection, statement, key, keys)
     wheres = [_loosened(criteria.where, variant.fields, holds=True) for variant in variants]
     is_sorted = not criteria.sort or (
         len(variants) == 1
         and not any(_is_within_json(name, variants[0].fields) for name, _ in criteria.sort)
     )
-    says_all = all(where is criteria.where for where in wheres)
-    if connection.dialect.name == "sqlite" or (says_all and is_sorted):
-        return connection.execute(apply_criteria(statement, criteria, variants, key=key)).all()
+    if is_sorted and all(where is criteria.where for where in wheres):
+        if among is None:
+            whole = apply_criteria(statement, criteria, variants, key=key)
+            return connection.execute(whole).all()
+        found = connection.execute(apply_criteria(among, criteria, variants, key=key))
+        return _rows(connection, statement, key, found.scalars().all())
     candidates = [
-        _Candidates(connection, statement, criteria, variant, key=key, where=where)
+        _Candidates(connection, keyed, criteria, variant, key=key, where=where)
         for variant, where in zip(variants, wheres, strict=True)
     ]
     if len(variants) == 1 and is_sorted:
@@ -116,42 +111,6 @@ def find_among(
     else:
         keys = _sorted(criteria, [pair for each in candidates for pair in each.with_values()])
     return _rows(connection, statement, key, keys)
-
-
-def apply_criteria(
-    statement: Select[Any],
-    criteria: Selection,
-    variants: Sequence[Variant],
-    *,
-    key: ColumnElement[Any],
-) -> Select[Any]:
-    """Return the statement, narrowed to what the criteria select; see ``find``."""
-    wheres = [
-        and_(variant.belongs, compile_filter(criteria.where, variant.fields))
-        for variant in variants
-    ]
-    order = [
-        in_order(column, ascending=by[1])
-        for by in criteria.sort
-        if (column := _sort_column(by, variants)) is not None
-    ]
-    narrowed = statement.where(or_(false(), *wheres)).order_by(*order, by_code_point(key))
-    # drivers of PostgreSQL would take them for 32 bits
-    if criteria.limit is not None:
-        narrowed = narrowed.limit(literal(criteria.limit, BigInteger))
-    return narrowed.offset(literal(criteria.skip, BigInteger)) if criteria.skip else narrowed
-
-
-def _sort_column(by: tuple[str, bool], variants: Sequence[Variant]) -> ColumnElement[Any] | None:
-    """Return what one entry of ``sort`` orders by, in each variant."""
-    columns = [
-        (variant.belongs, column)
-        for variant in variants
-        if (column := sort_column(by, variant.fields)) is not None
-    ]
-    if len(variants) == 1 and columns:
-        return columns[0][1]
-    return case(*columns, else_=null()) if columns else None
 
 
 def _end(criteria: Selection) -> int | None:
@@ -255,7 +214,7 @@ def _loose_leaf(leaf: Leaf, fields: Mapping[str, FieldColumn], *, holds: bool) -
     if _says_all(leaf, fields):
         return leaf
     if holds and isinstance(leaf, Regex) and "." not in leaf.field:
-        return _may_match(leaf) if fields[leaf.field].kind is ColumnKind.TEXT else _TRUE
+        return prefix_terms(leaf) if fields[leaf.field].kind is ColumnKind.TEXT else _TRUE
     return _TRUE if holds else _FALSE
 
 
@@ -270,16 +229,6 @@ def _says_all(leaf: Leaf, fields: Mapping[str, FieldColumn]) -> bool:
     if below or field.kind is not ColumnKind.TEXT or not isinstance(leaf, Regex):
         return True
     return leaf.pattern.is_prefix and prefix_range(leaf.pattern) is not None
-
-
-def _may_match(leaf: Regex) -> Filter:
-    """Return the condition that there is a text, and in the range of those that can match."""
-    field, bounds = leaf.field, prefix_range(leaf.pattern)
-    if bounds is None:
-        return Exists(field=field)
-    at_least = Compare(field=field, comparison=Comparison.GREATER_OR_EQUAL, value=bounds[0])
-    less = Compare(field=field, comparison=Comparison.LESS, value=bounds[1])
-    return All(terms=(Exists(field=field), at_least, less))
 
 
 def _is_within_json(name: str, fields: Mapping[str, FieldColumn]) -> bool:

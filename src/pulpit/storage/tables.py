@@ -179,14 +179,14 @@ tasks = Table(
     Column("number", _BigId, primary_key=True, autoincrement=True),
     Column("id", _string(36), nullable=False, unique=True),
     Column("oid", _string(24), nullable=False),
-    Column("task_type", _string(), nullable=False),
+    Column("task_type", _string(), nullable=False, index=True),
     Column("operation", _string(), nullable=False),
     Column("arguments", JSON, nullable=False),
     Column("state", _string(10), nullable=False, index=True),
     Column("tags", JSON, nullable=False),
     Column("resources", JSON, nullable=False),
     Column("created", UtcTime, nullable=False),
-    Column("start_time", UtcTime),
+    Column("start_time", UtcTime, index=True),
     Column("finish_time", UtcTime, index=True),
     Column("progress", JSON, nullable=False),
     Column("result", JSON(none_as_null=True)),
@@ -203,6 +203,8 @@ tasks = Table(
     # while there is none since no worker has a free slot; PostgreSQL has an index of those that
     # wait, ix_tasks_ready, in the order in which they are handed out
     Column("job_id", BigInteger),
+    # to come by a million numbers without a look at their rows; PostgreSQL's key is one already
+    Index("ix_tasks_number", "number").ddl_if(dialect="sqlite"),
     # a number is never given twice, even after its row is gone
     sqlite_autoincrement=True,
 )
@@ -495,6 +497,10 @@ units = Table(
     # grows whenever the chunks are replaced by others
     Column("revision", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("type_id", "key_digest"),
+    # members of the keys of units that are no packages have indexes of their own, whose
+    # expressions stand in ``unit_fields``: ix_units_key_id, ix_units_key_name
+    Index("ix_units_type_id_id", "type_id", "id"),
+    Index("ix_units_type_id_name", "type_id", "name"),
 )
 
 #: The files of units that have several: their paths below a publication.

@@ -91,18 +91,24 @@ def _grantable() -> Select[Any]:
 _GRANTABLE = _grantable()
 _GRANTABLE_AMONG = _GRANTABLE.where(tasks.c.id.in_(bindparam("ids", expanding=True)))
 
-_TAGS = Members(column=task_tags.c.tag, belongs=task_tags.c.task_number == tasks.c.number)
+_TAGS = Members(
+    column=task_tags.c.tag,
+    belongs=task_tags.c.task_number == tasks.c.number,
+    key=task_tags.c.task_number,
+)
 _FIELDS = {
     "_id": FieldColumn(column=tasks.c.oid),
     "id": FieldColumn(column=tasks.c.oid),
-    "task_id": FieldColumn(column=tasks.c.id),
-    "task_type": FieldColumn(column=tasks.c.task_type),
-    "state": FieldColumn(column=tasks.c.state),
+    "task_id": FieldColumn(column=tasks.c.id, key=tasks.c.number),
+    "task_type": FieldColumn(column=tasks.c.task_type, key=tasks.c.number),
+    "state": FieldColumn(column=tasks.c.state, key=tasks.c.number),
     "tags": FieldColumn(column=tasks.c.tags, kind=ColumnKind.JSON, members=_TAGS),
     "worker_name": FieldColumn(column=tasks.c.worker_name),
-    "group_id": FieldColumn(column=tasks.c.group_id),
-    "start_time": FieldColumn(column=tasks.c.start_time, kind=ColumnKind.TIME),
-    "finish_time": FieldColumn(column=tasks.c.finish_time, kind=ColumnKind.TIME),
+    "group_id": FieldColumn(column=tasks.c.group_id, key=tasks.c.number),
+    "start_time": FieldColumn(column=tasks.c.start_time, kind=ColumnKind.TIME, key=tasks.c.number),
+    "finish_time": FieldColumn(
+        column=tasks.c.finish_time, kind=ColumnKind.TIME, key=tasks.c.number
+    ),
     "progress_report": FieldColumn(column=tasks.c.progress, kind=ColumnKind.JSON),
     "result": FieldColumn(column=tasks.c.result, kind=ColumnKind.JSON),
     "error": FieldColumn(column=tasks.c.error, kind=ColumnKind.JSON),

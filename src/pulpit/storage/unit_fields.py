@@ -16,8 +16,10 @@ from sqlalchemy import (
     ColumnElement,
     String,
     case,
+    false,
     literal,
-    or_,
+    select,
+    true,
     type_coerce,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -28,14 +30,17 @@ from sqlalchemy.types import JSON
 from pulpit.domain.associations import PREFIX
 from pulpit.domain.unit_documents import ALIASES, COLUMN_FIELDS
 from pulpit.domain.units import FILE_TYPES, UNIT_KEYS
-from pulpit.storage.criteria import ColumnKind, FieldColumn
-from pulpit.storage.searches import Variant
+from pulpit.storage.criteria import ColumnKind, FieldColumn, Variant
 from pulpit.storage.tables import repository_units, units
 
-__all__ = ["unit_variants"]
+__all__ = ["membership_variants", "unit_variants"]
 
 #: Members of keys that are numbers.
 _NUMBERS = {("modulemd", "version")}
+#: Fields of associations that stand in their own table.
+_MEMBERSHIP = {"repo_id", "created", "updated"}
+#: Fields that have an index: columns of packages, and members of the keys of all else.
+_INDEXED = {"name", "filename", "relativepath", "checksum", "id"}
 #: Characters that a path within JSON can't spell; nothing that is kept has such a name.
 _UNSPELT = frozenset('"\\')
 _KINDS = {"size": ColumnKind.NUMBER}
@@ -115,6 +120,49 @@ def _compile_one_there(element: _OneMember, compiler: SQLCompiler, **options: An
     return f"json_build_object({compiler.process(element.clauses, **options)})"
 
 
+class _IsOfType(FunctionElement[bool]):
+    """Whether the unit with that id is of one of the types."""
+
+    type = Boolean()
+    inherit_cache = False
+
+    def __init__(self, unit_id: ColumnElement[Any], type_ids: Collection[str]) -> None:
+        super().__init__(unit_id)
+        self.listed = ", ".join(f"'{type_id}'" for type_id in sorted(type_ids))
+
+
+@compiles(_IsOfType)
+def _compile_type(element: _IsOfType, compiler: SQLCompiler, **options: Any) -> str:
+    """Return what SQLite answers without a look at the unit's row, which is wide."""
+    unit_id = compiler.process(element.clauses, **options)
+    typed = f"typed.type_id IN ({element.listed}) AND typed.id = {unit_id}"
+    index = "INDEXED BY ix_units_type_id_id"
+    return f"EXISTS (SELECT 1 FROM units AS typed {index} WHERE {typed})"  # noqa: S608 - known types
+
+
+@compiles(_IsOfType, "postgresql")
+def _compile_type_there(element: _IsOfType, compiler: SQLCompiler, **options: Any) -> str:
+    """Return what PostgreSQL plans by itself."""
+    unit_id = compiler.process(element.clauses, **options)
+    typed = f"typed.type_id IN ({element.listed}) AND typed.id = {unit_id}"
+    return f"EXISTS (SELECT 1 FROM units AS typed WHERE {typed})"  # noqa: S608 - known types
+
+
+def membership_variants(type_ids: Collection[str], names: Iterable[str]) -> list[Variant]:
+    """Return where the fields stand of associations, for a search that looks at no unit.
+
+    None, if it looks at more than what the table of associations has.
+    """
+    fields = _association_fields(_MEMBERSHIP)
+    if not fields.keys() >= set(names):
+        return []
+    known = UNIT_KEYS.keys() & type_ids
+    if not type_ids or known == UNIT_KEYS.keys():
+        return [Variant(belongs=true(), fields=fields)]
+    belongs = _IsOfType(repository_units.c.unit_id, known) if known else false()
+    return [Variant(belongs=belongs, fields=fields)]
+
+
 def unit_variants(
     type_ids: Collection[str], names: Iterable[str], *, associated: bool = False
 ) -> list[Variant]:
@@ -126,13 +174,20 @@ def unit_variants(
         associated: whether rows are associations with their units.
     """
     tops = {name.partition(".")[0] for name in names}
+    if not tops:
+        belongs = _of_types(type_ids) if type_ids else true()
+        return [Variant(belongs=belongs, fields={})]
     beside = _association_fields() if associated else {}
     groups: dict[Any, list[str]] = {}
     for type_id in sorted(UNIT_KEYS.keys() & type_ids if type_ids else UNIT_KEYS):
         alike = (tuple(COLUMN_FIELDS.get(type_id, ())) or UNIT_KEYS[type_id], _numbers(type_id))
         groups.setdefault(alike, []).append(type_id)
     return [
-        Variant(belongs=_of_types(group), fields=_fields(group[0], tops) | beside)
+        Variant(
+            belongs=_of_types(group),
+            fields=_fields(group[0], tops) | beside,
+            every=select(units.c.id).where(_of_types(group)),
+        )
         for group in groups.values()
     ]
 
@@ -143,7 +198,7 @@ def _numbers(type_id: str) -> tuple[str, ...]:
 
 def _of_types(type_ids: Collection[str]) -> ColumnElement[bool]:
     """Return what is true for units of these types."""
-    return or_(*(units.c.type_id == type_id for type_id in type_ids))
+    return units.c.type_id.in_(sorted(type_ids))
 
 
 def _fields(type_id: str, names: Collection[str]) -> dict[str, FieldColumn]:
@@ -161,7 +216,7 @@ def _common(type_id: str, name: str) -> FieldColumn | None:
     """Return a field that units of all types have."""
     match name:
         case "_id":
-            return FieldColumn(column=units.c.uid)
+            return FieldColumn(column=units.c.uid, key=units.c.id)
         case "_content_type_id":
             return FieldColumn(column=units.c.type_id)
         case "_ns":
@@ -184,11 +239,17 @@ def _own(type_id: str, name: str) -> FieldColumn | None:
     columns = COLUMN_FIELDS.get(type_id, {})
     if name in columns:
         kind = _KINDS.get(name, ColumnKind.TEXT)
-        return FieldColumn(column=units.c[columns[name]], kind=kind)
+        found = units.c[columns[name]]
+        return FieldColumn(column=found, kind=kind, key=units.c.id if name in _INDEXED else None)
     if name in UNIT_KEYS[type_id]:
         is_number = (type_id, name) in _NUMBERS
         kind = ColumnKind.NUMBER if is_number else ColumnKind.TEXT
-        return FieldColumn(column=_KeyMember(name, is_number=is_number), kind=kind)
+        return FieldColumn(
+            column=_KeyMember(name, is_number=is_number),
+            kind=kind,
+            key=units.c.id if name in _INDEXED else None,
+            index_where=units.c.name.is_(None),
+        )
     if _UNSPELT.intersection(name):
         return None
     member: ColumnElement[Any] = _Member(
@@ -199,8 +260,8 @@ def _own(type_id: str, name: str) -> FieldColumn | None:
     return FieldColumn(column=member, kind=ColumnKind.JSON)
 
 
-def _association_fields() -> dict[str, FieldColumn]:
-    """Return the fields of associations."""
+def _association_fields(names: Collection[str] | None = None) -> dict[str, FieldColumn]:
+    """Return the fields of associations; of those names, or all."""
     owner = case((units.c.type_id == "iso", "iso_importer"), else_="yum_importer")
     created = FieldColumn(column=repository_units.c.created, kind=ColumnKind.TIME)
     fields = {
@@ -212,4 +273,6 @@ def _association_fields() -> dict[str, FieldColumn]:
         "created": created,
         "updated": created,
     }
-    return {PREFIX + name: field for name, field in fields.items()}
+    return {
+        PREFIX + name: field for name, field in fields.items() if names is None or name in names
+    }

@@ -16,13 +16,13 @@ from pulpit.errors import MissingResource
 from pulpit.storage.rows import batched
 from pulpit.storage.searches import find_among
 from pulpit.storage.tables import repository_units, unit_chunks, units
-from pulpit.storage.unit_fields import unit_variants
+from pulpit.storage.unit_fields import membership_variants, unit_variants
 from pulpit.storage.units import UNIT_FIELDS, unit_of
 
 __all__ = ["UnitSearches", "names_in"]
 
 _ALL_UNITS = select(*UNIT_FIELDS).select_from(units)
-_MEMBERS = select(*UNIT_FIELDS, repository_units.c.created).select_from(
+_MEMBERS = select(*UNIT_FIELDS, repository_units.c.unit_id, repository_units.c.created).select_from(
     repository_units.join(units, units.c.id == repository_units.c.unit_id)
 )
 _CHUNKS = select(
@@ -43,9 +43,17 @@ class UnitSearches:
         return [unit_of(row) for row in found]
 
     def search_associations(self, repo_id: str, criteria: UnitCriteria) -> Sequence[Association]:
-        statement = _MEMBERS.where(repository_units.c.repo_id == repo_id)
-        variants = unit_variants(criteria.type_ids, names_in(criteria), associated=True)
-        found = find_among(self._connection, statement, criteria, variants, key=units.c.id)
+        key, here = repository_units.c.unit_id, repository_units.c.repo_id == repo_id
+        names = names_in(criteria)
+        alone = membership_variants(criteria.type_ids, names)
+        found = find_among(
+            self._connection,
+            _MEMBERS.where(here),
+            criteria,
+            alone or unit_variants(criteria.type_ids, names, associated=True),
+            key=key,
+            among=select(key).where(here) if alone else None,
+        )
         return [Association(repo_id=repo_id, unit=unit_of(row), created=row[-1]) for row in found]
 
     def memberships(self, unit_ids: Collection[int]) -> Mapping[int, Sequence[str]]:

@@ -21,6 +21,7 @@ def upgrade() -> None:
     _add_permissions()
     _add_tokens()
     _add_to_units()
+    _add_to_tasks()
     _add_roots()
     _add_unit_files()
     _let_publications_be_reused()
@@ -61,6 +62,21 @@ def _let_publications_be_reused() -> None:
 def _add_to_units() -> None:
     op.add_column("units", sa.Column("user_metadata", sa.JSON()))
     op.add_column("units", sa.Column("updated", sa.BigInteger()))
+    op.create_index("ix_units_type_id_id", "units", ["type_id", "id"])
+    op.create_index("ix_units_type_id_name", "units", ["type_id", "name"])
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    for name in ("id", "name"):
+        member = f"json_extract(\"key\", '$.{name}')"
+        if not is_sqlite:
+            member = f"((key ->> '{name}') COLLATE \"C\")"
+        op.execute(f"CREATE INDEX ix_units_key_{name} ON units ({member}) WHERE name IS NULL")
+
+
+def _add_to_tasks() -> None:
+    op.create_index(op.f("ix_tasks_start_time"), "tasks", ["start_time"])
+    op.create_index(op.f("ix_tasks_task_type"), "tasks", ["task_type"])
+    if op.get_bind().dialect.name == "sqlite":
+        op.create_index(op.f("ix_tasks_number"), "tasks", ["number"])
 
 
 def _add_roots() -> None:
