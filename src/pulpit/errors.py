@@ -21,6 +21,7 @@ The tree::
     │   ├── LastSuperUser            400 PLP0000
     │   ├── PermissionDenied         403 PLP0042
     │   ├── MethodNotAllowed         405 PLPIT11
+    │   ├── SearchTooLong            400 PLPIT17
     │   ├── BodyTooSlow              408 PLPIT13
     │   ├── BodyTooLarge             413 PLPIT12
     │   ├── NotImplementedHere       501 PLP0014
@@ -101,6 +102,7 @@ __all__ = [
     "RequestError",
     "SchemaDue",
     "SchemaTooNew",
+    "SearchTooLong",
     "SecretsUnreadable",
     "StartError",
     "StorageFull",
@@ -335,6 +337,20 @@ class BodyTooLarge(RequestError):
 
     code = "PLPIT12"
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class SearchTooLong(RequestError):
+    """The search takes too long: narrow it by what has an index, or page by limit."""
+
+    code = "PLPIT17"
+    status = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"The search took longer than {seconds:g} seconds and was broken off: narrow it by "
+            "an id, a name, a tag, a state or a time, or ask for less by limit",
+            data={"seconds": seconds},
+        )
 
 
 class BodyTooSlow(RequestError):

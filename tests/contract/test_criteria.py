@@ -37,7 +37,7 @@ from pulpit.storage.criteria import (
     Variant,
     register_functions,
 )
-from pulpit.storage.indexed_searches import apply_criteria
+from pulpit.storage.indexed_searches import Bounds, IndexedSearch, apply_criteria
 from pulpit.storage.postgresql_connections import postgresql_engine
 from pulpit.storage.searches import find
 from pulpit.storage.tables import UtcTime
@@ -174,6 +174,16 @@ def connection(request: pytest.FixtureRequest) -> Iterator[Connection]:
     engine.dispose()
 
 
+@pytest.fixture(scope="module")
+def indexed() -> Iterator[Connection]:
+    """Yield a connection to a SQLite database."""
+    engine = _sqlite()
+    with engine.connect() as connected:
+        METADATA.create_all(connected)
+        yield connected
+    engine.dispose()
+
+
 def _fill(connection: Connection, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Put the documents into the tables; return them with their numbers."""
     numbered = [{"number": number, **row} for number, row in enumerate(documents, 1)]
@@ -215,6 +225,35 @@ def test_sql_selects_what_matches(
     criteria = parse_criteria(wanted)
     expected = [row["number"] for row in select(numbered, criteria, lambda row: row)]
     assert _selected(connection, criteria) == expected
+
+
+@given(
+    documents=st.lists(rows, min_size=1, max_size=5),
+    wanted=criteria_documents,
+    few=st.integers(0, 1),
+    many=st.integers(0, 3),
+)
+@settings(max_examples=150, deadline=None)
+def test_indexes_find_what_matches(
+    indexed: Connection,
+    documents: list[dict[str, Any]],
+    wanted: dict[str, Any],
+    few: int,
+    many: int,
+) -> None:
+    """However many rows indexes leave, and however these are gone through, the same are found."""
+    numbered = _fill(indexed, documents)
+    criteria = parse_criteria(wanted)
+    expected = [row["number"] for row in select(numbered, criteria, lambda row: row)]
+    search = IndexedSearch(
+        indexed,
+        sql_select(ROWS.c.number),
+        criteria,
+        [Variant(belongs=true(), fields=FIELDS)],
+        key=ROWS.c.number,
+        bounds=Bounds(few=few, many=many, sorted=many, batch=2),
+    )
+    assert list(search.keys()) == expected
 
 
 @given(document=rows, name=names, condition=conditions)

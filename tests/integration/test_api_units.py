@@ -10,7 +10,8 @@ import pytest
 from pubtools.pulplib import Unit
 
 from pulpit.domain.units import UNIT_KEYS
-from tests.api_site import API, Site, assert_error
+from pulpit.storage.sqlite import SqliteStorage
+from tests.api_site import API, Site, assert_error, copy_of
 from tests.feeds import SAMPLE
 from tests.synced import site as sync_site
 
@@ -216,6 +217,17 @@ def test_bad_criteria_are_refused(site: Site, criteria: Any, code: str) -> None:
     """Criteria that can't be used are refused with what is wrong about them."""
     path = "repositories/zoo/search/units/"
     assert_error(site.ask("POST", path, json={"criteria": criteria}), 400, code)
+
+
+def test_a_search_that_takes_too_long(new_database: Path, tmp_path: Path) -> None:
+    """A client whose search is broken off is told so, and how to ask for less."""
+    storage = SqliteStorage(copy_of(new_database, tmp_path), search_seconds=1e-9)
+    with Site(storage, tmp_path) as hurried:
+        hurried.ask("POST", "repositories/", json={"id": "zoo"})
+        answer = hurried.ask("POST", "repositories/search/", json={"criteria": {}})
+        body = assert_error(answer, 400, "PLPIT17")
+        assert "narrow it" in str(body["error_message"])
+        assert hurried.ask("GET", "repositories/zoo/").status_code == 200
 
 
 def test_there_are_no_content_sources(site: Site) -> None:

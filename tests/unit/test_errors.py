@@ -34,6 +34,7 @@ _CASES: list[tuple[PulpitError, int, str, dict[str, Any]]] = [
     (errors.EventsGone(since=1, oldest=3, head=9), 410, "PLPIT10", {}),
     (errors.MethodNotAllowed(), 405, "PLPIT11", {}),
     (errors.BodyTooLarge(), 413, "PLPIT12", {}),
+    (errors.SearchTooLong(10.0), 400, "PLPIT17", {}),
     (errors.BodyTooSlow(), 408, "PLPIT13", {}),
 ]
 

@@ -36,6 +36,7 @@ def open_storage(settings: Settings, *, log: Any = None) -> Iterator[SqlStorage]
         SchemaTooNew: it was made by a newer version.
         DatabaseUnusable: it can't be reached.
     """
+    seconds = settings.database.search_seconds
     if settings.database.url is None:
         # here, so that tasks' processes with PostgreSQL do without it
         from pulpit.storage.schema import data_folder, upgrade  # noqa: PLC0415
@@ -43,7 +44,7 @@ def open_storage(settings: Settings, *, log: Any = None) -> Iterator[SqlStorage]
 
         with (
             data_folder(settings.storage.data) as folder,
-            SqliteStorage(upgrade(folder)) as storage,
+            SqliteStorage(upgrade(folder), search_seconds=seconds) as storage,
         ):
             yield storage
         return
@@ -53,7 +54,7 @@ def open_storage(settings: Settings, *, log: Any = None) -> Iterator[SqlStorage]
     from pulpit.storage.shared_folder import join_folder  # noqa: PLC0415
 
     check_schema(settings.database.url)
-    with PostgresStorage(settings.database.url, log=log) as shared:
+    with PostgresStorage(settings.database.url, log=log, search_seconds=seconds) as shared:
         join_folder(settings.storage.data, shared.settle)
         yield shared
 

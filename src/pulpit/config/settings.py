@@ -241,6 +241,9 @@ class Database:
         DATABASE_URL,
         "PostgreSQL database of all servers and workers; without it, SQLite in the data folder.",
     )
+    search_seconds: float = setting(
+        10.0, number(0.1), "Seconds after which a search that a client has sent is broken off."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

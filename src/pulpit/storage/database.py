@@ -16,6 +16,7 @@ from pulpit.errors import DatabaseFailed, PulpitError
 from pulpit.storage import tables
 from pulpit.storage.content import SqlContentStore
 from pulpit.storage.cursors import SqlCursorStore
+from pulpit.storage.deadlines import SEARCH_SECONDS
 from pulpit.storage.deliveries import SqlDeliveryStore
 from pulpit.storage.jobs import SqlJobStore
 from pulpit.storage.journal import SqlJournal, SqlJournalStore
@@ -157,10 +158,11 @@ class SqlStorage(ABC):
 
     Args:
         readers: whose transactions only read, each from one snapshot.
+        search_seconds: how long a search in such a transaction may take; None: for ever.
     """
 
-    def __init__(self, readers: Engine) -> None:
-        self._readers = readers
+    def __init__(self, readers: Engine, *, search_seconds: float | None = None) -> None:
+        self._readers = readers.execution_options(**{SEARCH_SECONDS: search_seconds})
         self.signal = JournalSignal()
 
     @abstractmethod

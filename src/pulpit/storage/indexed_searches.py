@@ -10,7 +10,7 @@ themselves, which are wide, are read only once it is known which.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, TypeGuard
 
@@ -64,14 +64,8 @@ from pulpit.storage.criteria import (
     uses_members,
 )
 
-__all__ = ["IndexedSearch", "apply_criteria"]
+__all__ = ["Bounds", "IndexedSearch", "apply_criteria"]
 
-#: So few rows are judged whatever else there is.
-_FEW = 1_000
-#: So many are judged rather than looked for in the order of the table, or of an index.
-_MANY, _MANY_SORTED = 20_000, 4_000
-#: Rows that are judged before it is seen whether more are wanted.
-_BATCH = 2_000
 #: Alternatives that are looked up in indexes; of more, SQLite's statements would be too large.
 _ALTERNATIVES = 50
 
@@ -142,6 +136,23 @@ def _sort_column(by: tuple[str, bool], variants: Sequence[Variant]) -> ColumnEle
     return case(*columns, else_=null()) if columns else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How many rows are judged that indexes leave."""
+
+    #: So few whatever else there is.
+    few: int = 1_000
+    #: So many rather than to look for them in the order of the table.
+    many: int = 20_000
+    #: So many rather than to look for them in the order that they are sorted in.
+    sorted: int = 4_000
+    #: So many before it is seen whether more are wanted.
+    batch: int = 2_000
+
+
+_BOUNDS = Bounds()
+
+
 class IndexedSearch:
     """One search of SQLite.
 
@@ -151,6 +162,7 @@ class IndexedSearch:
         criteria: what to select.
         variants: in which the fields stand.
         key: unique; decides the order where the criteria do not.
+        bounds: how many rows are judged.
     """
 
     def __init__(
@@ -161,7 +173,9 @@ class IndexedSearch:
         variants: Sequence[Variant],
         *,
         key: ColumnElement[Any],
+        bounds: Bounds = _BOUNDS,
     ) -> None:
+        self._bounds = bounds
         self._connection, self._keyed, self._criteria = connection, keyed, criteria
         self._variants, self._key = variants, key
         self._terms = _gathered(criteria.where)
@@ -200,11 +214,11 @@ class IndexedSearch:
 
     def _few(self, lookups: Sequence[Any]) -> set[Any] | None:
         """Return keys among which all that is selected is; None if there would be many."""
-        most = _MANY_SORTED if self._criteria.sort else _MANY
+        most = self._bounds.sorted if self._criteria.sort else self._bounds.many
         limited: list[Any] = []
         for lookup in lookups:
-            found = set(self._first(lookup, _FEW + 1))
-            if len(found) <= _FEW:
+            found = set(self._first(lookup, self._bounds.few + 1))
+            if len(found) <= self._bounds.few:
                 return found
             counted = select(func.count()).select_from(lookup.limit(most + 1).subquery())
             if self._connection.execute(counted).scalar_one() <= most:
@@ -257,7 +271,9 @@ class IndexedSearch:
         """Return those of the keys that are selected; judges no more than are wanted."""
         limit, skip = self._criteria.limit, self._criteria.skip
         found: list[Any] = []
-        for start, end in pairwise([*range(0, len(candidates), _BATCH), len(candidates)]):
+        for start, end in pairwise(
+            [*range(0, len(candidates), self._bounds.batch), len(candidates)]
+        ):
             found += self._judged(candidates[start:end], ())
             if limit is not None and len(found) >= skip + limit:
                 break

@@ -98,9 +98,17 @@ class PostgresStorage(SqlStorage):
         connections: how many there may be at once for reading, and as many again for writing; they
             are opened when they are needed.
         log: where to tell that other processes are not heard of; None: nowhere.
+        search_seconds: as of ``SqlStorage``.
     """
 
-    def __init__(self, url: str, *, connections: int = 8, log: Any = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections: int = 8,
+        log: Any = None,
+        search_seconds: float | None = None,
+    ) -> None:
         readers = postgresql_engine(
             url,
             connections=connections,
@@ -108,7 +116,7 @@ class PostgresStorage(SqlStorage):
             isolation_level=IsolationLevel.REPEATABLE_READ,
             read_only=True,
         )
-        super().__init__(readers)
+        super().__init__(readers, search_seconds=search_seconds)
         self._in_turn, self._beside, self._one_by_one = opening_engines(
             url, connections=connections, idle_seconds=_WRITER_IDLE, openings=_OPENINGS
         )

@@ -36,6 +36,7 @@ from pulpit.storage.criteria import (
     sort_column,
     uses_members,
 )
+from pulpit.storage.deadlines import Deadline, limited
 from pulpit.storage.indexed_searches import IndexedSearch, apply_criteria
 from pulpit.storage.rows import batched
 
@@ -43,6 +44,8 @@ __all__ = ["find", "find_among"]
 
 #: Rows that are judged at once.
 _ROWS = 500
+#: Rows that are read at once.
+_AT_ONCE = 2_000
 _TRUE, _FALSE = All(terms=()), AnyOf(terms=())
 
 
@@ -88,29 +91,50 @@ def find_among(
             None: the statement does.
     """
     keyed = statement.with_only_columns(key) if among is None else among
-    if connection.dialect.name == "sqlite":
-        keys = IndexedSearch(connection, keyed, criteria, variants, key=key).keys()
-        return _rows(connection, statement, key, keys)
-    wheres = [_loosened(criteria.where, variant.fields, holds=True) for variant in variants]
-    is_sorted = not criteria.sort or (
+    with limited(connection) as deadline:
+        if connection.dialect.name == "sqlite":
+            keys = IndexedSearch(connection, keyed, criteria, variants, key=key).keys()
+        elif not _is_plain(criteria, variants):
+            keys = _judged(connection, keyed, criteria, variants, key=key, deadline=deadline)
+        elif among is None:
+            return connection.execute(apply_criteria(statement, criteria, variants, key=key)).all()
+        else:
+            found = connection.execute(apply_criteria(among, criteria, variants, key=key))
+            keys = found.scalars().all()
+        return _rows(connection, statement, key, keys, deadline)
+
+
+def _is_plain(criteria: Selection, variants: Sequence[Variant]) -> bool:
+    """Tell whether one statement of any database says all of the search."""
+    wheres = (_loosened(criteria.where, variant.fields, holds=True) for variant in variants)
+    return _is_sorted(criteria, variants) and all(where is criteria.where for where in wheres)
+
+
+def _is_sorted(criteria: Selection, variants: Sequence[Variant]) -> bool:
+    """Tell whether any database can sort as the search wants it."""
+    return not criteria.sort or (
         len(variants) == 1
         and not any(_is_within_json(name, variants[0].fields) for name, _ in criteria.sort)
     )
-    if is_sorted and all(where is criteria.where for where in wheres):
-        if among is None:
-            whole = apply_criteria(statement, criteria, variants, key=key)
-            return connection.execute(whole).all()
-        found = connection.execute(apply_criteria(among, criteria, variants, key=key))
-        return _rows(connection, statement, key, found.scalars().all())
+
+
+def _judged(
+    connection: Connection,
+    keyed: Select[Any],
+    criteria: Selection,
+    variants: Sequence[Variant],
+    *,
+    key: ColumnElement[Any],
+    deadline: Deadline,
+) -> Sequence[Any]:
+    """Return the keys of what is selected, judged here."""
     candidates = [
-        _Candidates(connection, keyed, criteria, variant, key=key, where=where)
-        for variant, where in zip(variants, wheres, strict=True)
+        _Candidates(connection, keyed, criteria, variant, key=key, deadline=deadline)
+        for variant in variants
     ]
-    if len(variants) == 1 and is_sorted:
-        keys = candidates[0].in_order()
-    else:
-        keys = _sorted(criteria, [pair for each in candidates for pair in each.with_values()])
-    return _rows(connection, statement, key, keys)
+    if len(variants) == 1 and _is_sorted(criteria, variants):
+        return candidates[0].in_order()
+    return _sorted(criteria, [pair for each in candidates for pair in each.with_values()])
 
 
 def _end(criteria: Selection) -> int | None:
@@ -140,9 +164,11 @@ class _Candidates:
         variant: Variant,
         *,
         key: ColumnElement[Any],
-        where: Filter,
+        deadline: Deadline,
     ) -> None:
         self._connection, self._criteria, self._key = connection, criteria, key
+        self._deadline = deadline
+        where = _loosened(criteria.where, variant.fields, holds=True)
         fields = self._fields = variant.fields
         named = chain(fields_of(criteria.where), (name for name, _ in criteria.sort))
         self._names = sorted({name.partition(".")[0] for name in named} & fields.keys())
@@ -176,20 +202,25 @@ class _Candidates:
         options = {"stream_results": True, "yield_per": _ROWS}
         with self._connection.execute(statement, execution_options=options) as rows:
             for row in rows:
+                self._deadline.check()
                 document = dict(zip(self._names, row[1:], strict=True))
                 if matches(self._criteria.where, document):
                     yield row[0], document
 
 
 def _rows(
-    connection: Connection, statement: Select[Any], key: ColumnElement[Any], keys: Sequence[Any]
+    connection: Connection,
+    statement: Select[Any],
+    key: ColumnElement[Any],
+    keys: Sequence[Any],
+    deadline: Deadline,
 ) -> Sequence[Row[Any]]:
     """Return the rows with these keys, in their order."""
-    found = {
-        row._mapping[key]: row  # noqa: SLF001 - SQLAlchemy's documented name
-        for batch in batched(keys)
-        for row in connection.execute(statement.where(key.in_(batch)))
-    }
+    found: dict[Any, Row[Any]] = {}
+    for batch in batched(keys, _AT_ONCE):
+        deadline.check()
+        for row in connection.execute(statement.where(key.in_(batch))):
+            found[row._mapping[key]] = row  # noqa: SLF001 - SQLAlchemy's documented name
     return [found[each] for each in keys if each in found]
 
 

@@ -80,8 +80,9 @@ class SqliteStorage(SqlStorage):
     Its schema must be current: see ``pulpit.storage.migrations``.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(sqlite_engine(path, begin="BEGIN", connections=_READERS))
+    def __init__(self, path: Path, *, search_seconds: float | None = None) -> None:
+        readers = sqlite_engine(path, begin="BEGIN", connections=_READERS)
+        super().__init__(readers, search_seconds=search_seconds)
         self.path = path
         self._writer = sqlite_engine(path, begin="BEGIN IMMEDIATE", connections=1)
         self._turn = threading.Lock()
