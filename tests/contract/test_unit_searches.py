@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from pulpit.domain.associations import parse_unit_criteria
 from pulpit.domain.criteria import parse_criteria
 from pulpit.domain.units import UNIT_KEYS, Unit, unit_key_digest
 from pulpit.errors import MissingResource
+from pulpit.storage.sqlite import SqliteStorage
 from tests.contract.databases import (
     NOW,
     Database,
@@ -130,7 +132,7 @@ pages = {"limit": st.none() | st.integers(1, 4), "skip": st.integers(0, 3)}
 
 
 @given(types=types, wanted=st.fixed_dictionaries({"filters": filters, "sort": sorts, **pages}))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_all_databases_find_the_same_units(
     databases: dict[str, Database], types: list[str], wanted: dict[str, Any]
 ) -> None:
@@ -170,7 +172,7 @@ unit_criteria = st.fixed_dictionaries(
 
 
 @given(wanted=unit_criteria)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_all_databases_find_the_same_associations(
     databases: dict[str, Database], wanted: dict[str, Any]
 ) -> None:
@@ -241,6 +243,41 @@ def test_units_are_had_by_what_clients_know(databases: dict[str, Database], name
         assert memberships == {candle.id: ["bear", "zoo"], duck.id: ["zoo"]}
         chunks = transaction.content.chunks([candle.id, duck.id])
         assert chunks == {candle.id: (b"primary", b"filelists", b"other")}
+
+
+@pytest.mark.parametrize(
+    ("type_id", "filters", "index"),
+    [
+        ("erratum", {"id": "E1"}, "ix_units_key_id"),
+        ("erratum", {"id": {"$regex": "^E"}}, "ix_units_key_id"),
+        ("modulemd", {"name": "duck", "stream": "0"}, "ix_units_key_name"),
+        ("rpm", {"name": {"$in": ["bell", "candle"]}, "version": "1.0"}, "ix_units_name"),
+        ("srpm", {"checksum": "bell-1.0"}, "ix_units_checksum"),
+        ("rpm", {"$or": [{"filename": "a"}, {"name": "b", "arch": "c"}]}, "ix_units_filename"),
+        ("rpm", {"_id": "bell"}, "sqlite_autoindex_units"),
+        ("rpm", {}, "ix_units_type_id_"),
+    ],
+)
+def test_sqlite_uses_the_indexes(
+    databases: dict[str, Database], type_id: str, filters: dict[str, Any], index: str
+) -> None:
+    """What units are searched by is looked up, and no row of another unit is read."""
+    database = databases["sqlite"]
+    assert isinstance(database, SqliteStorage)
+    told: list[Any] = []
+    with database.read() as transaction:
+        engine = transaction.connection.engine
+        event.listen(engine, "before_cursor_execute", lambda *seen: told.append(seen[2:4]))
+        transaction.content.search([type_id], parse_criteria({"filters": filters}))
+        plans = [
+            row[3]
+            for statement, values in tuple(told)
+            for row in transaction.connection.exec_driver_sql(
+                f"EXPLAIN QUERY PLAN {statement}", values
+            )
+        ]
+    assert any(index in plan for plan in plans), plans
+    assert not [plan for plan in plans if plan == "SCAN units"]
 
 
 def test_users_metadata_are_kept(database: Database) -> None:

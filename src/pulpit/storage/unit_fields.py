@@ -248,7 +248,7 @@ def _own(type_id: str, name: str) -> FieldColumn | None:
             column=_KeyMember(name, is_number=is_number),
             kind=kind,
             key=units.c.id if name in _INDEXED else None,
-            index_where=units.c.name.is_(None),
+            index_where=units.c.size.is_(None),
         )
     if _UNSPELT.intersection(name):
         return None

@@ -64,12 +64,13 @@ def _add_to_units() -> None:
     op.add_column("units", sa.Column("updated", sa.BigInteger()))
     op.create_index("ix_units_type_id_id", "units", ["type_id", "id"])
     op.create_index("ix_units_type_id_name", "units", ["type_id", "name"])
+    # of units that are no packages; their size has no index that could be taken instead
     is_sqlite = op.get_bind().dialect.name == "sqlite"
     for name in ("id", "name"):
         member = f"json_extract(\"key\", '$.{name}')"
         if not is_sqlite:
             member = f"((key ->> '{name}') COLLATE \"C\")"
-        op.execute(f"CREATE INDEX ix_units_key_{name} ON units ({member}) WHERE name IS NULL")
+        op.execute(f"CREATE INDEX ix_units_key_{name} ON units ({member}) WHERE size IS NULL")
 
 
 def _add_to_tasks() -> None:
