@@ -40,7 +40,7 @@ from pulpit.storage.deadlines import Deadline, limited
 from pulpit.storage.indexed_searches import IndexedSearch, apply_criteria
 from pulpit.storage.rows import batched
 
-__all__ = ["find", "find_among"]
+__all__ = ["find", "find_among", "find_keys"]
 
 #: Rows that are judged at once.
 _ROWS = 500
@@ -90,18 +90,53 @@ def find_among(
         among: selects the key from all rows that are searched, and from what the fields stand in;
             None: the statement does.
     """
-    keyed = statement.with_only_columns(key) if among is None else among
     with limited(connection) as deadline:
-        if connection.dialect.name == "sqlite":
-            keys = IndexedSearch(connection, keyed, criteria, variants, key=key).keys()
-        elif not _is_plain(criteria, variants):
-            keys = _judged(connection, keyed, criteria, variants, key=key, deadline=deadline)
-        elif among is None:
+        if among is None and connection.dialect.name != "sqlite" and _is_plain(criteria, variants):
             return connection.execute(apply_criteria(statement, criteria, variants, key=key)).all()
-        else:
-            found = connection.execute(apply_criteria(among, criteria, variants, key=key))
-            keys = found.scalars().all()
+        keyed = statement.with_only_columns(key) if among is None else among
+        keys = _keys(connection, keyed, criteria, variants, key=key, deadline=deadline)
         return _rows(connection, statement, key, keys, deadline)
+
+
+def find_keys(
+    connection: Connection,
+    keyed: Select[Any],
+    criteria: Selection,
+    variants: Sequence[Variant],
+    *,
+    key: ColumnElement[Any],
+) -> Sequence[Any]:
+    """Return the keys of the rows that the criteria select, in their order.
+
+    Args:
+        connection: as for ``find``.
+        keyed: selects the key from all rows that are searched, and from what the fields stand in.
+        criteria: as for ``find``.
+        variants: as for ``find_among``.
+        key: as for ``find``.
+    """
+    with limited(connection) as deadline:
+        return _keys(connection, keyed, criteria, variants, key=key, deadline=deadline)
+
+
+def _keys(
+    connection: Connection,
+    keyed: Select[Any],
+    criteria: Selection,
+    variants: Sequence[Variant],
+    *,
+    key: ColumnElement[Any],
+    deadline: Deadline,
+) -> Sequence[Any]:
+    """Return the keys of what is selected, by whatever means the database has."""
+    if not variants:
+        return []
+    if connection.dialect.name == "sqlite":
+        return IndexedSearch(connection, keyed, criteria, variants, key=key).keys()
+    if _is_plain(criteria, variants):
+        found = connection.execute(apply_criteria(keyed, criteria, variants, key=key))
+        return found.scalars().all()
+    return _judged(connection, keyed, criteria, variants, key=key, deadline=deadline)
 
 
 def _is_plain(criteria: Selection, variants: Sequence[Variant]) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Select, select, update
 
 from pulpit.domain.associations import Association, UnitCriteria
 from pulpit.domain.clock import utc_now
@@ -13,13 +14,14 @@ from pulpit.domain.criteria import Selection
 from pulpit.domain.filters import fields_of
 from pulpit.domain.units import Unit
 from pulpit.errors import MissingResource
+from pulpit.storage.criteria import Variant
 from pulpit.storage.rows import batched
 from pulpit.storage.searches import find_among
 from pulpit.storage.tables import repository_units, unit_chunks, units
 from pulpit.storage.unit_fields import membership_variants, unit_variants
 from pulpit.storage.units import UNIT_FIELDS, unit_of
 
-__all__ = ["UnitSearches", "names_in"]
+__all__ = ["UnitSearches", "members_searched"]
 
 _ALL_UNITS = select(*UNIT_FIELDS).select_from(units)
 _MEMBERS = select(*UNIT_FIELDS, repository_units.c.unit_id, repository_units.c.created).select_from(
@@ -38,21 +40,19 @@ class UnitSearches:
         raise NotImplementedError
 
     def search(self, type_ids: Collection[str], criteria: Selection) -> Sequence[Unit]:
-        variants = unit_variants(type_ids, names_in(criteria))
+        variants = unit_variants(type_ids, _names(criteria))
         found = find_among(self._connection, _ALL_UNITS, criteria, variants, key=units.c.id)
         return [unit_of(row) for row in found]
 
     def search_associations(self, repo_id: str, criteria: UnitCriteria) -> Sequence[Association]:
-        key, here = repository_units.c.unit_id, repository_units.c.repo_id == repo_id
-        names = names_in(criteria)
-        alone = membership_variants(criteria.type_ids, names)
+        keyed, variants = members_searched(repo_id, criteria)
         found = find_among(
             self._connection,
-            _MEMBERS.where(here),
+            _MEMBERS.where(repository_units.c.repo_id == repo_id),
             criteria,
-            alone or unit_variants(criteria.type_ids, names, associated=True),
-            key=key,
-            among=select(key).where(here) if alone else None,
+            variants,
+            key=repository_units.c.unit_id,
+            among=keyed,
         )
         return [Association(repo_id=repo_id, unit=unit_of(row), created=row[-1]) for row in found]
 
@@ -91,6 +91,20 @@ class UnitSearches:
         )
 
 
-def names_in(criteria: Selection) -> list[str]:
+def members_searched(repo_id: str, criteria: UnitCriteria) -> tuple[Select[Any], Sequence[Variant]]:
+    """Return what selects the ids of a repository's units, and where what is asked of them stands.
+
+    The rows of the units are left out if nothing is asked of these.
+    """
+    names = _names(criteria)
+    keyed = select(repository_units.c.unit_id).where(repository_units.c.repo_id == repo_id)
+    if alone := membership_variants(criteria.type_ids, names):
+        return keyed, alone
+    joined = repository_units.join(units, units.c.id == repository_units.c.unit_id)
+    variants = unit_variants(criteria.type_ids, names, associated=True)
+    return keyed.select_from(joined), variants
+
+
+def _names(criteria: Selection) -> list[str]:
     """Return the dotted names that a search looks at."""
     return [*chain(fields_of(criteria.where), (name for name, _ in criteria.sort))]

@@ -11,10 +11,9 @@ from sqlalchemy import ColumnElement, Connection, Select, select
 from pulpit.domain.associations import UnitCriteria
 from pulpit.domain.units import PACKAGE_TYPES
 from pulpit.storage.rows import batched
-from pulpit.storage.searches import find_among
+from pulpit.storage.searches import find_keys
 from pulpit.storage.tables import repository_units, unit_chunks, units
-from pulpit.storage.unit_fields import unit_variants
-from pulpit.storage.unit_searches import names_in
+from pulpit.storage.unit_searches import members_searched
 
 __all__ = ["UnitSelections"]
 
@@ -29,10 +28,9 @@ class UnitSelections:
         raise NotImplementedError
 
     def select_members(self, repo_id: str, criteria: UnitCriteria) -> Sequence[int]:
-        variants = unit_variants(criteria.type_ids, names_in(criteria), associated=True)
-        statement = _members(repo_id, units.c.id)
-        found = find_among(self._connection, statement, criteria, variants, key=units.c.id)
-        return [row[0] for row in found]
+        keyed, variants = members_searched(repo_id, criteria)
+        key = repository_units.c.unit_id
+        return find_keys(self._connection, keyed, criteria, variants, key=key)
 
     def unit_keys(self, unit_ids: Collection[int]) -> Mapping[int, tuple[str, Mapping[str, Any]]]:
         found: dict[int, tuple[str, Mapping[str, Any]]] = {}
