@@ -144,6 +144,7 @@ def test_uploads_are_bounded(small: Site) -> None:
     begin(small)
     error = assert_error(small.ask("POST", "content/uploads/"), 409, "PLPIT15")
     assert "3 uploads" in str(error["error_message"])
+    assert len([*small.files.upload(upload_id).parent.iterdir()]) == 3
 
 
 def test_strangers_upload_nothing(site: Site) -> None:

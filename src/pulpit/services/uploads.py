@@ -95,10 +95,14 @@ class Uploads:
             self._files.begin_upload(upload.id)
         except OSError as error:
             raise _full(error) from error
-        with self._storage.write_beside() as transaction:
-            if transaction.uploads.count() >= self._limits.number:
-                raise TooManyUploads(self._limits.number)
-            transaction.uploads.add(upload)
+        try:
+            with self._storage.write_beside() as transaction:
+                if transaction.uploads.count() >= self._limits.number:
+                    raise TooManyUploads(self._limits.number)
+                transaction.uploads.add(upload)
+        except BaseException:
+            self._files.remove_upload(upload.id)
+            raise
         return upload
 
     def list(self) -> Sequence[Upload]:
