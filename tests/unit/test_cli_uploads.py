@@ -19,6 +19,7 @@ IMPORT = "/pulp/api/v2/repositories/zoo/actions/import_upload/"
 def api() -> FakeApi:
     """Return a server that takes uploads."""
     api = FakeApi()
+    api.at("GET", "/pulp/api/v2/repositories/zoo/", {"id": "zoo"})
     api.at("POST", UPLOADS, {"upload_id": "u1"}, 201)
     api.at("GET", f"{UPLOADS}u1/", {"upload_id": "u1", "received": []})
     api.at("PUT", f"{UPLOADS}u1/0/", None)
@@ -98,6 +99,19 @@ def test_an_upload_that_was_interrupted_goes_on(api: FakeApi, cli: Cli, package:
         b"of a bell"
     )
     assert ("POST", UPLOADS) not in _asked(api)
+
+
+def test_nothing_is_sent_for_nothing(api: FakeApi, cli: Cli, package: str) -> None:
+    """To no repository; and what has no bytes leaves no upload when it is refused."""
+    assert cli("repo", "upload", "none", package).code == ExitCode.NOT_FOUND
+    assert ("POST", UPLOADS) not in _asked(api)
+    api.at("POST", IMPORT, error_body(400, "PLP0015", "Invalid properties"), 400)
+    ran = cli("repo", "upload", "zoo", "--type", "x", "--key", "{}")
+    assert (ran.code, "--resume" in ran.err) == (ExitCode.REFUSED, False)
+    assert _asked(api)[-1] == ("DELETE", f"{UPLOADS}u1/")
+    ran = cli("repo", "upload", "zoo", package)
+    assert (ran.code, "--resume u1" in ran.err) == (ExitCode.REFUSED, True)
+    assert _asked(api)[-1] == ("POST", IMPORT)
 
 
 @pytest.mark.parametrize(

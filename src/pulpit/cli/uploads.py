@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ from pulpit.cli.follow import finish
 from pulpit.cli.repositories import Json, NoWait, RepoId
 from pulpit.cli.session import Session, session_of
 from pulpit.cli.words import printable
-from pulpit.client import Backoff, Client, Retry, send_file
+from pulpit.client import Backoff, Client, ClientError, Retry, send_file
 
 __all__ = ["upload"]
 
@@ -79,6 +79,8 @@ def upload(
     if resume and len(paths) > 1:
         raise typer.BadParameter("only one file can go on", param_hint="--resume")
     with session.client() as client:
+        # before anything is sent that would be for nothing
+        client.repository(repo_id)
         start = None if no_wait else client.head()
         uploads, tasks = _import_all(session, client, repo_id, document, paths, resume=resume)
         if not no_wait:
@@ -100,21 +102,33 @@ def _import_all(
     *,
     resume: str | None,
 ) -> tuple[list[str], list[str]]:
-    """Upload each file, and have it imported; return the ids of uploads and tasks."""
+    """Upload each file, and have it imported; return the ids of uploads and tasks.
+
+    Who interrupts that, or is refused, is told how to go on.
+    """
     uploads: list[str] = []
     tasks: list[str] = []
     for path in paths:
         upload_id = resume or client.begin_upload()
-        if path is not None:
-            _send(session, client, path, upload_id)
-        call = client.import_upload(repo_id, {"upload_id": upload_id, **document})
+        try:
+            if path is not None:
+                _send(session, client, path, upload_id)
+            call = client.import_upload(repo_id, {"upload_id": upload_id, **document})
+        except BaseException:
+            if path is None:
+                # what went wrong is more than that it stays
+                with suppress(ClientError):
+                    client.delete_upload(upload_id)
+            else:
+                session.err.print(f"Go on with: --resume {upload_id}", soft_wrap=True)
+            raise
         uploads.append(upload_id)
         tasks.extend(call.spawned)
     return uploads, tasks
 
 
 def _send(session: Session, client: Client, path: Path, upload_id: str) -> None:
-    """Send a file; who interrupts that is told how to go on."""
+    """Send a file."""
     try:
         with _shown(session, path.name) as (sent, retried):
             backoff = Backoff(patience=_PATIENCE, on_retry=retried)
@@ -123,9 +137,6 @@ def _send(session: Session, client: Client, path: Path, upload_id: str) -> None:
         raise typer.BadParameter(str(error), param_hint="--resume") from error
     except OSError as error:
         raise typer.BadParameter(f"{path} can't be read: {error}", param_hint="FILE") from error
-    except BaseException:
-        session.err.print(f"Go on with: --resume {upload_id}", soft_wrap=True)
-        raise
 
 
 @contextmanager
