@@ -26,6 +26,7 @@ from pulpit.api import health as health_api
 from pulpit.api import importers as importers_api
 from pulpit.api import listeners as listeners_api
 from pulpit.api import metrics as metrics_api
+from pulpit.api import openapi as openapi_api
 from pulpit.api import orphans as orphans_api
 from pulpit.api import permissions as permissions_api
 from pulpit.api import plugins as plugins_api
@@ -334,6 +335,7 @@ class Site:
             *self._user_routes(),
             *snapshot_api.routes(self.gate, Snapshots(self.storage)),
             *schemas_api.routes(self.gate, lambda: self.servers),
+            *openapi_api.routes(self.gate),
             *content_api.routes(content, on_demand, log=self.log),
             *health_api.routes(lambda: (True, {}), _ready),
             *metrics_api.routes(self.gate, _no_figures, public=False),

@@ -55,6 +55,7 @@ def test_the_site_has_the_routes_of_every_module(site: Site) -> None:
         "importers",
         "listeners",
         "metrics",
+        "openapi",
         "orphans",
         "permissions",
         "plugins",

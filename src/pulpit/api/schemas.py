@@ -16,7 +16,7 @@ from pulpit.events.asyncapi import Servers, asyncapi
 from pulpit.events.cloudevents import SCHEMAS_PATH, schema_path
 from pulpit.events.schemas import BODIES, SCHEMAS, schema
 
-__all__ = ["ASYNCAPI", "routes"]
+__all__ = ["ASYNCAPI", "cached", "routes"]
 
 ASYNCAPI = "/pulpit/v1/asyncapi.json"
 _SCHEMA_TYPE = "application/schema+json"
@@ -38,16 +38,16 @@ def routes(gate: Gate, servers: Callable[[], Servers]) -> Sequence[Route]:
             {"type": name, "is_event": name in BODIES, "_href": schema_path(name)}
             for name in SCHEMAS
         ]
-        return _cached(call, {"asyncapi": ASYNCAPI, "schemas": listed}, "application/json")
+        return cached(call, {"asyncapi": ASYNCAPI, "schemas": listed}, "application/json")
 
     def show(call: Call) -> Response:
         name = call.path("name")
         if name not in SCHEMAS:
             raise MissingResource(schema=name)
-        return _cached(call, schema(name, source=servers().source), _SCHEMA_TYPE)
+        return cached(call, schema(name, source=servers().source), _SCHEMA_TYPE)
 
     def describe(call: Call) -> Response:
-        return _cached(call, asyncapi(servers()), _ASYNCAPI_TYPE)
+        return cached(call, asyncapi(servers()), _ASYNCAPI_TYPE)
 
     return [
         gate.route(SCHEMAS_PATH, public=True, GET=index),
@@ -56,7 +56,7 @@ def routes(gate: Gate, servers: Callable[[], Servers]) -> Sequence[Route]:
     ]
 
 
-def _cached(call: Call, document: Mapping[str, object], media_type: str) -> Response:
+def cached(call: Call, document: Mapping[str, object], media_type: str) -> Response:
     """Return the document with what caches need; a 304 to who has it already."""
     body = msgspec.json.encode(document)
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'

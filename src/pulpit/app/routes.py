@@ -19,6 +19,7 @@ from pulpit.api import downloads as downloads_api
 from pulpit.api import events as events_api
 from pulpit.api import importers as importers_api
 from pulpit.api import listeners as listeners_api
+from pulpit.api import openapi as openapi_api
 from pulpit.api import orphans as orphans_api
 from pulpit.api import permissions as permissions_api
 from pulpit.api import plugins as plugins_api
@@ -160,6 +161,7 @@ def _routed(parts: Served) -> Starlette:
             *_user_routes(gate, parts, permissions),
             *snapshot_api.routes(gate, Snapshots(storage)),
             *schemas_api.routes(gate, lambda: _servers(parts)),
+            *openapi_api.routes(gate),
             *parts.watching.routes(
                 gate,
                 working=parts.working,

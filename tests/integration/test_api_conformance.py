@@ -1,0 +1,138 @@
+"""schemathesis asks whatever the OpenAPI document allows, and what it does not: answers conform."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from pulpit.api.openapi import openapi
+from tests.api_site import AUTH, Site, copy_of
+
+#: Requests for each operation; more by hand: ``SCHEMATHESIS_EXAMPLES=500``.
+_EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "2"))
+_CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+_SCHEMA = schemathesis.openapi.from_dict(openapi())
+_OPERATIONS = {
+    f"{operation.method} {operation.path}": operation
+    for operation in (result.ok() for result in _SCHEMA.get_all_operations())
+}
+#: What goes on for as long as its reader listens, or is told by something that the site lacks.
+_APART = {"get /metrics"}
+
+
+@pytest.fixture(scope="module")
+def known(new_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Known]:
+    """Yield a site with one of everything."""
+    folder = tmp_path_factory.mktemp("conformance")
+    with Site(copy_of(new_database, folder), folder / "data") as site:
+        yield _Known(site)
+        assert site.log.told == []
+
+
+class _Known:
+    """A site, and the names of what is there."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        web = {
+            "distributor_id": "web",
+            "distributor_type_id": "yum_distributor",
+            "distributor_config": {"relative_url": "zoo"},
+        }
+        self._make(
+            "repositories/",
+            {"id": "zoo", "importer_type_id": "yum_importer", "distributors": [web]},
+        )
+        importer, distributor = "importers/yum_importer", "distributors/web"
+        schedules = {
+            kind: self._make(f"repositories/zoo/{plugin}/schedules/{kind}/", {"schedule": "P1D"})
+            for kind, plugin in (("sync", importer), ("publish", distributor))
+        }
+        listener = self._make(
+            "events/",
+            {
+                "notifier_type_id": "http",
+                "notifier_config": {"url": "http://receiver.example/"},
+                "event_types": ["*"],
+            },
+        )
+        sync = site.ask("POST", "repositories/zoo/actions/sync/", json={})
+        upload = self._make("content/uploads/", None)
+        self._make("roles/", {"role_id": "keepers"})
+        self._make("users/", {"login": "ann", "password": "hush"})
+        self.names: dict[str, Any] = {
+            "repo_id": "zoo",
+            "importer_id": "yum_importer",
+            "distributor_id": "web",
+            "schedule_id": schedules["sync"]["_id"],
+            "listener_id": listener["id"],
+            "task_id": sync.json()["spawned_tasks"][0]["task_id"],
+            "upload_id": upload["upload_id"],
+            "role_id": "keepers",
+            "login": "ann",
+            "type_id": "rpm",
+            "plugin_id": "rpm",
+            "offset": 0,
+        }
+
+    def _make(self, path: str, document: Any) -> Any:
+        answer = self.site.ask("POST", path, **({} if document is None else {"json": document}))
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize("name", sorted(_OPERATIONS.keys() - _APART))
+def test_answers_conform(known: _Known, name: str, mode: GenerationMode) -> None:
+    """Whatever is asked, of what is there or not: no 5xx, and no answer but those described."""
+    operation = _OPERATIONS[name]
+    checks = [*_CHECKS, negative_data_rejection] if mode is GenerationMode.NEGATIVE else _CHECKS
+
+    @settings(
+        max_examples=_EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode), of_known=st.booleans())
+    def ask(case: Any, *, of_known: bool) -> None:
+        if of_known and mode is GenerationMode.POSITIVE:
+            case.path_parameters = {
+                key: known.names.get(key, value)
+                for key, value in (case.path_parameters or {}).items()
+            }
+        sent = case.as_transport_kwargs(base_url="http://site")
+        path = sent.pop("url").removeprefix("http://site")
+        wanted = {key: sent[key] for key in ("params", "json", "data", "headers") if key in sent}
+        if isinstance(wanted.get("data"), bytes | str):
+            wanted["content"] = wanted.pop("data")
+        answer = known.site.ask(sent["method"], path, auth=AUTH, **wanted)
+        case.validate_response(answer, checks=checks)
+
+    # of some operations nothing can be sent that is wrong
+    with contextlib.suppress(Unsatisfiable):
+        ask()
