@@ -1,4 +1,4 @@
-"""The generated files of docs/reference that describe events to machines."""
+"""The generated files of docs/reference that describe events and the API to machines."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from pulpit.api.openapi import openapi
 from pulpit.events.asyncapi import Servers, asyncapi
 from pulpit.events.schemas import SCHEMAS, schema
 
-__all__ = ["asyncapi_document", "event_files", "schema_document"]
+__all__ = ["asyncapi_document", "event_files", "openapi_file", "schema_document"]
 
 #: A server that stands for all.
 _SERVERS = Servers(
@@ -36,6 +37,11 @@ def event_files() -> Iterator[tuple[str, Callable[[], str]]]:
     yield "asyncapi.json", lambda: _text(asyncapi_document())
     for name in SCHEMAS:
         yield f"schemas/{name}.json", partial(_schema_text, name)
+
+
+def openapi_file() -> str:
+    """Return the description of the API."""
+    return _text(openapi())
 
 
 def _schema_text(name: str) -> str:

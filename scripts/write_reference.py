@@ -12,7 +12,7 @@ from pulpit.app.metrics import METRICS
 from pulpit.config import DEFAULT_FILE, Settings, all_settings
 from pulpit.errors import ContentError, PulpitError, RequestError, StartError
 from scripts.cli_reference import CLI_INTRO, EXITS_INTRO, cli_lines, exits_lines
-from scripts.event_reference import event_files
+from scripts.event_reference import event_files, openapi_file
 from scripts.log_reference import LOG_INTRO, log_lines
 
 __all__ = [
@@ -157,6 +157,7 @@ PAGES = {
     _REFERENCE / "cli.md": cli_page,
     _REFERENCE / "exit-codes.md": exits_page,
     **{_REFERENCE / name: contents for name, contents in event_files()},
+    _REFERENCE / "openapi.json": openapi_file,
     _REFERENCE / "metrics.md": metrics_page,
     _REFERENCE / "log.md": log_page,
 }

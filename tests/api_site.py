@@ -122,6 +122,7 @@ PUBLIC = {
     "/pulpit/v1/schemas/",
     "/pulpit/v1/schemas/{name}.json",
     "/pulpit/v1/asyncapi.json",
+    "/pulpit/v1/openapi.json",
     "/live",
     "/ready",
 }
