@@ -23,9 +23,11 @@ from pulpit.domain.criteria import Criteria
 from pulpit.domain.deliveries import Attempt, DeliveryState, Verdict
 from pulpit.domain.events import EventKind, NewEvent
 from pulpit.domain.listeners import Filters, Health
+from pulpit.domain.permissions import ALL, Grant, Operation
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
-from pulpit.domain.roles import SUPER_USERS
+from pulpit.domain.roles import SUPER_USERS, Role
 from pulpit.domain.tasks import Task, TaskState, task_report
+from pulpit.domain.tokens import Token
 from pulpit.domain.units import Unit, unit_key_digest
 from pulpit.domain.users import User
 from pulpit.events.amqp.settings import CURSOR, FOLDED
@@ -51,8 +53,10 @@ __all__ = [
     "REPOSITORIES",
     "fill",
     "fill_listeners",
+    "fill_users",
     "meaning",
     "meaning_of_listeners",
+    "meaning_of_users",
     "task_id",
 ]
 
@@ -210,6 +214,38 @@ def fill_listeners(storage: Database) -> None:
         transaction.deliveries.settle(tried)
 
 
+def fill_users(storage: Database) -> None:
+    """Put users with roles, grants and tokens into a database; there since step 0004."""
+    rights = {"/": ALL, "/v2/é/": (Operation.READ,)}
+    role = Role(id="r", oid=OID, display_name=_TEXTS[4], description=_TEXTS[2], created=NOW)
+    token = Token(
+        id="c" * 24, login="é", name=_TEXTS[3], digest="d" * 64, read_only=True, created=NOW
+    )
+    with storage.write() as transaction:
+        for login in ("é", "nobody"):
+            user = User(login=login, oid=OID, name=_TEXTS[2], password_hash="", created=NOW)
+            transaction.users.set(dataclasses.replace(user, roles=("r", SUPER_USERS)[: len(login)]))
+        transaction.roles.add(dataclasses.replace(role, permissions=rights))
+        transaction.roles.add(dataclasses.replace(role, id="s", description=None))
+        for resource, operations in rights.items():
+            grant = Grant(resource=resource, login="é", operations=tuple(operations))
+            transaction.permissions.set(grant)
+        transaction.tokens.add(token)
+        other = dataclasses.replace(token, id="e" * 24, name="", digest="f" * 64, read_only=False)
+        transaction.tokens.add(dataclasses.replace(other, expires=NOW, last_used=NOW))
+
+
+def meaning_of_users(storage: Database) -> dict[str, Any]:
+    """Return what the storage tells of what ``fill_users`` has put into it."""
+    with storage.read() as transaction:
+        return {
+            "users": transaction.users.list(),
+            "roles": transaction.roles.list(),
+            "grants": transaction.permissions.list(),
+            "tokens": transaction.tokens.list("é"),
+        }
+
+
 def meaning_of_listeners(storage: Database) -> dict[str, Any]:
     """Return what the storage tells of what ``fill_listeners`` has put into it."""
     with storage.read() as transaction:
@@ -276,6 +312,7 @@ def _dump() -> str:
         with SqliteStorage(path) as storage:
             fill(storage)
             fill_listeners(storage)
+            fill_users(storage)
         with closing(sqlite3.connect(path)) as connection:
             # it is this machine's, and any other one would leave sequence numbers out
             connection.execute("DELETE FROM settings WHERE name = 'boot.id'")

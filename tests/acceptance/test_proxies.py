@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -18,7 +19,10 @@ from tests.services.tls import Files, HttpProxy, issue
 
 #: Whom the proxy of these tests says that it was asked by.
 CLIENT = "192.0.2.7"
-CONFIG = "access_log: yes\nlog_type: json\ntrusted_proxies: {trusted}\n"
+CONFIG = (
+    "access_log: yes\nlog_type: json\ntrusted_proxies: {trusted}\n"
+    "[security]\nclient_certificate_header: Client-Cert\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +84,21 @@ def test_forwarded_of_rfc_7239(server: PulpitServer, files: Files) -> None:
     with proxy(server, files, Forwarded=told) as front:
         ask(f"https://127.0.0.1:{front.port}", files, "/rfc", Forwarded="for=9.9.9.9")
     assert logged(server, "/rfc")["peer"] == CLIENT
+
+
+def test_a_client_certificate_that_the_proxy_passes_on(server: PulpitServer, files: Files) -> None:
+    """It lets its user in, as one line of whatever form; the client's own line does not."""
+    path = "/pulp/api/v2/users/admin/"
+    auth = (server.user, server.password)
+    login = f"{server.url}/pulp/api/v2/actions/login/"
+    certificate = quote(httpx.post(login, auth=auth).json()["certificate"])
+    with proxy(server, files, Client_Cert=certificate) as front:
+        url = f"https://127.0.0.1:{front.port}"
+        assert ask(url, files, path).json()["login"] == "admin"
+        # this proxy continues what the client sends, which none should
+        assert ask(url, files, path, Client_Cert=certificate).status_code == 401
+    with proxy(server, files, Client_Cert="") as front:
+        assert ask(f"https://127.0.0.1:{front.port}", files, path).status_code == 401
 
 
 def test_who_is_no_proxy_is_not_believed(tmp_path: Path) -> None:

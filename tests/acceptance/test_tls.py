@@ -126,6 +126,39 @@ def test_versions_of_tls(server: PulpitServer, version: str) -> None:
     assert "strict-transport-security" not in answer.lower()
 
 
+def test_a_client_certificate_stands_for_the_password(server: PulpitServer, tmp_path: Path) -> None:
+    """That of `actions/login/` lets in; one of another authority breaks off the handshake."""
+    cafile = server.environ()["PULPIT_CAFILE"]
+    pem, foreign = tmp_path / "ours.pem", tmp_path / "foreign.pem"
+    trustme.CA().issue_cert("admin").private_key_and_cert_chain_pem.write_to_path(str(foreign))
+    auth = (server.user, server.password)
+
+    def asking(shown: Path | None) -> httpx.Client:
+        context = ssl.create_default_context(cafile=cafile)
+        if shown:
+            context.load_cert_chain(shown)
+        return httpx.Client(base_url=f"{server.url}/pulp/api/v2/", verify=context, timeout=PATIENCE)
+
+    with asking(None) as client:
+        issued = client.post("actions/login/", auth=auth).json()
+        assert client.get("users/admin/").status_code == 401
+    pem.write_text(issued["key"] + issued["certificate"])
+    with asking(pem) as client:
+        assert client.get("users/admin/").json()["login"] == "admin"
+        assert client.post("actions/login/").status_code == 403
+    with asking(foreign) as client, pytest.raises(httpx.TransportError):
+        client.get("status/")
+    context = ssl.create_default_context(cafile=cafile)
+    context.load_cert_chain(foreign)
+    # the door asks for none, so this one offends nobody
+    with (
+        socket.create_connection(("127.0.0.1", server.door_port), timeout=PATIENCE) as plug,
+        context.wrap_socket(plug, server_hostname="127.0.0.1") as secure,
+    ):
+        secure.sendall(b"AMQP\x00\x00\x09\x01")
+        assert secure.recv(1) == b"\x01"
+
+
 def test_old_versions_are_refused(server: PulpitServer) -> None:
     """1.1 is not spoken."""
     context = ssl.create_default_context()

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.routing import Route
 
+from pulpit.api import events as events_api
 from pulpit.api.client_certificates import CERTIFICATE
+from pulpit.api.server import web_application
 from pulpit.domain.criteria import parse_criteria
+from pulpit.domain.permissions import EVERYTHING, Access
 from pulpit.storage.schema import upgrade
-from tests.api_site import API, PUBLIC, Site, assert_error
+from tests.api_site import API, PUBLIC, Site, assert_error, known
+from tests.services import PATIENCE
 
 _ANN = ("ann", "ann's")
 
@@ -150,6 +156,41 @@ def test_a_listener_is_one_resource_at_both_its_paths(site: Site) -> None:
     assert site.ask("DELETE", f"events/{listener_id}/", auth=_ANN).status_code == 200
     assert site.ask("GET", f"permissions/?resource=/v2/events/{listener_id}/").json() == []
     assert_error(site.ask("GET", f"events/{listener_id}/", auth=_ANN), 403, "PLP0042")
+
+
+def test_a_stream_ends_with_the_right_to_read_it(site: Site) -> None:
+    """Its reader is looked at again, at a sign of life at the latest; others read on."""
+    _grant(site, "/pulpit/v1/events/", "READ")
+    uri = "http://site/"
+    app = web_application(
+        events_api.routes(
+            site.gate,
+            site.storage.events,
+            site.fanout,
+            event_source_uri=uri,
+            heartbeat=0.05,
+            looks=0.0,
+        )
+    )
+
+    async def run() -> None:
+        transport = httpx.ASGITransport(known(app))
+        async with httpx.AsyncClient(transport=transport, base_url=uri, auth=_ANN) as client:
+            headers = {"Accept": "text/event-stream"}
+            reading = asyncio.create_task(client.get("/pulpit/v1/events/", headers=headers))
+            # what is read comes here at its end
+            done, _ = await asyncio.wait([reading], timeout=0.5)
+            assert not done
+            site.permissions.revoke_from_user(
+                {"login": "ann", "resource": "/pulpit/v1/events/", "operations": ["READ"]},
+                by=Access(login="admin", rights=EVERYTHING),
+            )
+            site.clock.advance(seconds=6)
+            answer = await asyncio.wait_for(reading, PATIENCE)
+        assert answer.status_code == 200
+        assert set(answer.text.split("\n\n")) == {": alive", ""}
+
+    asyncio.run(run())
 
 
 def test_users_are_made_shown_changed_and_deleted(site: Site) -> None:

@@ -28,7 +28,14 @@ from tests.contract.databases import (
     submit,
 )
 from tests.services.postgresql import PostgresServer
-from tests.stored_database import fill, fill_listeners, meaning, meaning_of_listeners
+from tests.stored_database import (
+    fill,
+    fill_listeners,
+    fill_users,
+    meaning,
+    meaning_of_listeners,
+    meaning_of_users,
+)
 
 
 @pytest.fixture
@@ -38,6 +45,7 @@ def source(tmp_path: Path) -> Path:
     with SqliteStorage(path) as storage:
         fill(storage)
         fill_listeners(storage)
+        fill_users(storage)
     return path
 
 
@@ -70,6 +78,7 @@ def test_copy_means_the_same(source: Path, postgresql_url: str) -> None:
     with SqliteStorage(source) as old, PostgresStorage(postgresql_url) as new:
         assert meaning(new) == meaning(old)
         assert meaning_of_listeners(new) == meaning_of_listeners(old)
+        assert meaning_of_users(new) == meaning_of_users(old)
         everything = {"after": 0, "limit": 1_000}
         assert new.events.read(**everything) == old.events.read(**everything)
 

@@ -439,6 +439,15 @@ def test_certificate_and_key_go_together(write: Write) -> None:
     assert refused(write("[door]\ntls: on\n")).key == "tls"
 
 
+def test_an_authority_has_a_certificate_and_a_key(write: Write) -> None:
+    """One without the other is refused."""
+    both = "cacert: /etc/pki/ca.pem\ncakey: /etc/pki/ca.key\n"
+    assert load(write(f"[security]\n{both}")).security.cakey == Path("/etc/pki/ca.key")
+    for line in both.splitlines():
+        error = refused(write(f"[security]\n{line}\n"))
+        assert (error.section, "set " in error.message) == ("security", True)
+
+
 def test_trusted_proxies(write: Write) -> None:
     """Addresses and networks of both kinds; names and half-written networks are refused."""
     path = write("[server]\ntrusted_proxies: 127.0.0.1, ::1 192.0.2.0/24, fd00::/8, ::1\n")

@@ -25,15 +25,19 @@ def of_connection(transport: Any) -> bytes | None:
 
 
 def from_header(text: str) -> bytes | None:
-    """Return the certificate that a proxy tells of; None for garbage.
+    """Return the certificate that a proxy tells of; None for garbage, and for more than one.
+
+    Of several, one may be what a client has sent by itself.
 
     Args:
         text: PEM, with line breaks left out, made spaces or percent-encoded (nginx, Apache); the
             bytes in base64 (HAProxy, Traefik), between colons as RFC 9440 has it or not.
     """
     text = unquote(text[:_MOST]).strip()
-    match = _PEM.search(text)
-    encoded = match[1] if match else text.partition(",")[0].strip(":")
+    found = _PEM.findall(text)
+    if len(found) > 1:
+        return None
+    encoded = found[0] if found else text.strip(":")
     try:
         return base64.b64decode("".join(encoded.split()), validate=True) or None
     except (binascii.Error, ValueError):

@@ -35,8 +35,6 @@ from pulpit.ports import EventHistory
 __all__ = ["EVENTS", "EventFilter", "EventStream", "routes"]
 
 EVENTS = "/pulpit/v1/events/"
-#: Seconds for which a client who was let in is not looked at again.
-_LEAVE_SECONDS = 10.0
 _HEARTBEAT = b": alive\n\n"
 #: Events on one page, at the most and unless asked for otherwise.
 _PAGE_MOST, _PAGE = 1_000, 100
@@ -193,15 +191,16 @@ class _Leave:
     Args:
         gate: lets users in.
         caller: as they came in.
+        seconds: between two looks.
     """
 
-    def __init__(self, gate: Gate, caller: Caller) -> None:
-        self._gate, self._caller = gate, caller
+    def __init__(self, gate: Gate, caller: Caller, *, seconds: float) -> None:
+        self._gate, self._caller, self._seconds = gate, caller, seconds
         self._looked = monotonic()
 
     async def holds(self) -> bool:
         """Tell whether the client may still read, as of a few seconds ago."""
-        if monotonic() - self._looked < _LEAVE_SECONDS:
+        if monotonic() - self._looked < self._seconds:
             return True
         self._looked = monotonic()
         try:
@@ -220,6 +219,7 @@ def routes(
     *,
     event_source_uri: str,
     heartbeat: float = 15.0,
+    looks: float = 10.0,
 ) -> Sequence[Route]:
     """Return the route of the event stream.
 
@@ -229,6 +229,7 @@ def routes(
         fanout: feeds the streams.
         event_source_uri: of this server, CloudEvents' ``source``.
         heartbeat: seconds without events after which a sign of life is sent.
+        looks: seconds between two looks at whether a reader may still read.
     """
 
     def cloudevent(event: Event) -> bytes:
@@ -273,7 +274,7 @@ def routes(
                 # else it is not told what events stand for, or these must not stand for progress
                 resumes=is_cloudevents and after is not None and wanted.passes_progress,
             ),
-            may_go_on=_Leave(gate, caller).holds,
+            may_go_on=_Leave(gate, caller, seconds=looks).holds,
         )
 
     return [Route(EVENTS, endpoint, methods=["GET"])]

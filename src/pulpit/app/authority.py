@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pulpit.config import Settings
 from pulpit.domain.users import Identity
@@ -21,13 +21,14 @@ class UserAuthority:
 
     Args:
         settings: of the server.
+        log: where it is told why no certificate can be made.
 
     Raises:
         ConfigurationError: the files that are set can't be used.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, *, log: Any) -> None:
+        self._settings, self._log = settings, log
         self._authority: FileAuthority | None = None
         self._turn = threading.Lock()
         if settings.security.cacert:
@@ -46,7 +47,8 @@ class UserAuthority:
         try:
             authority = self.opened()
         except ConfigurationError as error:
-            raise Unavailable(f"No certificates can be made: {error.message}") from error
+            self._log.warning("client certificates can't be made", reason=error.message)
+            raise Unavailable("No certificate can be made: the server's log says why") from error
         return authority.issue(subject, now=now, days=days)
 
     def identify(self, certificate: bytes, *, now: datetime) -> Identity | None:

@@ -106,7 +106,7 @@ def serve(
 @contextlib.contextmanager
 def _opened(settings: Settings, log: Any) -> Iterator[tuple[UserAuthority, Tls]]:
     """Yield who makes users' certificates, and TLS, which asks clients for them."""
-    authority = UserAuthority(settings)
+    authority = UserAuthority(settings, log=log)
     tls = Tls(settings, authority=authority.for_handshakes(), log=log)
     with contextlib.closing(tls):
         yield authority, tls

@@ -25,6 +25,8 @@ __all__ = ["AUTHORITY_FILE", "FileAuthority", "open_authority"]
 
 #: Name of the file of certificate and key in the data folder.
 AUTHORITY_FILE = "client-ca.pem"
+#: What the library raises for bytes that are no certificate; it warns of some, too.
+_UNREADABLE = (x509.InvalidVersion, ValueError, TypeError, Warning)
 #: Characters of a common name.
 _CN_LENGTH = 64
 #: For which the authority of the data folder is valid: for good, as it were.
@@ -93,13 +95,12 @@ class FileAuthority:
         try:
             shown = x509.load_der_x509_certificate(certificate)
             shown.verify_directly_issued_by(self._authority.certificate)
+            is_valid = shown.not_valid_before_utc <= now < shown.not_valid_after_utc
             users = _values(shown, NameOID.USER_ID)
             marks = _values(shown, NameOID.ORGANIZATIONAL_UNIT_NAME)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        except (*_UNREADABLE, InvalidSignature, UnsupportedAlgorithm):
             return None
-        if not shown.not_valid_before_utc <= now < shown.not_valid_after_utc:
-            return None
-        if len(users) != 1 or len(marks) != 1:
+        if not is_valid or len(users) != 1 or len(marks) != 1:
             return None
         login, _, oid = users[0].partition(":")
         return Identity(login=login, oid=oid, mark=marks[0])
