@@ -11,19 +11,21 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import zstandard
 
 from bench._packages import CACHE
+from pulpit.domain.clock import render_time
 from pulpit.domain.tasks import PUBLISH_TASK, SYNC_TASK
 from pulpit.domain.units import unit_key_digest
 from pulpit.storage import migrations
 from pulpit.storage.database import DATABASE
 from pulpit.storage.schema import upgrade
 
-__all__ = ["Sizes", "searched_database"]
+__all__ = ["Sizes", "package_key", "searched_database", "time_of", "uid_of"]
 
 _EDITION = 1
 #: 2026-01-01, in microseconds since 1970; a task begins each 20 seconds.
@@ -59,7 +61,7 @@ def searched_database(sizes: Sizes, *, cache: Path = CACHE) -> Path:
         scratch.mkdir(parents=True)
         upgrade(scratch)
         with closing(sqlite3.connect(scratch / DATABASE)) as connection:
-            connection.executescript("PRAGMA synchronous = OFF; PRAGMA cache_size = -1000000;")
+            connection.executescript("PRAGMA synchronous = OFF; PRAGMA cache_size = -200000;")
             _fill(connection, sizes)
             connection.commit()
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -97,8 +99,8 @@ def _repository(number: int) -> str:
     return f"zoo-{number:04}"
 
 
-def _uid(kind: str, number: int) -> str:
-    """Return a UUID that is always the same."""
+def uid_of(kind: str, number: int) -> str:
+    """Return the id of a ``task``, by its number, or of a ``unit``, by its own."""
     return str(uuid.UUID(bytes=hashlib.md5(f"{kind}-{number}".encode()).digest()))
 
 
@@ -171,7 +173,7 @@ def _tasks(sizes: Sizes, source: random.Random) -> Iterator[Mapping[str, Any]]:
         result = {"repo_id": repo_id, "added_count": 3, "details": {}, "summary": {}}
         yield {
             "number": number,
-            "id": _uid("task", number),
+            "id": uid_of("task", number),
             "oid": _oid("task", number),
             "task_type": SYNC_TASK if number % 2 else PUBLISH_TASK,
             "operation": "sync" if number % 2 else "publish",
@@ -192,6 +194,12 @@ def _tasks(sizes: Sizes, source: random.Random) -> Iterator[Mapping[str, Any]]:
         }
 
 
+def time_of(number: int) -> tuple[str, int]:
+    """Return the time from which a task can have begun: as clients write it, and as it is kept."""
+    moment = _EPOCH + number * _APART
+    return render_time(datetime.fromtimestamp(moment // 1_000_000, tz=UTC)) or "", moment
+
+
 def _task_tags(number: int, sizes: Sizes) -> Sequence[str]:
     action = "sync" if number % 2 else "publish"
     return (f"pulp:repository:{_repository(number % sizes.repositories)}", f"pulp:action:{action}")
@@ -203,7 +211,8 @@ def _tags(sizes: Sizes) -> Iterator[Mapping[str, Any]]:
             yield {"tag": tag, "task_number": number}
 
 
-def _package_key(number: int) -> dict[str, str]:
+def package_key(number: int) -> dict[str, str]:
+    """Return the unit key of a package, from 0; its unit has the number after that."""
     name = f"{_WORDS[number % len(_WORDS)]}-{number // 40:04}"
     return {
         "name": name,
@@ -218,7 +227,7 @@ def _package_key(number: int) -> dict[str, str]:
 
 def _units(sizes: Sizes) -> Iterator[Mapping[str, Any]]:
     for number in range(sizes.packages):
-        key = _package_key(number)
+        key = package_key(number)
         nevra = f"{key['name']}-{key['version']}-{key['release']}"
         metadata = {
             "summary": f"The {key['name']} of the zoo",
@@ -274,7 +283,7 @@ def _unit(
     """Return what rows of all units have."""
     return {
         "id": number,
-        "uid": _uid("unit", number),
+        "uid": uid_of("unit", number),
         "type_id": type_id,
         "key_digest": unit_key_digest(type_id, key),
         "key": json.dumps(key),
@@ -296,7 +305,7 @@ def _chunks(sizes: Sizes) -> Iterator[Mapping[str, Any]]:
     """Yield the elements of each package: with some files, dependencies and changes."""
     pack = zstandard.ZstdCompressor(level=3).compress
     for number in range(sizes.packages):
-        key = _package_key(number)
+        key = package_key(number)
         name, version = key["name"], f'epoch="0" ver="{key["version"]}" rel="{key["release"]}"'
         needs = "".join(f'<rpm:entry name="lib{n}.so.{number % 9}()(64bit)"/>' for n in range(10))
         primary = (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pulpit.domain.units import Unit
+from pulpit.domain.units import Unit, unit_key_digest
 from tests.api_site import API, Site, assert_error, spawned
 from tests.contract.databases import NOW, new_erratum, new_package, new_repository
 
@@ -20,8 +20,9 @@ def units(site: Site) -> dict[str, Unit]:
     named["E1"] = new_erratum("E1")
     with site.storage.write() as transaction:
         transaction.repositories.add(new_repository("zoo"))
-        ids = [*transaction.content.add([*named.values()]).values()]
-        transaction.content.associate("zoo", [ids[2]], now=NOW)
+        ids = transaction.content.add([*named.values()])
+        held = ids[unit_key_digest("rpm", named["held"].key)]
+        transaction.content.associate("zoo", [held], now=NOW)
     return named
 
 

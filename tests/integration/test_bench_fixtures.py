@@ -12,6 +12,11 @@ import httpx
 from bench._feed import serving
 from bench._memory import Memory, resident, shared_once
 from bench._packages import listed_repository, real_repository
+from bench._searched import Sizes, package_key, searched_database, uid_of
+from pulpit.domain.associations import UnitCriteria
+from pulpit.domain.criteria import Selection, parse_criteria
+from pulpit.storage.database import DATABASE
+from pulpit.storage.sqlite import SqliteStorage
 from tests.feeds import SAMPLE
 from tests.feeds.draft import digest
 from tests.services import missing
@@ -27,6 +32,23 @@ def test_listed_packages_are_as_many_as_asked_for(tmp_path: Path) -> None:
     before = made.stat().st_ino
     assert listed_repository(30, cache=tmp_path).stat().st_ino == before
     assert [path.name for path in tmp_path.iterdir()] == [made.name]
+
+
+def test_a_searched_database_holds_what_was_asked_for(tmp_path: Path) -> None:
+    """Tasks and units are such that stores read them, and are made once."""
+    sizes = Sizes(tasks=60, packages=40, errata=20, modules=10)
+    made = searched_database(sizes, cache=tmp_path)
+    with SqliteStorage(made / DATABASE) as storage, storage.read() as transaction:
+        wanted = uid_of("task", 7)
+        [task] = transaction.tasks.search(parse_criteria({"filters": {"task_id": wanted}}))
+        assert (task.number, task.tags[1]) == (7, "pulp:action:sync")
+        key = package_key(11)
+        [package] = transaction.content.search(["rpm"], parse_criteria({"filters": key}))
+        assert (package.uid, package.key) == (uid_of("unit", 12), key)
+        assert transaction.content.chunks([package.id])
+        assert len(transaction.content.search(["erratum"], Selection())) == 20
+        assert len(transaction.content.search_associations("zoo-0001", UnitCriteria())) == 50
+    assert searched_database(sizes, cache=tmp_path) == made
 
 
 def test_real_packages_have_their_size_and_checksum(tmp_path: Path) -> None:
