@@ -30,12 +30,14 @@ from pulpit.api import openapi as openapi_api
 from pulpit.api import orphans as orphans_api
 from pulpit.api import permissions as permissions_api
 from pulpit.api import plugins as plugins_api
+from pulpit.api import repo_groups as repo_groups_api
 from pulpit.api import repositories as repositories_api
 from pulpit.api import roles as roles_api
 from pulpit.api import schedules as schedules_api
 from pulpit.api import schemas as schemas_api
 from pulpit.api import snapshot as snapshot_api
 from pulpit.api import status as status_api
+from pulpit.api import task_groups as task_groups_api
 from pulpit.api import tasks as tasks_api
 from pulpit.api import tokens as tokens_api
 from pulpit.api import units as units_api
@@ -72,10 +74,12 @@ from pulpit.services.on_demand import OnDemand
 from pulpit.services.operations import BODIES, COMPLETIONS
 from pulpit.services.orphans import Orphans
 from pulpit.services.permissions import Permissions
+from pulpit.services.repo_groups import RepoGroups
 from pulpit.services.repositories import Repositories
 from pulpit.services.roles import Roles
 from pulpit.services.schedules import Schedules
 from pulpit.services.snapshot import Snapshots
+from pulpit.services.task_groups import TaskGroups
 from pulpit.services.tasks import Tasks
 from pulpit.services.tokens import Tokens
 from pulpit.services.trials import Trials
@@ -315,6 +319,8 @@ class Site:
             *status_api.routes(self.gate, lambda: self.status),
             *plugins_api.routes(self.gate, self.types),
             *tasks_api.routes(self.gate, self.tasks),
+            *repo_groups_api.routes(self.gate, RepoGroups(self.storage, clock=self.clock)),
+            *task_groups_api.routes(self.gate, TaskGroups(self.storage, self.tasks)),
             *repositories_api.routes(self.gate, repositories, importers, distributors),
             *importers_api.routes(self.gate, importers),
             *distributors_api.routes(self.gate, distributors),

@@ -22,6 +22,7 @@ from pulpit.domain.orphans import Orphan
 from pulpit.domain.outcomes import Update
 from pulpit.domain.permissions import Grant, Operation
 from pulpit.domain.published import Root
+from pulpit.domain.repo_groups import RepoGroup
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.roles import Role
 from pulpit.domain.schedules import Schedule, Scheduled
@@ -53,6 +54,7 @@ __all__ = [
     "Notifier",
     "PermissionStore",
     "PublicationStore",
+    "RepoGroupStore",
     "RepositoryStore",
     "RoleStore",
     "ScheduleStore",
@@ -150,6 +152,9 @@ class TaskStore(Protocol):
 
     def search(self, criteria: Criteria) -> Sequence[Task]:
         """Return what the criteria select, sorted, skipped and limited as they say."""
+
+    def states_of_group(self, group_id: str) -> Mapping[TaskState, int]:
+        """Return how many tasks of a group there are in each state; no zeros."""
 
     def purge(self, states: Collection[TaskState], *, before: datetime | None = None) -> int:
         """Delete tasks in these states (that finished before the time); return how many."""
@@ -346,6 +351,35 @@ class RepositoryStore(Protocol):
 
     def remove_distributor(self, repo_id: str, distributor_id: str) -> None:
         """Delete the distributor with its publications."""
+
+
+class RepoGroupStore(Protocol):
+    """Groups of repositories; one that is deleted leaves its groups."""
+
+    def add(self, group: RepoGroup) -> None:
+        """Keep a new group, with its repositories.
+
+        Raises:
+            DuplicateResource: there is one of that id.
+        """
+
+    def get(self, group_id: str) -> RepoGroup:
+        """Return the group, or raise MissingResource(repo_group=…)."""
+
+    def list(self) -> Sequence[RepoGroup]:
+        """Return all, sorted by id."""
+
+    def update(self, group: RepoGroup) -> None:
+        """Write display name, description and notes."""
+
+    def remove(self, group_id: str) -> None:
+        """Forget the group."""
+
+    def add_members(self, group_id: str, repo_ids: Collection[str]) -> None:
+        """Put repositories into the group, which may be in it already."""
+
+    def remove_members(self, group_id: str, repo_ids: Collection[str]) -> None:
+        """Take repositories out of it, which need not be in it."""
 
 
 class ContentStore(Protocol):
@@ -1066,6 +1100,8 @@ class Transaction(Protocol):
     def users(self) -> UserStore: ...
     @property
     def uploads(self) -> UploadStore: ...
+    @property
+    def repo_groups(self) -> RepoGroupStore: ...
     @property
     def roles(self) -> RoleStore: ...
     @property

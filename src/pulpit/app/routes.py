@@ -23,12 +23,14 @@ from pulpit.api import openapi as openapi_api
 from pulpit.api import orphans as orphans_api
 from pulpit.api import permissions as permissions_api
 from pulpit.api import plugins as plugins_api
+from pulpit.api import repo_groups as repo_groups_api
 from pulpit.api import repositories as repositories_api
 from pulpit.api import roles as roles_api
 from pulpit.api import schedules as schedules_api
 from pulpit.api import schemas as schemas_api
 from pulpit.api import snapshot as snapshot_api
 from pulpit.api import status as status_api
+from pulpit.api import task_groups as task_groups_api
 from pulpit.api import tasks as tasks_api
 from pulpit.api import tokens as tokens_api
 from pulpit.api import units as units_api
@@ -62,10 +64,12 @@ from pulpit.services.logins import Logins
 from pulpit.services.on_demand import OnDemand
 from pulpit.services.orphans import Orphans
 from pulpit.services.permissions import Permissions
+from pulpit.services.repo_groups import RepoGroups
 from pulpit.services.repositories import Repositories
 from pulpit.services.roles import Roles
 from pulpit.services.schedules import Schedules
 from pulpit.services.snapshot import Snapshots
+from pulpit.services.task_groups import TaskGroups
 from pulpit.services.tasks import Tasks
 from pulpit.services.tokens import Tokens
 from pulpit.services.trials import Diagnose, Trials
@@ -140,6 +144,8 @@ def _routed(parts: Served) -> Starlette:
             *status_api.routes(gate, lambda: _status(parts)),
             *plugins_api.routes(gate, types),
             *tasks_api.routes(gate, tasks),
+            *repo_groups_api.routes(gate, RepoGroups(storage, clock=utc_now)),
+            *task_groups_api.routes(gate, TaskGroups(storage, tasks)),
             *repositories_api.routes(gate, repositories, importers, distributors),
             *importers_api.routes(gate, importers),
             *distributors_api.routes(gate, distributors),

@@ -25,6 +25,7 @@ from pulpit.storage.leases import SqlLeaseStore
 from pulpit.storage.listeners import SqlListenerStore
 from pulpit.storage.permissions import SqlPermissionStore
 from pulpit.storage.publications import SqlPublicationStore
+from pulpit.storage.repo_groups import SqlRepoGroupStore
 from pulpit.storage.repositories import SqlRepositoryStore
 from pulpit.storage.roles import SqlRoleStore
 from pulpit.storage.rows import insert_ignoring
@@ -76,6 +77,10 @@ class SqlTransaction:
     @cached_property
     def uploads(self) -> SqlUploadStore:
         return SqlUploadStore(self.connection)
+
+    @cached_property
+    def repo_groups(self) -> SqlRepoGroupStore:
+        return SqlRepoGroupStore(self.connection)
 
     @cached_property
     def roles(self) -> SqlRoleStore:

@@ -46,6 +46,8 @@ __all__ = [
     "permissions",
     "publications",
     "published_files",
+    "repo_group_members",
+    "repo_groups",
     "repositories",
     "repository_units",
     "reservations",
@@ -410,6 +412,34 @@ repositories = Table(
     Column("last_unit_removed", UtcTime),
     Column("created", UtcTime, nullable=False),
     Column("content_revision", BigInteger, nullable=False),
+)
+
+
+#: Names for sets of repositories.
+repo_groups = Table(
+    "repo_groups",
+    metadata,
+    Column("id", _string(), primary_key=True),
+    Column("oid", _string(24), nullable=False),
+    Column("display_name", _string(), nullable=False),
+    Column("description", _TEXT),
+    Column("notes", JSON, nullable=False),
+)
+
+repo_group_members = Table(
+    "repo_group_members",
+    metadata,
+    Column(
+        "group_id", _string(), ForeignKey("repo_groups.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column(
+        "repo_id",
+        _string(),
+        ForeignKey("repositories.id", ondelete="CASCADE"),
+        primary_key=True,
+        index=True,
+    ),
+    sqlite_with_rowid=False,
 )
 
 

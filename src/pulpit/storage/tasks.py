@@ -294,6 +294,14 @@ class SqlTaskStore:
         found = find(self._connection, select(tasks), criteria, _FIELDS, key=tasks.c.number)
         return [task_of(row) for row in found]
 
+    def states_of_group(self, group_id: str) -> Mapping[TaskState, int]:
+        statement = (
+            select(tasks.c.state, func.count())
+            .where(tasks.c.group_id == group_id)
+            .group_by(tasks.c.state)
+        )
+        return {TaskState(state): count for state, count in self._connection.execute(statement)}
+
     def purge(self, states: Collection[TaskState], *, before: datetime | None = None) -> int:
         statement = delete(tasks).where(tasks.c.state.in_([state.value for state in states]))
         if before is not None:

@@ -54,6 +54,12 @@ class MemoryRepositoryStore:
     def remove(self, repo_id: str) -> None:
         state = self._state
         state.repositories.pop(repo_id, None)
+        state.repo_groups = {
+            group_id: dataclasses.replace(
+                group, repo_ids=tuple(each for each in group.repo_ids if each != repo_id)
+            )
+            for group_id, group in state.repo_groups.items()
+        }
         self.remove_importer(repo_id)
         for distributor in self.distributors([repo_id]):
             del state.distributors[repo_id, distributor.id]

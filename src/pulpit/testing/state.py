@@ -14,6 +14,7 @@ from pulpit.domain.events import Event
 from pulpit.domain.listeners import Listener
 from pulpit.domain.messages import Message
 from pulpit.domain.permissions import Grant
+from pulpit.domain.repo_groups import RepoGroup
 from pulpit.domain.repositories import Distributor, Importer, Publication, Repository
 from pulpit.domain.roles import Role
 from pulpit.domain.schedules import Schedule
@@ -106,6 +107,7 @@ class State:
 
     uploads: dict[str, Upload] = field(default_factory=dict)
     users: dict[str, User] = field(default_factory=dict)
+    repo_groups: dict[str, RepoGroup] = field(default_factory=dict)
     roles: dict[str, Role] = field(default_factory=dict)
     #: By (resource, login).
     grants: dict[tuple[str, str], Grant] = field(default_factory=dict)

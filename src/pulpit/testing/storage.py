@@ -16,6 +16,7 @@ from pulpit.testing.journal import MemoryCursorStore, MemoryJournal, MemoryJourn
 from pulpit.testing.leases import MemoryLeaseStore
 from pulpit.testing.listeners import MemoryListenerStore
 from pulpit.testing.publications import MemoryPublicationStore
+from pulpit.testing.repo_groups import MemoryRepoGroupStore
 from pulpit.testing.repositories import MemoryRepositoryStore
 from pulpit.testing.schedules import MemoryScheduleStore
 from pulpit.testing.state import State
@@ -45,6 +46,7 @@ class MemoryTransaction:
         self.publications = MemoryPublicationStore(state)
         self.users = MemoryUserStore(state)
         self.uploads = MemoryUploadStore(state)
+        self.repo_groups = MemoryRepoGroupStore(state)
         self.roles = MemoryRoleStore(state)
         self.permissions = MemoryPermissionStore(state)
         self.tokens = MemoryTokenStore(state)

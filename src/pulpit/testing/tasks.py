@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -135,6 +136,10 @@ class MemoryTaskStore:
 
     def search(self, criteria: Criteria) -> Sequence[Task]:
         return select(self._state.tasks.values(), criteria, _document)
+
+    def states_of_group(self, group_id: str) -> Mapping[TaskState, int]:
+        tasks = self._state.tasks.values()
+        return dict(Counter(task.state for task in tasks if task.group_id == group_id))
 
     def purge(self, states: Collection[TaskState], *, before: datetime | None = None) -> int:
         gone = {

@@ -27,6 +27,7 @@ def upgrade() -> None:
     _let_publications_be_reused()
     _add_uploads()
     _add_schedules()
+    _add_repo_groups()
 
 
 def _add_unit_files() -> None:
@@ -182,3 +183,35 @@ def _add_schedules() -> None:
     op.create_index(
         "ix_schedules_repo_id_kind_plugin_id", "schedules", ["repo_id", "kind", "plugin_id"]
     )
+
+
+def _add_repo_groups() -> None:
+    op.create_table(
+        "repo_groups",
+        sa.Column("id", string(), nullable=False),
+        sa.Column("oid", string(24), nullable=False),
+        sa.Column("display_name", string(), nullable=False),
+        sa.Column("description", TEXT),
+        sa.Column("notes", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_repo_groups")),
+    )
+    op.create_table(
+        "repo_group_members",
+        sa.Column("group_id", string(), nullable=False),
+        sa.Column("repo_id", string(), nullable=False),
+        sa.PrimaryKeyConstraint("group_id", "repo_id", name=op.f("pk_repo_group_members")),
+        sa.ForeignKeyConstraint(
+            ["group_id"],
+            ["repo_groups.id"],
+            name=op.f("fk_repo_group_members_group_id_repo_groups"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["repo_id"],
+            ["repositories.id"],
+            name=op.f("fk_repo_group_members_repo_id_repositories"),
+            ondelete="CASCADE",
+        ),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_repo_group_members_repo_id"), "repo_group_members", ["repo_id"])
