@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from random import random
 from time import monotonic
 from typing import Any
 
@@ -196,7 +197,8 @@ class _Leave:
 
     def __init__(self, gate: Gate, caller: Caller, *, seconds: float) -> None:
         self._gate, self._caller, self._seconds = gate, caller, seconds
-        self._looked = monotonic()
+        # many who came at once are not looked at all at once
+        self._looked = monotonic() - random() * seconds  # noqa: S311 - nothing depends on it
 
     async def holds(self) -> bool:
         """Tell whether the client may still read, as of a few seconds ago."""

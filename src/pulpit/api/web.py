@@ -194,6 +194,7 @@ class _Logins(Protocol):
     def with_token(self, secret: str) -> Caller: ...
     def with_certificate(self, certificate: bytes) -> Caller: ...
     def renewed(self, caller: Caller) -> Caller | None: ...
+    def is_surely_current(self, caller: Caller) -> bool: ...
 
 
 class _Grants(Protocol):
@@ -284,7 +285,9 @@ class Gate:
         self, caller: Caller, operation: Operation, resource: str
     ) -> Caller | None:
         """Return somebody who was let in as they are now; None if they would not be let in."""
-        present = await run_in_threadpool(self._logins.renewed, caller)
+        present: Caller | None = caller
+        if not self._logins.is_surely_current(caller):
+            present = await run_in_threadpool(self._logins.renewed, caller)
         if present is None or not present.access.allows(operation, resource):
             return None
         return present
