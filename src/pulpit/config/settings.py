@@ -190,7 +190,7 @@ class Server:
     metrics: MetricsReaders = setting(
         MetricsReaders.USERS,
         choice(MetricsReaders),
-        "Who may read `/metrics`: `users` of the API by their login, or `everybody`.",
+        "Who may read `/metrics`: `users` of the API who have the right to, or `everybody`.",
     )
     working_directory: Path | None = setting(
         None, PATH, "Folder for the files of running tasks; without it, `work` in the data folder."
