@@ -344,7 +344,7 @@ def _members_deep(sizes: Sizes, source: random.Random) -> _Question:
     repo_id = _home_of(_some_package(sizes, source), sizes)
     share = sizes.packages // sizes.repositories
     skip = source.randrange(share - _PAGE)
-    page = f"SELECT unit_id FROM repository_units WHERE repo_id = ? LIMIT {_PAGE} OFFSET ?"  # noqa: S608
+    page = f"SELECT unit_id FROM repository_units WHERE repo_id = ? LIMIT {_PAGE} OFFSET ?"
     return _members(repo_id, {"skip": skip}, f"r.unit_id IN ({page})", [repo_id, skip])
 
 

@@ -110,6 +110,31 @@ def test_lists_and_details(api: FakeApi, cli: Cli) -> None:
     assert json.loads(cli("repo", "show", "zoo", "--json").out) == ZOO
 
 
+def test_units_of_a_repository(api: FakeApi, cli: Cli) -> None:
+    """Units are asked for by type and filter, and shown by what people call them."""
+    package = {"name": "bell", "epoch": "1", "version": "2.0", "release": "1", "arch": "noarch"}
+    stream = {"name": "choir", "stream": "1.10", "version": 3, "arch": "x86_64"}
+    found = [
+        {"_content_type_id": "rpm", **package},
+        {"_content_type_id": "modulemd", **stream},
+        {"_content_type_id": "erratum", "id": "E1", "version": "1"},
+    ]
+    api.at("POST", f"{REPOSITORIES}zoo/search/units/", [{"metadata": unit} for unit in found])
+    shown = cli("repo", "units", "zoo", "--type", "rpm", "--filter", '{"name": "bell"}')
+    assert [line.split() for line in shown.out.splitlines()] == [
+        ["TYPE", "NAME", "VERSION", "ARCH"],
+        ["rpm", "bell", "1:2.0-1", "noarch"],
+        ["modulemd", "choir", "1.10:3", "x86_64"],
+        ["erratum", "E1", "1"],
+    ]
+    criteria = {"type_ids": ["rpm"], "filters": {"unit": {"name": "bell"}}, "limit": 100}
+    assert api.bodies("POST", f"{REPOSITORIES}zoo/search/units/") == [{"criteria": criteria}]
+    assert json.loads(cli("repo", "units", "zoo", "--json").out) == found
+    assert "--limit" in cli("repo", "units", "zoo", "--limit", "3").err
+    for bad in ("{", "[]"):
+        assert cli("repo", "units", "zoo", "--filter", bad).code == ExitCode.USAGE
+
+
 def test_tables_fit_a_narrow_terminal(api: FakeApi, cli: Cli) -> None:
     """At 80 columns no line is longer, and ids stay whole."""
     api.at("GET", REPOSITORIES, [ZOO | {"id": "a-very-long-name-of-a-repository" * 2}])

@@ -195,6 +195,7 @@ _CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("delete_repository", ("zoo",), {}),
     ("sync", ("zoo",), {"override": {"force": True}}),
     ("publish", ("zoo", "yum"), {"override": {"force_full": True}}),
+    ("units", ("zoo",), {"types": ["rpm"], "filters": {"name": "bell"}, "limit": 3}),
     ("tasks", (), {"tags": ["a"], "states": ["error"], "group": "g", "limit": 3}),
     ("task", (TASK,), {}),
     ("cancel", (TASK,), {}),
@@ -208,6 +209,7 @@ def _scripted() -> FakeApi:
     api = FakeApi()
     root, zoo = "/pulp/api/v2/", f"{REPOSITORIES}zoo/"
     api.at("GET", f"{root}status/", {"api_version": "2"})
+    api.at("POST", f"{zoo}search/units/", [{"metadata": {"name": "bell"}}])
     api.at("GET", f"{root}plugins/types/", [])
     api.at("GET", REPOSITORIES, [{"id": "zoo"}])
     api.at("GET", zoo, {"id": "zoo"})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from json import loads
 from typing import Annotated, Any
 
 import typer
 
 from pulpit.cli.completion import complete_repository
 from pulpit.cli.follow import perform
-from pulpit.cli.repository_views import repository_details, repository_table
+from pulpit.cli.repository_views import repository_details, repository_table, unit_table
 from pulpit.cli.session import Session, session_of
 from pulpit.client import Client
 
@@ -178,6 +179,53 @@ def show(context: typer.Context, repo_id: RepoId, json: Json = False) -> None:
         session.print_json(found)
     else:
         session.out.print(repository_details(found, base=base, now=session.now))
+
+
+@app.command("units")
+def units(
+    context: typer.Context,
+    *,
+    repo_id: RepoId,
+    type_ids: Annotated[
+        list[str] | None,
+        typer.Option("--type", metavar="TYPE", help="Only these, such as rpm; may be repeated."),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--filter", metavar="JSON", help="What fields must be, as in searches of the API."
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many.")] = 100,
+    json: Json = False,
+) -> None:
+    """List the content units of a repository."""
+    session = session_of(context)
+    with session.client() as client:
+        found = client.units(repo_id, types=type_ids or (), filters=_filters(where), limit=limit)
+    if json:
+        session.print_json(found)
+        return
+    if found:
+        session.out.print(unit_table(found))
+    if len(found) in {0, limit}:
+        more = f"These are the first {limit}: --limit shows more." if found else "No such units."
+        session.err.print(more)
+
+
+def _filters(text: str | None) -> dict[str, Any]:
+    """Return the JSON object of a filter.
+
+    Raises:
+        BadParameter: it is something else.
+    """
+    try:
+        filters = {} if text is None else loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"it is no JSON: {error}", param_hint="--filter") from error
+    if not isinstance(filters, dict):
+        raise typer.BadParameter("it must be a JSON object", param_hint="--filter")
+    return filters
 
 
 @app.command("sync")

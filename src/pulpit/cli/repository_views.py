@@ -13,8 +13,10 @@ from rich.text import Text
 from pulpit.cli.tables import facts, indented, listing
 from pulpit.cli.words import age, amount, printable
 
-__all__ = ["published_url", "repository_details", "repository_table", "unit_words"]
+__all__ = ["published_url", "repository_details", "repository_table", "unit_table", "unit_words"]
 
+#: What a unit is called by, the first of them that it has.
+_NAMES = ("name", "id", "data_type", "filename", "distribution_id")
 #: From this width on, the table has room for the feed.
 _WIDE = 110
 _PACKAGE = "rpm"
@@ -112,6 +114,30 @@ def repository_details(
         ("Last publish", _when(distributor.get("last_publish"), now)),
     )
     return Group(Text(name, style="bold"), indented(known))
+
+
+def unit_table(units: Sequence[Mapping[str, Any]]) -> Table:
+    """Return content units of any type as a table."""
+    table = listing("TYPE", "NAME", "VERSION", "ARCH", shrink="NAME")
+    for unit in units:
+        name = next((unit[key] for key in _NAMES if unit.get(key)), unit.get("_id"))
+        table.add_row(
+            printable(unit.get("_content_type_id")),
+            Text(printable(name)),
+            printable(_unit_version(unit)),
+            printable(unit.get("arch") or ""),
+        )
+    return table
+
+
+def _unit_version(unit: Mapping[str, Any]) -> str:
+    """Return the version of a package or of a module's stream as people write it."""
+    version = str(unit.get("version") or "")
+    if stream := unit.get("stream"):
+        return f"{stream}:{version}" if version else str(stream)
+    epoch = unit.get("epoch")
+    with_release = "-".join(str(part) for part in (version, unit.get("release")) if part)
+    return f"{epoch}:{with_release}" if epoch not in (None, "", "0") else with_release
 
 
 def unit_words(kind: str, count: int) -> str:

@@ -103,6 +103,17 @@ class AsyncClient(AsyncListenerCalls, AsyncUploadCalls, AsyncUserCalls):
     ) -> CallReport:
         return await self._connection.ask(requests.publish(repo_id, distributor_id, override))
 
+    async def units(
+        self,
+        repo_id: str,
+        *,
+        types: Sequence[str] = (),
+        filters: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+    ) -> Sequence[Mapping[str, Any]]:
+        asked = requests.units(repo_id, types=types, filters=filters or {}, limit=limit)
+        return await self._connection.ask(asked)
+
     # tasks
 
     async def tasks(

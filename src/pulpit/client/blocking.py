@@ -125,6 +125,25 @@ class Client(ListenerCalls, UploadCalls, UserCalls):
         """Have the repository published by one of its distributors."""
         return self._connection.ask(requests.publish(repo_id, distributor_id, override))
 
+    def units(
+        self,
+        repo_id: str,
+        *,
+        types: Sequence[str] = (),
+        filters: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return the repository's units, as they were added to the server.
+
+        Args:
+            repo_id: the repository.
+            types: content types; none for all.
+            filters: what their fields must be, in the operators of searches; None for all.
+            limit: how many at most; None for all, if the server lets so many go at once.
+        """
+        asked = requests.units(repo_id, types=types, filters=filters or {}, limit=limit)
+        return self._connection.ask(asked)
+
     # tasks
 
     def tasks(

@@ -28,6 +28,7 @@ __all__ = [
     "sync",
     "task",
     "tasks",
+    "units",
 ]
 
 EVENTS_PATH = "/pulpit/v1/events/"
@@ -99,6 +100,17 @@ def publish(
     return _action(repo_id, "publish", {"id": distributor_id, **body})
 
 
+def units(
+    repo_id: str, *, types: Sequence[str], filters: Mapping[str, Any], limit: int | None
+) -> Request[Sequence[Mapping[str, Any]]]:
+    """Return the request for the units of a repository that match."""
+    criteria: dict[str, Any] = {"type_ids": list(types), "filters": {"unit": dict(filters)}}
+    if limit is not None:
+        criteria["limit"] = limit
+    path = _path("repositories", repo_id, "search", "units")
+    return Request(method="POST", path=path, read=_units, json={"criteria": criteria})
+
+
 def tasks(
     *, tags: Sequence[str], states: Sequence[str], group: str | None, limit: int | None
 ) -> Request[Sequence[TaskReport]]:
@@ -158,6 +170,11 @@ def some_objects(answer: Any) -> Sequence[Mapping[str, Any]]:
     if not isinstance(answer, list) or not all(isinstance(item, dict) for item in answer):
         raise ValueError("no list of JSON objects")
     return answer
+
+
+def _units(answer: Any) -> Sequence[Mapping[str, Any]]:
+    """Return the units of associations."""
+    return [one_object(association.get("metadata")) for association in some_objects(answer)]
 
 
 def _reports(answer: Any) -> Sequence[TaskReport]:

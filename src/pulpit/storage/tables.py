@@ -180,7 +180,7 @@ tasks = Table(
     metadata,
     Column("number", _BigId, primary_key=True, autoincrement=True),
     Column("id", _string(36), nullable=False, unique=True),
-    Column("oid", _string(24), nullable=False),
+    Column("oid", _string(24), nullable=False, index=True),
     Column("task_type", _string(), nullable=False, index=True),
     Column("operation", _string(), nullable=False),
     Column("arguments", JSON, nullable=False),

@@ -97,8 +97,8 @@ _TAGS = Members(
     key=task_tags.c.task_number,
 )
 _FIELDS = {
-    "_id": FieldColumn(column=tasks.c.oid),
-    "id": FieldColumn(column=tasks.c.oid),
+    "_id": FieldColumn(column=tasks.c.oid, key=tasks.c.number),
+    "id": FieldColumn(column=tasks.c.oid, key=tasks.c.number),
     "task_id": FieldColumn(column=tasks.c.id, key=tasks.c.number),
     "task_type": FieldColumn(column=tasks.c.task_type, key=tasks.c.number),
     "state": FieldColumn(column=tasks.c.state, key=tasks.c.number),

@@ -75,6 +75,7 @@ def _add_to_units() -> None:
 
 
 def _add_to_tasks() -> None:
+    op.create_index(op.f("ix_tasks_oid"), "tasks", ["oid"])
     op.create_index(op.f("ix_tasks_start_time"), "tasks", ["start_time"])
     op.create_index(op.f("ix_tasks_task_type"), "tasks", ["task_type"])
     if op.get_bind().dialect.name == "sqlite":
