@@ -239,10 +239,12 @@ def test_kombu_at_the_door(server: PulpitServer) -> None:
                 connection.drain_events(timeout=PATIENCE)
 
 
-def pika_at(server: PulpitServer) -> pika.BlockingConnection:
-    """Return a connection of pika to the door by amqps."""
+def pika_at(
+    server: PulpitServer, *, login: str | None = None, password: str | None = None
+) -> pika.BlockingConnection:
+    """Return a connection of pika to the door by amqps, of the first user unless one is named."""
     context = ssl.create_default_context(cafile=server.environ()["PULPIT_CAFILE"])
-    credentials = pika.PlainCredentials(server.user, server.password)
+    credentials = pika.PlainCredentials(login or server.user, password or server.password)
     return pika.BlockingConnection(
         pika.ConnectionParameters(
             "127.0.0.1",
@@ -264,6 +266,19 @@ def test_pika_at_the_door(server: PulpitServer) -> None:
         method, _, _ = next(channel.consume(queue, auto_ack=True, inactivity_timeout=PATIENCE))
         assert method is not None
         assert method.routing_key == f"tasks.{task}"
+
+
+def test_the_door_is_for_those_who_may_read_events(server: PulpitServer) -> None:
+    """A user without that right is refused there as by HTTP, until it is granted."""
+    ann = {"login": "ann", "password": "ann's"}
+    with server.client() as client:
+        client.create_user(ann)
+        with pytest.raises(pika.exceptions.ProbableAuthenticationError):
+            pika_at(server, **ann)
+        client.grant_to_user("ann", "/pulpit/v1/events/", ["READ"])
+        with closing(pika_at(server, **ann)) as connection:
+            assert connection.channel().is_open
+        client.delete_user("ann")
 
 
 def test_dnf(server: PulpitServer, tmp_path: Path) -> None:
