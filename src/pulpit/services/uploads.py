@@ -96,14 +96,18 @@ class Uploads:
         except OSError as error:
             raise _full(error) from error
         try:
-            with self._storage.write_beside() as transaction:
-                if transaction.uploads.count() >= self._limits.number:
-                    raise TooManyUploads(self._limits.number)
-                transaction.uploads.add(upload)
+            self._keep(upload)
         except BaseException:
             self._files.remove_upload(upload.id)
             raise
         return upload
+
+    def _keep(self, upload: Upload) -> None:
+        """Add the row of a new upload, or raise TooManyUploads."""
+        with self._storage.write_beside() as transaction:
+            if transaction.uploads.count() >= self._limits.number:
+                raise TooManyUploads(self._limits.number)
+            transaction.uploads.add(upload)
 
     def list(self) -> Sequence[Upload]:
         """Return all, in order of creation."""
