@@ -81,6 +81,54 @@ def test_create_makes_importer_and_distributor_in_one_call(api: FakeApi, cli: Cl
     ]
 
 
+def test_a_repository_of_isos(api: FakeApi, cli: Cli) -> None:
+    """The type chooses importer and distributor; what is shown is where isos are published."""
+    api.at("POST", REPOSITORIES, {"id": "isos"}, 201)
+    created = cli("repo", "create", "isos", "--type", "iso", "--feed", "http://feed/")
+    assert created.code == 0
+    [sent] = api.bodies("POST", REPOSITORIES)
+    assert sent["importer_type_id"] == "iso_importer"
+    [distributor] = sent["distributors"]
+    assert distributor == {
+        "distributor_id": "iso_distributor",
+        "distributor_type_id": "iso_distributor",
+        "auto_publish": False,
+        "distributor_config": {"relative_url": "isos", "serve_http": True},
+    }
+    shown = {"id": "isos", "content_unit_counts": {"iso": 2}}
+    for config in ({"relative_url": "isos"}, {}):
+        one = {"distributor_type_id": "iso_distributor", "repo_id": "isos", "config": config}
+        api.at("GET", f"{REPOSITORIES}isos/", {**shown, "distributors": [one]})
+        told = cli("repo", "show", "isos").out
+        assert "2 files" in told
+        assert "http://server:1/pulp/isos/isos/" in told
+
+
+def test_orphans(api: FakeApi, cli: Cli) -> None:
+    """They are counted, listed by type and removed; a type that is not there is said."""
+    orphans = "/pulp/api/v2/content/orphans/"
+    counts = {"iso": {"count": 2, "_href": "x"}, "rpm": {"count": 0, "_href": "y"}}
+    listed = [{"_id": "u", "_content_type_id": "iso", "_href": "z", "name": "a", "size": 5}]
+    api.at("GET", orphans, counts)
+    api.at("GET", f"{orphans}iso/", listed)
+    api.at("GET", f"{orphans}rpm/", [])
+    body = error_body(404, "PLP0009", "x", resources={"content_type_id": "none"})
+    api.at("GET", f"{orphans}none/", {**body, "resources": {"content_type_id": "none"}}, 404)
+    assert cli("orphans", "list").out.split() == ["ORPHANS", "TYPE", "2", "iso"]
+    assert cli("orphans", "list", "iso").out.split() == ["UUID", "UNIT", "u", "name=a", "size=5"]
+    assert json.loads(cli("orphans", "list", "iso", "--json").out) == listed
+    assert cli("orphans", "list", "rpm").err == "No orphans.\n"
+    assert cli("orphans", "list", "none").code == ExitCode.NOT_FOUND
+    tagged = report(tags=["pulp:content_unit:orphans"], result={"iso": 2, "rpm": 1})
+    call = {"spawned_tasks": [{"task_id": TASK, "_href": "x"}], "result": None, "error": None}
+    for path in (orphans, f"{orphans}iso/"):
+        api.at("DELETE", path, call, 202)
+    assert cli("orphans", "remove", "--no-wait").out == f"{TASK}\n"
+    assert cli("orphans", "remove", "iso", "--no-wait").out == f"{TASK}\n"
+    api.at("GET", f"{TASKS}{TASK}/", tagged)
+    assert "2 iso, 1 rpm" in cli("task", "show", TASK).out
+
+
 def test_lists_and_details(api: FakeApi, cli: Cli) -> None:
     """What a person reads has the figures; what a program reads is the server's document."""
     api.at("GET", REPOSITORIES, [ZOO])

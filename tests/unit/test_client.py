@@ -196,6 +196,9 @@ _CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("sync", ("zoo",), {"override": {"force": True}}),
     ("publish", ("zoo", "yum"), {"override": {"force_full": True}}),
     ("units", ("zoo",), {"types": ["rpm"], "filters": {"name": "bell"}, "limit": 3}),
+    ("orphans", (), {}),
+    ("orphans_of", ("iso",), {}),
+    ("remove_orphans", ("iso",), {}),
     ("tasks", (), {"tags": ["a"], "states": ["error"], "group": "g", "limit": 3}),
     ("task", (TASK,), {}),
     ("cancel", (TASK,), {}),
@@ -214,7 +217,10 @@ def _scripted() -> FakeApi:
     api.at("GET", REPOSITORIES, [{"id": "zoo"}])
     api.at("GET", zoo, {"id": "zoo"})
     api.at("POST", REPOSITORIES, {"id": "zoo"}, 201)
+    api.at("GET", f"{root}content/orphans/", {"iso": {"count": 1}})
+    api.at("GET", f"{root}content/orphans/iso/", [{"_id": "u"}])
     for method, path in (
+        ("DELETE", f"{root}content/orphans/iso/"),
         ("DELETE", zoo),
         ("POST", f"{zoo}actions/sync/"),
         ("POST", f"{zoo}actions/publish/"),

@@ -11,6 +11,7 @@ from rich.text import Text
 from pulpit.cli.tables import indented
 from pulpit.cli.words import amount, duration, moment, printable
 from pulpit.client import TaskReport
+from pulpit.domain.file_progress import staged
 from pulpit.domain.tasks import TaskState
 
 __all__ = ["STATE_STYLE", "end_of", "ended", "outcome", "subject"]
@@ -96,7 +97,7 @@ def _reasons(error: Mapping[str, Any]) -> Iterator[str]:
 
 def _failed_items(progress: Mapping[str, Any]) -> Iterator[str]:
     """Yield the items that failed in a stage, each with its reason."""
-    for part in progress.values():
+    for part in staged(progress).values():
         told = part.values() if isinstance(part, dict) else part
         for stage in _dicts(list(told) if isinstance(part, dict | list) else None):
             for detail in _dicts(stage.get("error_details")):
@@ -126,5 +127,8 @@ def _success(result: Any) -> str:
         (added, _), *others = counts
         first = f"{amount(added or 0, 'unit')} added"
         return ", ".join([first, *(f"{count:,} {word}" for count, word in others)])
+    if result and all(isinstance(count, int) for count in result.values()):
+        # of orphans, by type
+        return ", ".join(f"{count:,} {printable(kind, limit=40)}" for kind, count in result.items())
     summary = result.get("summary")
     return printable(summary, limit=200) if isinstance(summary, str) else ""

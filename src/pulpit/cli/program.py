@@ -15,6 +15,7 @@ from pulpit.cli import (
     config,
     database,
     listeners,
+    orphans,
     repositories,
     roles,
     tasks,
@@ -45,6 +46,7 @@ _KINDS = {
     "login": "user",
     "role_id": "role",
     "token_id": "token",
+    "content_type_id": "content type",
 }
 
 app = typer.Typer(
@@ -61,6 +63,7 @@ app.command()(worker)
 app.command()(doctor)
 repositories.app.command("upload")(uploads.upload)
 app.add_typer(repositories.app, name="repo")
+app.add_typer(orphans.app, name="orphans")
 app.add_typer(tasks.app, name="task")
 app.add_typer(listeners.app, name="listener")
 app.add_typer(users.app, name="user")

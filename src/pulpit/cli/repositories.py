@@ -19,7 +19,6 @@ app = typer.Typer(
     no_args_is_help=True, help="Create, list, show, sync, fill, publish and delete repositories."
 )
 
-IMPORTER, DISTRIBUTOR = "yum_importer", "yum_distributor"
 
 RepoId = Annotated[
     str,
@@ -29,6 +28,20 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="Print the task's UUID and return at once.")
 ]
+
+
+class Kind(StrEnum):
+    """What a repository holds: packages, or files of any kind."""
+
+    RPM = "rpm"
+    ISO = "iso"
+
+
+#: What repositories of a kind are filled and published by.
+_PLUGINS: Mapping[Kind, tuple[str, str]] = {
+    Kind.RPM: ("yum_importer", "yum_distributor"),
+    Kind.ISO: ("iso_importer", "iso_distributor"),
+}
 
 
 class Policy(StrEnum):
@@ -61,7 +74,9 @@ DownloadPolicy = Annotated[
 ]
 RelativeUrl = Annotated[
     str | None,
-    typer.Option(metavar="PATH", help="Publish below /pulp/repos/ here; default: the id."),
+    typer.Option(
+        metavar="PATH", help="Publish below /pulp/repos/, or /pulp/isos/, here; default: the id."
+    ),
 ]
 AutoPublish = Annotated[bool, typer.Option("--auto-publish", help="Publish after every sync.")]
 Note = Annotated[
@@ -89,6 +104,9 @@ def create(
     repo_id: Annotated[
         str, typer.Argument(metavar="ID", help="Letters, digits, '.', '-' and '_'.")
     ],
+    kind: Annotated[
+        Kind, typer.Option("--type", help="Of packages, or of files that a PULP_MANIFEST lists.")
+    ] = Kind.RPM,
     feed: Feed = None,
     policy: DownloadPolicy = Policy.IMMEDIATE,
     relative_url: RelativeUrl = None,
@@ -106,7 +124,7 @@ def create(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Create a repository that is synced from a yum feed and published over HTTP."""
+    """Create a repository that is synced from a feed and published over HTTP."""
     importer = {
         "feed": feed,
         "download_policy": policy.value.replace("-", "_"),
@@ -120,9 +138,9 @@ def create(
         "display_name": name,
         "description": description,
         "notes": _notes(note or ()),
-        "importer_type_id": IMPORTER,
+        "importer_type_id": _PLUGINS[kind][0],
         "importer_config": _given(importer),
-        "distributors": [_distributor(relative_url or repo_id, auto_publish=auto_publish)],
+        "distributors": [_distributor(kind, relative_url or repo_id, auto_publish=auto_publish)],
     }
     _create(session_of(context), _given(document), json=json)
 
@@ -144,13 +162,15 @@ def _create(session: Session, document: Mapping[str, Any], *, json: bool) -> Non
         session.err.print(f"Sync it with: pulpit repo sync {document['id']}", soft_wrap=True)
 
 
-def _distributor(relative_url: str, *, auto_publish: bool) -> Mapping[str, Any]:
+def _distributor(kind: Kind, relative_url: str, *, auto_publish: bool) -> Mapping[str, Any]:
     """Return the distributor that a repository is created with."""
+    type_id = _PLUGINS[kind][1]
+    served = {"http": True, "https": False} if kind is Kind.RPM else {"serve_http": True}
     return {
-        "distributor_id": DISTRIBUTOR,
-        "distributor_type_id": DISTRIBUTOR,
+        "distributor_id": type_id,
+        "distributor_type_id": type_id,
         "auto_publish": auto_publish,
-        "distributor_config": {"relative_url": relative_url, "http": True, "https": False},
+        "distributor_config": {"relative_url": relative_url, **served},
     }
 
 

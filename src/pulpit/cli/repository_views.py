@@ -26,6 +26,7 @@ _NOUNS = {
     "srpm": ("source package", "source packages"),
     "drpm": ("delta package", "delta packages"),
     "erratum": ("erratum", "errata"),
+    "iso": ("file", "files"),
     "modulemd": ("module stream", "module streams"),
     "modulemd_defaults": ("set of module defaults", "sets of module defaults"),
     "package_category": ("package category", "package categories"),
@@ -56,8 +57,10 @@ def _counts(repository: Mapping[str, Any]) -> Mapping[str, int]:
 
 def published_url(base: str, distributor: Mapping[str, Any]) -> str | None:
     """Return where a distributor publishes; None for one without a relative URL."""
-    relative = _config(distributor).get("relative_url")
-    return f"{base}/pulp/repos/{str(relative).strip('/')}/" if relative else None
+    relative, root = _config(distributor).get("relative_url"), "repos"
+    if distributor.get("distributor_type_id") == "iso_distributor":
+        relative, root = relative or distributor.get("repo_id"), "isos"
+    return f"{base}/pulp/{root}/{str(relative).strip('/')}/" if relative else None
 
 
 def repository_table(

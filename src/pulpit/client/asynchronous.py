@@ -116,6 +116,15 @@ class AsyncClient(AsyncListenerCalls, AsyncUploadCalls, AsyncUserCalls):
 
     # tasks
 
+    async def orphans(self) -> Mapping[str, Any]:
+        return await self._connection.ask(requests.orphans())
+
+    async def orphans_of(self, type_id: str) -> Sequence[Mapping[str, Any]]:
+        return await self._connection.ask(requests.orphans_of(type_id))
+
+    async def remove_orphans(self, type_id: str | None = None) -> CallReport:
+        return await self._connection.ask(requests.remove_orphans(type_id))
+
     async def tasks(
         self,
         *,

@@ -144,6 +144,24 @@ class Client(ListenerCalls, UploadCalls, UserCalls):
         asked = requests.units(repo_id, types=types, filters=filters or {}, limit=limit)
         return self._connection.ask(asked)
 
+    # orphans
+
+    def orphans(self) -> Mapping[str, Any]:
+        """Return content type to ``{"count", "_href"}`` of the units that nothing holds."""
+        return self._connection.ask(requests.orphans())
+
+    def orphans_of(self, type_id: str) -> Sequence[Mapping[str, Any]]:
+        """Return the orphans of a type, each with its id and unit key.
+
+        Raises:
+            NotFound: there is no such type.
+        """
+        return self._connection.ask(requests.orphans_of(type_id))
+
+    def remove_orphans(self, type_id: str | None = None) -> CallReport:
+        """Have the orphans of a type, or all of them, removed with their files."""
+        return self._connection.ask(requests.remove_orphans(type_id))
+
     # tasks
 
     def tasks(

@@ -20,7 +20,10 @@ __all__ = [
     "head",
     "nothing",
     "one_object",
+    "orphans",
+    "orphans_of",
     "publish",
+    "remove_orphans",
     "repositories",
     "repository",
     "some_objects",
@@ -83,6 +86,22 @@ def create_repository(document: Mapping[str, Any]) -> Request[Mapping[str, Any]]
 def delete_repository(repo_id: str) -> Request[CallReport]:
     """Return the request that has a repository deleted."""
     path = _path("repositories", repo_id)
+    return Request(method="DELETE", path=path, read=CallReport.from_document)
+
+
+def orphans() -> Request[Mapping[str, Any]]:
+    """Return the request for how many orphans there are of each type."""
+    return Request(method="GET", path=_path("content", "orphans"), read=one_object)
+
+
+def orphans_of(type_id: str) -> Request[Sequence[Mapping[str, Any]]]:
+    """Return the request for the orphans of a type."""
+    return Request(method="GET", path=_path("content", "orphans", type_id), read=some_objects)
+
+
+def remove_orphans(type_id: str | None) -> Request[CallReport]:
+    """Return the request that has orphans removed, of one type or all."""
+    path = _path("content", "orphans", *([type_id] if type_id else []))
     return Request(method="DELETE", path=path, read=CallReport.from_document)
 
 

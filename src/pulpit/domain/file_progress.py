@@ -44,31 +44,41 @@ def staged(progress: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_flat(part: Any) -> bool:
-    """Tell whether a part of a report has a state of files, as no part with stages has."""
-    return isinstance(part, Mapping) and part.get("state") in _STATES
+    """Tell whether a part of a report has a state of its own, as no part with stages has."""
+    state = part.get("state") if isinstance(part, Mapping) else None
+    return isinstance(state, str) and state in set(FileState)
 
 
 def _stages(part: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flat report as the stages ``manifest`` and ``isos``."""
-    manifest, isos = _STAGES.get(part["state"]) or _canceled_in(part)
-    items, size = part.get("num_isos") or 0, part.get("total_bytes") or 0
+    state = FileState(part["state"])
+    manifest, isos = _STAGES.get(state) or _canceled_in(part)
+    items, size = _number(part, "num_isos"), _number(part, "total_bytes")
+    errors = part.get("iso_error_messages")
     files: dict[str, Any] = {
         "state": isos,
         "items_total": items,
-        "items_left": items - (part.get("num_isos_finished") or 0),
+        "items_left": items - _number(part, "num_isos_finished"),
         "size_total": size,
-        "size_left": size - (part.get("finished_bytes") or 0),
-        "error_details": list(part.get("iso_error_messages") or ()),
+        "size_left": size - _number(part, "finished_bytes"),
+        "error_details": list(errors) if isinstance(errors, list | tuple) else [],
     }
     stages: dict[str, Any] = {"manifest": {"state": manifest}, "isos": files}
     failed = {FileState.MANIFEST_FAILED: "manifest", FileState.ISOS_FAILED: "isos"}
-    if part["state"] in failed:
-        stages[failed[part["state"]]]["error"] = str(part.get("error_message"))
+    if state in failed:
+        stages[failed[state]]["error"] = str(part.get("error_message"))
     return stages
+
+
+def _number(part: Mapping[str, Any], key: str) -> int:
+    """Return a number of the report, 0 where there is none yet."""
+    value = part.get(key)
+    return value if isinstance(value, int) else 0
 
 
 def _canceled_in(part: Mapping[str, Any]) -> tuple[str, str]:
     """Return the states of the stages of what was canceled."""
-    if FileState.ISOS_IN_PROGRESS in (part.get("state_times") or {}):
+    times = part.get("state_times")
+    if isinstance(times, Mapping) and FileState.ISOS_IN_PROGRESS in times:
         return "FINISHED", "CANCELLED"
     return "CANCELLED", "NOT_STARTED"
