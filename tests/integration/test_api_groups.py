@@ -62,7 +62,7 @@ def test_a_group_is_created_and_shown(site: Site) -> None:
         ({"id": "g", "repo_ids": [1]}, 400, "PLP0015"),
         ({"id": "g", "repo_ids": ["none"]}, 404, "PLP0009"),
         ({"id": "g", "other": 1}, 400, "PLP0017"),
-        ({"id": "g", "distributors": [{"distributor_type_id": "x"}]}, 501, "PLP0014"),
+        ({"id": "g", "distributors": [{"distributor_type_id": "x"}]}, 400, "PLP0015"),
     ],
 )
 def test_groups_that_cannot_be_created(site: Site, sent: Any, status: int, code: str) -> None:
@@ -141,7 +141,10 @@ def test_groups_have_no_distributors(site: Site) -> None:
     _create(site)
     below = f"{_ALL}pets/distributors/"
     assert site.ask("GET", below).json() == []
-    assert_error(site.ask("POST", below, json={}), 501, "PLP0014")
+    assert_error(site.ask("POST", below, json={}), 400, "PLP0016")
+    sent = {"distributor_type_id": "export_distributor"}
+    body = assert_error(site.ask("POST", below, json=sent), 400, "PLP0015")
+    assert body["property_names"] == ["distributor_type_id"]
     for method in ("GET", "PUT", "DELETE"):
         assert_error(site.ask(method, f"{below}d/", json={}), 404, "PLP0009")
     publish = f"{_ALL}pets/actions/publish/"

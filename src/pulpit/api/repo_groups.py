@@ -70,7 +70,7 @@ def _distributor_routes(gate: Gate, groups: RepoGroups) -> Sequence[Route]:
         return json_response([])
 
     def add(call: Call) -> Response:
-        groups.add_distributor(_group(call))
+        groups.add_distributor(_group(call), call.document)
         return json_response(None)
 
     def one(call: Call) -> Response:

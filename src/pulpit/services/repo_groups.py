@@ -10,7 +10,7 @@ from pulpit.domain.clock import new_oid
 from pulpit.domain.criteria import Criteria, parse_criteria, select
 from pulpit.domain.repo_groups import RepoGroup, repo_group_document
 from pulpit.domain.repositories import REPOSITORY_ID
-from pulpit.errors import InvalidValue, MissingResource, NotImplementedHere
+from pulpit.errors import InvalidValue, MissingResource
 from pulpit.ports import Clock, Storage, Transaction
 from pulpit.services.documents import as_object, checked_id, optional, refuse_unknown, required
 
@@ -19,6 +19,7 @@ __all__ = ["RepoGroups", "Visible"]
 #: Tells whether whoever asks may read the repository of that id.
 Visible = Callable[[str], bool]
 
+_NO_DISTRIBUTORS = "no type of distributor publishes groups: publish each repository"
 _DELTA_KEYS = ("display_name", "description", "notes")
 _CREATE_KEYS = ("id", *_DELTA_KEYS, "repo_ids", "distributors")
 
@@ -40,7 +41,6 @@ class RepoGroups:
         Raises:
             RequestError: a value is missing, invalid or unknown, the id is taken, or a repository
                 is not there.
-            NotImplementedHere: it is to have distributors.
         """
         sent = as_object(document)
         refuse_unknown(sent, _CREATE_KEYS)
@@ -51,7 +51,7 @@ class RepoGroups:
             holds="letters, digits, dots, hyphens and underscores",
         )
         if optional(sent, "distributors", list):
-            raise _no_distributors()
+            raise InvalidValue("distributors", why=_NO_DISTRIBUTORS)
         group = RepoGroup(
             id=group_id,
             oid=new_oid(self._clock()),
@@ -141,10 +141,11 @@ class RepoGroups:
             act(transaction, [repository.id for repository in found])
             return transaction.repo_groups.get(group_id).repo_ids
 
-    def add_distributor(self, group_id: str) -> None:
-        """Raise MissingResource for an unknown group, or NotImplementedHere."""
+    def add_distributor(self, group_id: str, document: Any) -> None:
+        """Raise what is wrong: the group is unknown, or the type of the distributor as they all."""
         self.get(group_id)
-        raise _no_distributors()
+        required(as_object(document), "distributor_type_id", str)
+        raise InvalidValue("distributor_type_id", why=_NO_DISTRIBUTORS)
 
     def distributor(self, group_id: str, distributor_id: str) -> None:
         """Raise MissingResource: groups have no distributors."""
@@ -157,12 +158,6 @@ class RepoGroups:
         sent = as_object(document)
         refuse_unknown(sent, ("id", "override_config"))
         self.distributor(group_id, required(sent, "id", str))
-
-
-def _no_distributors() -> NotImplementedHere:
-    return NotImplementedHere(
-        "Groups of repositories have no distributors here: publish each repository"
-    )
 
 
 def _ids(values: Collection[Any]) -> Sequence[str]:

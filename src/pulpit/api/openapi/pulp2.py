@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from pulpit.api.openapi.components import sent
+from pulpit.api.openapi.groups import GROUPS
 from pulpit.api.openapi.operations import (
     BINARY,
     Operation,
@@ -303,6 +304,8 @@ PULP2: Mapping[str, Mapping[str, Operation]] = {
     **_REPOSITORIES,
     **{f"{path}{rest}": of for path, below in _SCHEDULES.items() for rest, of in below.items()},
     **_CONTENT,
+    **GROUPS,
+    "repo_groups/search/": _search("groups of repositories"),
     **_TASKS,
     **_LISTENERS,
     **_USERS,
