@@ -9,10 +9,10 @@ themselves, which are wide, are read only once it is known which.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, TypeGuard
+from typing import Any
 
 import msgspec
 from sqlalchemy import (
@@ -39,35 +39,20 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from pulpit.domain.criteria import Selection
 from pulpit.domain.filters import (
-    All,
-    AnyOf,
     Compare,
-    Comparison,
     Filter,
-    In,
-    Leaf,
-    Not,
-    Regex,
     fields_of,
 )
 from pulpit.storage.criteria import (
-    ColumnKind,
-    FieldColumn,
     Variant,
     by_code_point,
     compile_filter,
     in_order,
-    prefix_range,
-    prefix_terms,
     sort_column,
-    texts_of,
-    uses_members,
 )
+from pulpit.storage.index_lookups import ALTERNATIVES, begins_late, gathered, is_end, lookups_of
 
 __all__ = ["Bounds", "IndexedSearch", "apply_criteria"]
-
-#: Alternatives that are looked up in indexes; of more, SQLite's statements would be too large.
-_ALTERNATIVES = 50
 
 
 class _OffIndex(FunctionElement[Any]):
@@ -178,7 +163,7 @@ class IndexedSearch:
         self._bounds = bounds
         self._connection, self._keyed, self._criteria = connection, keyed, criteria
         self._variants, self._key = variants, key
-        self._terms = _gathered(criteria.where)
+        self._terms = gathered(criteria.where)
 
     def keys(self) -> Sequence[Any]:
         """Return the keys of what is selected, in order."""
@@ -196,16 +181,16 @@ class IndexedSearch:
             return False
         if self._keyed.whereclause is not None or self._variants[0].every is not None:
             return False
-        return all(isinstance(term, Compare) and not _is_end(term) for term in self._terms)
+        return all(isinstance(term, Compare) and not is_end(term) for term in self._terms)
 
     def _lookup(self, term: Filter) -> Any | None:
         """Return what selects all keys of rows that can meet the term, from indexes alone."""
         found: list[Any] = []
         for variant in self._variants:
-            part: Sequence[Any] | None = _lookup(term, variant.fields)
+            part: Sequence[Any] | None = lookups_of(term, variant.fields)
             if part is None and len(self._variants) > 1 and variant.every is not None:
                 part = [variant.every]
-            if part is None or len(found) + len(part) > _ALTERNATIVES:
+            if part is None or len(found) + len(part) > ALTERNATIVES:
                 return None
             found += part
         if not found:
@@ -236,7 +221,7 @@ class IndexedSearch:
         late = [
             term
             for term in self._terms
-            if any(_begins_late(term, variant) for variant in self._variants)
+            if any(begins_late(term, variant) for variant in self._variants)
         ]
         # an index has the rows of one value in the order of their keys
         values = [term.field for term in self._terms if isinstance(term, Compare)]
@@ -317,92 +302,3 @@ class IndexedSearch:
             )
             for variant in self._variants
         ]
-
-
-def _terms(condition: Filter) -> Iterator[Filter]:
-    """Yield what must all be true."""
-    if isinstance(condition, All):
-        for term in condition.terms:
-            yield from _terms(term)
-    else:
-        yield condition
-
-
-def _gathered(condition: Filter) -> Sequence[Filter]:
-    """Return what must all be true, with the ends of a range together."""
-    ranges: dict[str, list[Filter]] = {}
-    others: list[Filter] = []
-    for term in _terms(condition):
-        if _is_end(term):
-            ranges.setdefault(term.field, []).append(term)
-        else:
-            others.append(term)
-    return [*others, *(All(terms=tuple(terms)) for terms in ranges.values())]
-
-
-def _is_end(term: Filter) -> TypeGuard[Compare]:
-    """Tell whether the term is an end of a range."""
-    return isinstance(term, Compare) and term.comparison is not Comparison.EQUAL
-
-
-def _begins_late(term: Filter, variant: Variant) -> bool:
-    """Tell whether the term is a range of times that has a beginning; later rows are newer."""
-    if not isinstance(term, All):
-        return False
-    ends = [each for each in term.terms if isinstance(each, Compare)]
-    fields = [variant.fields.get(each.field) for each in ends]
-    return all(
-        field is not None and field.key is not None and field.kind is ColumnKind.TIME
-        for field in fields
-    ) and any(each.comparison in {Comparison.GREATER, Comparison.GREATER_OR_EQUAL} for each in ends)
-
-
-def _lookup(term: Filter, fields: Mapping[str, FieldColumn]) -> list[Select[Any]] | None:
-    """Return what together select all keys of rows that can meet the term; None if none can."""
-    match term:
-        case AnyOf(terms=terms):
-            found: list[Select[Any]] = []
-            for each in terms[: _ALTERNATIVES + 1]:
-                part = _lookup(each, fields)
-                if part is None or len(found) + len(part) > _ALTERNATIVES:
-                    return None
-                found += part
-            return found
-        case All(terms=terms):
-            ends = [each for each in terms if _is_end(each)]
-            if len(ends) == len(terms) > 0 and len({end.field for end in ends}) == 1:
-                return _leaves(ends, fields)
-            parts = (_lookup(each, fields) for each in _gathered(term))
-            return next((part for part in parts if part is not None), None)
-        case Not():
-            return None
-    return _leaves([term], fields)
-
-
-def _leaves(leaves: Sequence[Leaf], fields: Mapping[str, FieldColumn]) -> list[Select[Any]] | None:
-    """Return what selects the keys that conditions on one field leave."""
-    field = fields.get(leaves[0].field)
-    if field is None:
-        return None
-    if field.members and len(leaves) == 1 and uses_members(leaves[0], field):
-        return [select(field.members.key).where(field.members.column.in_(texts_of(leaves[0])))]
-    if field.key is None or field.kind is ColumnKind.JSON or not all(map(_narrows, leaves)):
-        return None
-    # an expression is judged later: to look through the whole index for it might take seconds
-    condition = All(
-        terms=tuple(prefix_terms(leaf) if isinstance(leaf, Regex) else leaf for leaf in leaves)
-    )
-    found = select(field.key).where(compile_filter(condition, {leaves[0].field: field}))
-    return [found if field.index_where is None else found.where(field.index_where)]
-
-
-def _narrows(leaf: Leaf) -> bool:
-    """Tell whether an index can be used for a condition."""
-    match leaf:
-        case Compare(value=value):
-            return value is not None
-        case In(values=values):
-            return None not in values
-        case Regex(pattern=pattern):
-            return prefix_range(pattern) is not None
-    return False
