@@ -238,6 +238,14 @@ def test_publishing_again(site: IsoSite, tmp_path: Path) -> None:
     assert published.path.read_bytes() == b"new"
     assert manifest.path.read_text() == f"{','.join(map(str, entry('a', b'new')))}\n"
     assert content.find("x", Root.ISOS) == Folder(names=["y/"])
+    # the feed goes back to what it had
+    make_feed(folder, {"a": b"old"})
+    assert site.counts("isos") == (1, 0)
+    assert site.counts("isos") == (0, 0)
+    site.publish("isos", relative_url="x/y")
+    published = content.find("x/y/a", Root.ISOS)
+    assert isinstance(published, Stored)
+    assert published.path.read_bytes() == b"old"
 
 
 def test_two_do_not_publish_at_one_place(site: IsoSite, feed: Path) -> None:

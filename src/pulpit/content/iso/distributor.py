@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pulpit.content.iso.manifest import MANIFEST, Entry, rendered
+from pulpit.content.iso.newest import newest_by_name
 from pulpit.content.iso.publish_config import IsoPublishConfig
 from pulpit.content.publishing import SKIPPED, new_publication, publish_results
 from pulpit.content.steps import Step, Steps
-from pulpit.domain.associations import UnitCriteria
 from pulpit.domain.published import Root, refuse_rivals
 from pulpit.domain.repositories import Distributor, Publication, Repository
 from pulpit.domain.units import Unit
-from pulpit.ports import ContentStore, TaskContext
+from pulpit.ports import TaskContext
 
 __all__ = ["IsoDistributor"]
 
@@ -60,7 +60,8 @@ class IsoDistributor:
             if live and live.fingerprint == fingerprint and not config.force_full:
                 results = publish_results(distributor, started, context.clock(), SKIPPED, SKIPPED)
                 return results, None
-            units = _newest(transaction.content, repository.id)
+            newest = newest_by_name(transaction.content, repository.id)
+            units = [newest[name] for name in sorted(newest)]
         steps = Steps(
             distributor.id,
             _STEPS,
@@ -79,15 +80,6 @@ class IsoDistributor:
             distributor, started, context.clock(), steps.summary(), steps.documents
         )
         return results, publication.id
-
-
-def _newest(content: ContentStore, repo_id: str) -> Sequence[Unit]:
-    """Return the files by name; of those with the same name, the one that was added last."""
-    found = content.search_associations(repo_id, UnitCriteria(type_ids=frozenset({"iso"})))
-    units: dict[str, Unit] = {}
-    for association in sorted(found, key=lambda one: (one.created, one.unit.id)):
-        units[str(association.unit.key["name"])] = association.unit
-    return [units[name] for name in sorted(units)]
 
 
 def _write(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from pulpit.content.download import Fetched, Wanted
 from pulpit.content.feeds import join_feed, shown_url
 from pulpit.content.fetching import Fetching, Outcome, Work
 from pulpit.content.iso.manifest import MANIFEST, Entry, read_manifest, unit_of
+from pulpit.content.iso.newest import newest_by_name
 from pulpit.content.iso.plan import IsoPlan
 from pulpit.content.iso.progress import IsoProgress
 from pulpit.content.stored_files import intact, name_files
@@ -19,7 +21,7 @@ from pulpit.domain.clock import new_oid, render_time
 from pulpit.domain.repositories import Importer, Repository
 from pulpit.domain.units import unit_key_digest
 from pulpit.errors import ContentError, DownloadFailed
-from pulpit.ports import TaskContext
+from pulpit.ports import ContentStore, TaskContext
 
 __all__ = ["IsoSync"]
 
@@ -210,10 +212,12 @@ class IsoSync:
             needed = {entry.checksum for entry in entries} if self._plan.immediate else set()
             if len(ids) < len(digests) or len(content.has_artifacts(needed)) < len(needed):
                 return None
-            gone: set[int] = set()
+            others = content.members(repo_id, _TYPE).keys() - set(ids.values())
+            removed = 0
             if self._plan.remove_missing:
-                gone = content.members(repo_id, _TYPE).keys() - set(ids.values())
-            removed = content.unassociate(repo_id, gone, now=now) if gone else 0
+                removed = content.unassociate(repo_id, others, now=now) if others else 0
+            elif others:
+                _bring_back(content, repo_id, entries, now=now)
             added = content.associate(repo_id, ids.values(), now=now)
             if not self._plan.immediate:
                 sources = {
@@ -243,6 +247,20 @@ class IsoSync:
             "exception": None,
             "traceback": None,
         }
+
+
+def _bring_back(
+    content: ContentStore, repo_id: str, entries: Iterable[Entry], *, now: datetime
+) -> None:
+    """Take out what a newer file of its name hides, though the feed has it (again): to be added."""
+    wanted = {entry.name: unit_key_digest(_TYPE, entry.key) for entry in entries}
+    hiding = {
+        name
+        for name, unit in newest_by_name(content, repo_id).items()
+        if name in wanted and unit_key_digest(_TYPE, unit.key) != wanted[name]
+    }
+    hidden = content.known(_TYPE, [wanted[name] for name in hiding])
+    content.unassociate(repo_id, hidden.values(), now=now)
 
 
 def _url(feed: str, name: str) -> str:
