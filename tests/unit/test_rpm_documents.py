@@ -161,6 +161,7 @@ _ENTITY = '<!DOCTYPE x [<!ENTITY a "b">]>'
         (modules, _MODULE.replace("name: choir", "name: []")),
         (modules, _MODULE.replace("context: c0ffee", "")),
         (modules, "data: {}\x07"),
+        (modules, _MODULE.replace('"---"', '"a\\0"')),
     ],
 )
 def test_refused(parse: Callable[[str], list[Document]], text: str) -> None:
@@ -183,6 +184,8 @@ def test_encoding() -> None:
         ("---\na: 1\n...\n---\nb: 2\n", ["\na: 1\n", "\nb: 2\n"]),
         ("--- {a: 1}\n---\n---\n", [" {a: 1}\n"]),
         ("a: |\n  ---\n  ...\n", ["a: |\n  ---\n  ...\n"]),
+        ("# made by hand\n%YAML 1.2\n---\na: 1\n...\n  # the end\n", ["\na: 1\n"]),
+        ("# of a\na: 1\n", ["# of a\na: 1\n"]),
         ("", []),
     ],
 )

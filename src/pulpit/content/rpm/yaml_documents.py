@@ -13,14 +13,19 @@ __all__ = ["parse_document", "split_documents"]
 _MAX_DEPTH = 60
 #: Both marks end a document wherever they stand at the start of a line, block scalars included.
 _MARK = re.compile(r"^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)", re.MULTILINE)
+#: A line that says something: neither blank nor comment, nor a directive such as ``%YAML 1.2``.
+_SAYING = re.compile(r"^(?!%)[ \t\ufeff]*[^#\s\ufeff]", re.MULTILINE)
 
 
 def split_documents(text: str) -> Iterator[str]:
-    """Yield the documents of a stream as they are written, without the marks between them."""
+    """Yield the documents of a stream as they are written, without the marks between them.
+
+    What holds nothing but comments and directives is none.
+    """
     start = 0
     for mark in [*_MARK.finditer(text), None]:
         document = text[start : mark.start() if mark else len(text)]
-        if document.strip():
+        if _SAYING.search(document):
             yield document
         start = mark.end() if mark else len(text)
 
@@ -73,6 +78,9 @@ class _Builder:
 
     def _put(self, value: Any) -> None:
         """Put a value where it belongs; in a mapping every other one is a key."""
+        if isinstance(value, str) and "\0" in value:
+            # PostgreSQL reads no member of a JSON document that holds one
+            raise ValueError("holds the character NUL")
         if not self._open:
             self.result = value
             return
