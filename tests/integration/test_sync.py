@@ -229,6 +229,28 @@ def test_changed_feed(
     assert store.counts("zoo") == (0, 0, 0)
 
 
+def test_an_erratum_of_two_feeds_keeps_the_packages_of_both(tmp_path: Path, store: Site) -> None:
+    """Whichever is synced last: each publishes its own, and none takes the other's away."""
+    feed = Draft(tmp_path / "feed")
+    text = feed.text("updateinfo")
+    feed.put("updateinfo", text.replace("<name>", "<name>ark-").replace('name="', 'name="ark-'))
+    feed.save()
+    store.repository("zoo", SAMPLE.as_uri(), download_policy="on_demand")
+    store.repository("ark", (tmp_path / "feed").as_uri(), download_policy="on_demand")
+    store.sync("zoo")
+    [before] = [u for u in store.units("zoo", "erratum") if u.key["id"].endswith("001")]
+    store.sync("ark")
+    [after] = [u for u in store.units("zoo", "erratum") if u.key["id"].endswith("001")]
+    names = [one["name"] for one in before.metadata["pkglist"]]
+    assert names
+    assert [one["name"] for one in after.metadata["pkglist"]] == [
+        *names,
+        *(f"ark-{name}" for name in names),
+    ]
+    for repo_id in ("zoo", "ark"):
+        assert store.counts(repo_id, force_full=True) == (0, 0, 0)
+
+
 def test_retain_old_count(tmp_path: Path, store: Site) -> None:
     """Of each name and architecture n older versions stay; what goes is not even downloaded."""
     store.repository("zoo", SAMPLE.as_uri(), retain_old_count=0)

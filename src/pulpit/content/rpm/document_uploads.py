@@ -14,6 +14,7 @@ from pulpit.content.rpm.documents import Document
 from pulpit.content.rpm.drafts import document_of
 from pulpit.content.rpm.errata import parse_updateinfo
 from pulpit.content.rpm.modules import parse_modules
+from pulpit.content.rpm.shared_errata import shared
 from pulpit.content.rpm.streams import read_document, read_stream
 from pulpit.content.stored_files import name_files
 from pulpit.domain.repositories import Repository
@@ -121,6 +122,7 @@ def _store(
     """Keep units, and have them in the repository."""
     content = transaction.content
     before = transaction.repositories.get(repo_id).content_revision
+    units = shared(content, repo_id, units)
     ids = content.replace(units)
     for unit in units:
         if unit.user_metadata:

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from pulpit.content.rpm.documents import Document, element_text, flag, text_of, xml_elements
 from pulpit.errors import Unparsable
 
-__all__ = ["parse_updateinfo"]
+__all__ = ["erratum_of", "parse_updateinfo"]
 
 _MAX_ID = 255
 #: What an erratum may suggest once it is installed.
@@ -31,12 +31,17 @@ def parse_updateinfo(pieces: Iterator[bytes], *, url: str) -> Iterator[Document]
             raise Unparsable(f"{url} has an erratum without a usable id", url=url)
         if identity not in seen:
             seen.add(identity)
-            yield Document(
-                type_id="erratum",
-                key={"id": identity},
-                metadata=_metadata(element, identity),
-                text=element_text(element),
-            )
+            yield erratum_of(element, identity)
+
+
+def erratum_of(element: Element, identity: str) -> Document:
+    """Return the erratum of that id which an element tells."""
+    return Document(
+        type_id="erratum",
+        key={"id": identity},
+        metadata=_metadata(element, identity),
+        text=element_text(element),
+    )
 
 
 def _metadata(element: Element, identity: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from pulpit.content.rpm.progress import Stage, SyncProgress
 from pulpit.content.rpm.reading import COMPS, MODULES, FeedMetadata
 from pulpit.content.rpm.repomd import Record, Repomd
 from pulpit.content.rpm.retention import Held, apart, nevra_of, retained, without_duplicates
+from pulpit.content.rpm.shared_errata import with_others
 from pulpit.content.rpm.tree_sync import TreeSync
 from pulpit.content.rpm.trees import Tree
 from pulpit.content.stored_files import intact
@@ -258,6 +259,7 @@ class Sync:
             ids: set[int] = set()
             # of all before the first unit: two syncs that want the same take turns, in this order
             content.add_artifacts({k: size for one in documents for k, size in one.files.items()})
+            documents = [with_others(content, repo_id, change) for change in documents]
             for change in documents:
                 ids.update(_write(transaction, repo_id, change, now=now))
             if tree:
