@@ -27,7 +27,7 @@ from pulpit.content.rpm.retention import Held, apart, nevra_of, retained, withou
 from pulpit.content.rpm.shared_errata import with_others
 from pulpit.content.rpm.tree_sync import TreeSync
 from pulpit.content.rpm.trees import Tree
-from pulpit.content.stored_files import intact
+from pulpit.content.stored_files import intact, name_files
 from pulpit.domain.clock import new_oid, render_time
 from pulpit.domain.repositories import Importer, Repository
 from pulpit.domain.units import PACKAGE_TYPES, unit_key_digest
@@ -258,7 +258,9 @@ class Sync:
             packages = {unit.id for unit in content.packages(repo_id)}
             ids: set[int] = set()
             # of all before the first unit: two syncs that want the same take turns, in this order
-            content.add_artifacts({k: size for one in documents for k, size in one.files.items()})
+            files = {digest: size for one in documents for digest, size in one.files.items()}
+            if len(name_files(transaction, self._context.files, files)) < len(files):
+                raise ContentError("Files were removed from the store meanwhile: sync again")
             documents = [with_others(content, repo_id, change) for change in documents]
             for change in documents:
                 ids.update(_write(transaction, repo_id, change, now=now))
