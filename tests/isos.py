@@ -17,8 +17,8 @@ from pulpit.content.iso.manifest import MANIFEST, Entry, rendered
 from pulpit.domain.repositories import Distributor, Importer, Repository
 from pulpit.domain.units import Unit
 from pulpit.storage.files import FolderFileStore
-from pulpit.storage.schema import upgrade
 from pulpit.storage.sqlite import SqliteStorage
+from tests.api_site import copy_of
 from tests.task_context import OID, LooseContext
 
 __all__ = ["IsoSite", "entry", "iso_site", "make_feed"]
@@ -113,8 +113,8 @@ class IsoSite(LooseContext):
 
 
 @contextmanager
-def iso_site(folder: Path) -> Iterator[IsoSite]:
-    """Open an empty store in the folder."""
+def iso_site(folder: Path, template: Path) -> Iterator[IsoSite]:
+    """Open an empty store in the folder, its database a copy of the template."""
     folder.mkdir(parents=True, exist_ok=True)
-    with SqliteStorage(upgrade(folder)) as storage:
+    with SqliteStorage(copy_of(template, folder)) as storage:
         yield IsoSite(storage=storage, files=FolderFileStore(folder))

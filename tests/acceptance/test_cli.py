@@ -19,6 +19,8 @@ from pulpit.cli.exits import ExitCode
 from pulpit.cli.program import main
 from pulpit.cli.session import Outside
 from tests.acceptance.server import PulpitServer
+from tests.isos import make_feed
+from tests.schemas import assert_told
 from tests.services import PATIENCE
 
 FEED = (Path(__file__).resolve().parents[2] / "examples" / "feed" / "repo").as_uri() + "/"
@@ -80,6 +82,31 @@ def test_from_a_feed_to_a_published_repository(server: PulpitServer, pulpit: Run
     again = pulpit("repo", "sync", "bells").stdout
     assert "0 units added, 0 updated, 0 removed" in again
     assert "bells" in pulpit("repo", "list").stdout
+
+
+def test_files_from_a_feed_to_the_last_of_them(
+    server: PulpitServer, pulpit: Run, tmp_path: Path
+) -> None:
+    """Isos are synced, told of, published, and removed with their files once nothing has them."""
+    feed = make_feed(tmp_path / "feed", {"a.iso": b"a" * 100_000, "below/b.iso": b"b"})
+    pulpit("repo", "create", "isos", "--type", "iso", "--feed", feed.as_uri(), "--auto-publish")
+    done = pulpit("repo", "sync", "isos", "--json")
+    assert done.returncode == 0, done.stderr
+    sync, _ = json.loads(done.stdout)["tasks"]
+    assert sync["result"]["added_count"] == 2
+    # the command knows it by its events, which tell stages; Pulp 2's clients ask for the task
+    assert sync["progress_report"]["iso_importer"]["isos"]["items_total"] == 2
+    assert_told("pulpit.task.status.v1", sync)
+    with urlopen(f"{server.url}/pulp/isos/isos/below/b.iso", timeout=PATIENCE) as answer:
+        assert answer.read() == b"b"
+    with server.client() as client:
+        report = client.task(sync["task_id"]).document
+    assert report["progress_report"]["iso_importer"]["state"] == "complete"
+    assert "✓ delete of isos finished" in pulpit("repo", "delete", "isos", "--yes").stdout
+    assert pulpit("orphans", "list").stdout.split() == ["ORPHANS", "TYPE", "2", "iso"]
+    removed = pulpit("orphans", "remove", "iso")
+    assert "2 iso" in removed.stdout, removed
+    assert pulpit("orphans", "list").stderr == "No orphans.\n"
 
 
 def test_an_auto_publish_is_followed(pulpit: Run) -> None:

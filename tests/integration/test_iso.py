@@ -55,9 +55,9 @@ def server(feed: Path) -> Iterator[FeedServer]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[IsoSite]:
+def site(tmp_path: Path, new_database: Path) -> Iterator[IsoSite]:
     """Yield an empty store."""
-    with iso_site(tmp_path / "data") as opened:
+    with iso_site(tmp_path / "data", new_database) as opened:
         yield opened
 
 

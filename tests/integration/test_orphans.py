@@ -29,9 +29,9 @@ _NAMES = ("one", "two", "three")
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[IsoSite]:
+def site(tmp_path: Path, new_database: Path) -> Iterator[IsoSite]:
     """Yield a store with three synced and published repositories that share a file."""
-    with iso_site(tmp_path / "data") as opened:
+    with iso_site(tmp_path / "data", new_database) as opened:
         for name in _NAMES:
             files = {"shared": b"shared", name: name.encode()}
             opened.repository(name, make_feed(tmp_path / name, files).as_uri())
