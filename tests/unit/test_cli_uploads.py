@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -59,6 +60,17 @@ def test_a_file_is_uploaded_imported_and_forgotten(api: FakeApi, cli: Cli, packa
         {"upload_id": "u1", "unit_type_id": "rpm", "unit_key": {}, "unit_metadata": {}}
     ]
     assert _asked(api)[-1] == ("DELETE", f"{UPLOADS}u1/")
+
+
+def test_an_iso_has_its_key_from_its_file(api: FakeApi, cli: Cli, package: str) -> None:
+    """Name, checksum and size are those of the file; a key that is given is sent as it is."""
+    arguments = ("repo", "upload", "zoo", package, "--type", "iso", "--no-wait")
+    assert cli(*arguments).code == 0
+    assert cli(*arguments, "--key", '{"name": "x"}').code == 0
+    first, second = (body["unit_key"] for body in api.bodies("POST", IMPORT))
+    checksum = hashlib.sha256(b"bytes of a bell").hexdigest()
+    assert first == {"name": "bell.rpm", "checksum": checksum, "size": 15}
+    assert second == {"name": "x"}
 
 
 def test_a_task_that_fails_is_told(api: FakeApi, cli: Cli, package: str) -> None:

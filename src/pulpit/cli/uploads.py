@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -113,7 +114,8 @@ def _import_all(
         try:
             if path is not None:
                 _send(session, client, path, upload_id)
-            call = client.import_upload(repo_id, {"upload_id": upload_id, **document})
+            unit = _with_key(document, path)
+            call = client.import_upload(repo_id, {"upload_id": upload_id, **unit})
         except BaseException:
             if path is None:
                 # what went wrong is more than that it stays
@@ -125,6 +127,16 @@ def _import_all(
         uploads.append(upload_id)
         tasks.extend(call.spawned)
     return uploads, tasks
+
+
+def _with_key(document: Mapping[str, Any], path: Path | None) -> Mapping[str, Any]:
+    """Return what is imported; the key of an iso is told by its file, unless it is given."""
+    if path is None or document["unit_type_id"] != "iso" or document["unit_key"]:
+        return document
+    with path.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    key = {"name": path.name, "checksum": checksum, "size": path.stat().st_size}
+    return {**document, "unit_key": key}
 
 
 def _send(session: Session, client: Client, path: Path, upload_id: str) -> None:
