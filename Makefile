@@ -99,6 +99,7 @@ bench: setup ## Measure against floors and peers, as tables (QUICK=1)
 	$(BIN)/python -m bench.outage $(if $(QUICK),--quick)
 	$(BIN)/python -m bench.listeners $(if $(QUICK),--quick)
 	$(BIN)/python -m bench.search $(if $(QUICK),--quick)
+	$(BIN)/python -m bench.copy $(if $(QUICK),--quick)
 
 .PHONY: peers
 peers: ## Install what bench.events is measured against, apart from all else

@@ -22,7 +22,7 @@ from pulpit.content.rpm.solvables import Chunks, is_in_primary, listing_packages
 __all__ = ["Rank", "Solver", "Stream"]
 
 #: Times that those are tried again which could not be installed with the others.
-_ROUNDS = 20
+_ROUNDS = 10
 _INSTALL = solv.Job.SOLVER_INSTALL | solv.Job.SOLVER_SOLVABLE | solv.Job.SOLVER_WEAK
 _MANY_VERSIONS = solv.Job.SOLVER_MULTIVERSION | solv.Job.SOLVER_SOLVABLE_ALL
 _FLAGS = (
