@@ -199,6 +199,12 @@ _CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("orphans", (), {}),
     ("orphans_of", ("iso",), {}),
     ("remove_orphans", ("iso",), {}),
+    (
+        "copy_units",
+        ("zoo", "den"),
+        {"criteria": {"type_ids": ["rpm"]}, "override": {"recursive": True}},
+    ),
+    ("remove_units", ("zoo",), {"criteria": {"limit": 1}}),
     ("tasks", (), {"tags": ["a"], "states": ["error"], "group": "g", "limit": 3}),
     ("task", (TASK,), {}),
     ("cancel", (TASK,), {}),
@@ -224,6 +230,8 @@ def _scripted() -> FakeApi:
         ("DELETE", zoo),
         ("POST", f"{zoo}actions/sync/"),
         ("POST", f"{zoo}actions/publish/"),
+        ("POST", f"{zoo}actions/associate/"),
+        ("POST", f"{zoo}actions/unassociate/"),
     ):
         api.call(method, path, TASK)
     api.at("POST", f"{root}tasks/search/", [report()])

@@ -130,5 +130,9 @@ def _success(result: Any) -> str:
     if result and all(isinstance(count, int) for count in result.values()):
         # of orphans, by type
         return ", ".join(f"{count:,} {printable(kind, limit=40)}" for kind, count in result.items())
+    if isinstance(moved := result.get("units_successful"), list):
+        left_out = result.get("units_failed_signature_filter") or ()
+        lacking = f", {len(left_out):,} left out for want of a signature" if left_out else ""
+        return f"{amount(len(moved), 'unit')}{lacking}"
     summary = result.get("summary")
     return printable(summary, limit=200) if isinstance(summary, str) else ""

@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from pulpit.cli import (
+    associations,
     config,
     database,
     listeners,
@@ -62,6 +63,8 @@ app.command()(serve)
 app.command()(worker)
 app.command()(doctor)
 repositories.app.command("upload")(uploads.upload)
+repositories.app.command("copy")(associations.copy)
+repositories.app.command("remove-units")(associations.remove_units)
 app.add_typer(repositories.app, name="repo")
 app.add_typer(orphans.app, name="orphans")
 app.add_typer(tasks.app, name="task")

@@ -103,6 +103,21 @@ class AsyncClient(AsyncListenerCalls, AsyncUploadCalls, AsyncUserCalls):
     ) -> CallReport:
         return await self._connection.ask(requests.publish(repo_id, distributor_id, override))
 
+    async def copy_units(
+        self,
+        repo_id: str,
+        source: str,
+        *,
+        criteria: Mapping[str, Any] | None = None,
+        override: Mapping[str, Any] | None = None,
+    ) -> CallReport:
+        return await self._connection.ask(requests.copy_units(repo_id, source, criteria, override))
+
+    async def remove_units(
+        self, repo_id: str, *, criteria: Mapping[str, Any] | None = None
+    ) -> CallReport:
+        return await self._connection.ask(requests.remove_units(repo_id, criteria))
+
     async def units(
         self,
         repo_id: str,

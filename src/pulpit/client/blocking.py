@@ -125,6 +125,31 @@ class Client(ListenerCalls, UploadCalls, UserCalls):
         """Have the repository published by one of its distributors."""
         return self._connection.ask(requests.publish(repo_id, distributor_id, override))
 
+    def copy_units(
+        self,
+        repo_id: str,
+        source: str,
+        *,
+        criteria: Mapping[str, Any] | None = None,
+        override: Mapping[str, Any] | None = None,
+    ) -> CallReport:
+        """Have units copied into the repository from another one.
+
+        Args:
+            repo_id: the repository to copy to.
+            source: the one to copy from.
+            criteria: which units, as in ``{"type_ids": ["rpm"], "filters": {"unit": {…}}}``; all
+                without.
+            override: what is taken along, as in ``{"recursive": True}``.
+        """
+        return self._connection.ask(requests.copy_units(repo_id, source, criteria, override))
+
+    def remove_units(
+        self, repo_id: str, *, criteria: Mapping[str, Any] | None = None
+    ) -> CallReport:
+        """Have units removed from the repository: those of the criteria, or all without."""
+        return self._connection.ask(requests.remove_units(repo_id, criteria))
+
     def units(
         self,
         repo_id: str,

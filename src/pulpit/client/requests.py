@@ -15,6 +15,7 @@ __all__ = [
     "Request",
     "cancel",
     "check_credentials",
+    "copy_units",
     "create_repository",
     "delete_repository",
     "head",
@@ -24,6 +25,7 @@ __all__ = [
     "orphans_of",
     "publish",
     "remove_orphans",
+    "remove_units",
     "repositories",
     "repository",
     "some_objects",
@@ -117,6 +119,26 @@ def publish(
     """Return the request that has a repository published."""
     body = {"override_config": dict(override)} if override else {}
     return _action(repo_id, "publish", {"id": distributor_id, **body})
+
+
+def copy_units(
+    repo_id: str,
+    source: str,
+    criteria: Mapping[str, Any] | None,
+    override: Mapping[str, Any] | None,
+) -> Request[CallReport]:
+    """Return the request that has units copied into a repository."""
+    body: dict[str, Any] = {"source_repo_id": source}
+    if criteria:
+        body["criteria"] = dict(criteria)
+    if override:
+        body["override_config"] = dict(override)
+    return _action(repo_id, "associate", body)
+
+
+def remove_units(repo_id: str, criteria: Mapping[str, Any] | None) -> Request[CallReport]:
+    """Return the request that has units removed from a repository."""
+    return _action(repo_id, "unassociate", {"criteria": dict(criteria)} if criteria else {})
 
 
 def units(

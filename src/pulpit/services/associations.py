@@ -77,7 +77,9 @@ class Associations:
         self, routes: Sequence[Route], sent: Mapping[str, Any], override: Mapping[str, Any]
     ) -> Task:
         """Return the task of a copy."""
-        repo_ids = sorted({each for route in routes for each in (route.source, route.destination)})
+        # the destination first: who shows the task calls it by that
+        named = [*(route.destination for route in routes), *(route.source for route in routes)]
+        repo_ids = [*dict.fromkeys(named)]
         return new_task(
             now=self._clock(),
             task_type=f"{_MANAGER}.associate_from_repo",
