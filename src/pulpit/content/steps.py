@@ -59,15 +59,16 @@ class Steps:
         self._next = 0
 
     @contextmanager
-    def step(self, step_type: str, total: int = 1) -> Iterator[Step]:
+    def step(self, step_type: str, total: int = 1, *, skipped: bool = False) -> Iterator[Step]:
         """Go through the next step; it fails with what is raised in the block.
 
         Args:
             step_type: which one it must be.
             total: how many units it has; a step that has no units does one thing.
+            skipped: whether it is told as passed over if it does not fail.
         """
         document = self._take(step_type)
-        document.update(state="IN_PROGRESS", items_total=total)
+        document.update(state="SKIPPED" if skipped else "IN_PROGRESS", items_total=total)
         self._tell(boundary=True)
         try:
             yield Step(document, lambda boundary: self._tell(boundary=boundary))
@@ -75,8 +76,9 @@ class Steps:
             document.update(state="FAILED", num_failures=1, error_details=[_detail(error)])
             self._tell(boundary=True)
             raise
-        document["state"] = "FINISHED"
-        self._tell(boundary=True)
+        if not skipped:
+            document["state"] = "FINISHED"
+            self._tell(boundary=True)
 
     def act(self, step_type: str, act: Callable[[], None]) -> None:
         """Go through a step that does one thing."""

@@ -15,9 +15,10 @@ from pulpit.content.rpm.layout import LISTED, PackagePaths
 from pulpit.content.rpm.package_files import write_packages
 from pulpit.content.rpm.publish_config import PublishConfig
 from pulpit.content.rpm.repodata import Repodata
-from pulpit.content.rpm.steps import PublishSteps, Step
+from pulpit.content.rpm.steps import PublishSteps
 from pulpit.content.rpm.trees import treeinfo_of
 from pulpit.content.rpm.updateinfo import PackagesOfErrata
+from pulpit.content.steps import Step
 from pulpit.domain.repositories import Publication, Repository
 from pulpit.domain.units import Unit
 from pulpit.errors import MalformedRepository, PulpitError
