@@ -311,6 +311,23 @@ def test_orphans_are_removed(transaction: Transaction) -> None:
     assert content.unit(again).artifact is None
 
 
+def test_ids_are_given_once(transaction: Transaction) -> None:
+    """A task that remembers a unit which was removed meanwhile must not find another one."""
+    content = transaction.content
+    kept, *gone = _add(transaction, *(new_package(name) for name in "abc"))
+    content.associate("zoo", [kept], now=NOW)
+    assert content.remove_orphans(gone) == (2, [])
+    [fourth] = _add(transaction, new_package("d"))
+    assert fourth > max(gone)
+    assert content.remove_orphans() == (1, [])
+    assert content.remove_orphans() == (0, [])
+    fifth, sixth = _add(transaction, new_package("e"), new_package("f"))
+    assert min(fifth, sixth) > fourth
+    [seventh] = _add(transaction, new_package("g"))
+    assert seventh > max(fifth, sixth)
+    assert content.known("rpm", [_digest(new_package("a"))]) == {_digest(new_package("a")): kept}
+
+
 def _tree(transaction: Transaction) -> int:
     """Keep a unit of several files; return its id."""
     tree = Unit(uid="tree", type_id="distribution", key={"distribution_id": "ks-x"})

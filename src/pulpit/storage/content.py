@@ -21,6 +21,7 @@ from pulpit.storage.tables import (
     unit_files,
     units,
 )
+from pulpit.storage.unit_numbers import next_free
 from pulpit.storage.unit_searches import UnitSearches
 from pulpit.storage.unit_selections import UnitSelections
 from pulpit.storage.units import (
@@ -103,7 +104,10 @@ class SqlContentStore(OrphanRows, UnitSearches, UnitSelections):
             index_elements=[units.c.type_id, units.c.key_digest], set_=values, where=where
         )
         # in one order for all who write the same at once, so that none waits for one who waits
-        self._connection.execute(statement, sorted(rows, key=_unit_key))
+        ordered: list[Mapping[str, Any]] = sorted(rows, key=_unit_key)
+        if first := next_free(self._connection):
+            ordered = [{**row, "id": first + place} for place, row in enumerate(ordered)]
+        self._connection.execute(statement, ordered)
 
     def _ids(self, rows: Sequence[Mapping[str, Any]]) -> dict[bytes, int]:
         """Return key digest to id of those rows that are stored."""

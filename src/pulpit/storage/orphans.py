@@ -10,6 +10,7 @@ from pulpit.domain.orphans import Orphan
 from pulpit.storage.artifacts import ArtifactRows
 from pulpit.storage.rows import batched
 from pulpit.storage.tables import artifacts, published_files, repository_units, unit_files, units
+from pulpit.storage.unit_numbers import highest, keep_given
 
 __all__ = ["OrphanRows"]
 
@@ -54,6 +55,12 @@ class OrphanRows(ArtifactRows):
         ]
 
     def remove_orphans(self, unit_ids: Collection[int] | None = None) -> tuple[int, Sequence[str]]:
+        before = highest(self._connection)
+        removed = self._remove_orphans(unit_ids)
+        keep_given(self._connection, before)
+        return removed
+
+    def _remove_orphans(self, unit_ids: Collection[int] | None) -> tuple[int, Sequence[str]]:
         statement = delete(units).where(_IS_ORPHAN).returning(units.c.artifact)
         if unit_ids is None:
             removed = self._connection.execute(statement).scalars().all()
