@@ -175,7 +175,8 @@ def unassociate_body(context: TaskContext, types: ContentTypes) -> tuple[Any, Ma
     """Take units out of a repository, with those that its importer says go with them."""
     arguments = context.task.arguments
     repo_id, criteria = arguments["repo_id"], parse_unit_criteria(arguments["criteria"])
-    with context.write() as transaction:
+    # a search may take long: others write meanwhile, as the task has reserved the repository
+    with context.storage.read() as transaction:
         content = transaction.content
         transaction.repositories.get(repo_id)
         found = content.select_members(repo_id, criteria)
@@ -184,5 +185,6 @@ def unassociate_body(context: TaskContext, types: ContentTypes) -> tuple[Any, Ma
             importer_type = types.importers[importer.importer_type_id]
             gone |= {*importer_type.companions(transaction, repo_id, found)}
         keys = content.unit_keys(found)
-        content.unassociate(repo_id, gone, now=context.clock())
+    with context.write() as transaction:
+        transaction.content.unassociate(repo_id, gone, now=context.clock())
     return copy_result(keys[unit_id] for unit_id in found), {}
