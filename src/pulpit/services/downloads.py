@@ -6,7 +6,9 @@ import asyncio
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +16,7 @@ from pulpit.domain.tasks import Task, action_tag, repository_tag
 from pulpit.domain.units import Unit, UnitFile
 from pulpit.errors import DownloadFailed, PulpitError
 from pulpit.ports import Clock, ContentTypes, Storage, TaskContext, Transaction
-from pulpit.services.content import Absent, Content, Stored
+from pulpit.services.content import Absent, Content
 from pulpit.services.documents import as_object, optional, refuse_unknown
 from pulpit.services.on_demand import OnDemand
 from pulpit.services.tasks import Tasks, new_task
@@ -93,15 +95,22 @@ def download_body(context: TaskContext, types: ContentTypes) -> tuple[Any, Mappi
 def _absent(context: TaskContext, repo_id: str, *, verify: bool) -> Iterator[Absent]:
     """Yield the files of the repository that are not here."""
     content = _content(context)
+    doubtful: list[tuple[str, Absent]] = []
     with context.storage.read() as transaction:
         for unit, file in _files(transaction, repo_id):
             found = content.file(unit, file, repo_id)
-            if isinstance(found, Stored) and verify and _is_rotten(found, file):
-                # nobody keeps a right one in its place as long as it is there
-                context.files.remove([str(file.artifact)])
-                found = content.file(unit, file, repo_id)
             if isinstance(found, Absent):
                 yield found
+            elif verify:
+                missed = content.file(unit, replace(file, artifact=None), repo_id)
+                assert isinstance(missed, Absent)
+                doubtful.append((str(file.artifact), missed))
+    # only now: reading them all takes hours, and no transaction may be idle for so long
+    for digest, missed in doubtful:
+        if not _is_right(context.files.path(digest), digest):
+            # nobody keeps a right one in its place as long as it is there
+            context.files.remove([digest])
+            yield missed
 
 
 def _files(transaction: Transaction, repo_id: str) -> Iterator[tuple[Unit, UnitFile]]:
@@ -116,10 +125,10 @@ def _files(transaction: Transaction, repo_id: str) -> Iterator[tuple[Unit, UnitF
             yield unit, file
 
 
-def _is_rotten(stored: Stored, file: UnitFile) -> bool:
-    """Tell whether a stored file is another one than it was when it was kept."""
-    with suppress(FileNotFoundError), stored.path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest() != file.artifact
+def _is_right(path: Path, digest: str) -> bool:
+    """Tell whether a stored file is there, and the one that it was when it was kept."""
+    with suppress(FileNotFoundError), path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest() == digest
     return False
 
 
