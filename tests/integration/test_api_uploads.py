@@ -13,8 +13,9 @@ import pytest
 
 from pulpit.api.server import web_application
 from pulpit.config.settings import Uploads as UploadSettings
+from pulpit.domain.permissions import ALL, Grant
 from pulpit.services.uploads import UploadRetention
-from tests.api_site import API, Site, assert_error, spawned
+from tests.api_site import API, AUTH, Site, assert_error, spawned
 from tests.feeds import LATER, SAMPLE
 
 _BELL = SAMPLE / "noarch" / "bell-1.0-1.noarch.rpm"
@@ -167,6 +168,11 @@ def test_what_a_full_disk_does_not_take_is_told(site: Site) -> None:
 def test_idle_uploads_go(site: Site) -> None:
     """And files that no upload names, but none that may be about to be named."""
     idle, used = begin(site), begin(site)
+    with site.storage.write() as transaction:
+        for upload_id in (idle, used):
+            resource = f"/v2/content/uploads/{upload_id}/"
+            grant = Grant(resource=resource, login=AUTH[0], operations=ALL)
+            transaction.permissions.set(grant)
     site.files.begin_upload(_NOBODY)
     site.clock.advance(hours=71)
     send(site, used, 0, b"x")
@@ -180,6 +186,9 @@ def test_idle_uploads_go(site: Site) -> None:
     assert site.ask("GET", "content/uploads/").json() == {"upload_ids": [used]}
     assert not site.files.upload(idle).exists()
     assert site.files.upload(used).read_bytes() == b"x"
+    with site.storage.read() as transaction:
+        granted = [grant.resource for grant in transaction.permissions.list()]
+    assert granted == [f"/v2/content/uploads/{used}/"]
 
 
 def test_a_package_is_imported(chapel: Site) -> None:

@@ -316,6 +316,8 @@ class UploadRetention:
             idle = transaction.uploads.idle(before=now - self._idle)
             for upload_id in idle:
                 transaction.uploads.remove(upload_id)
+                # whoever began it was granted it
+                transaction.permissions.remove_below(f"/v2/content/uploads/{upload_id}/")
             strays.difference_update(upload.id for upload in transaction.uploads.list())
         for upload_id in strays.union(idle):
             self._files.remove_upload(upload_id)
