@@ -178,7 +178,8 @@ class Copy:
             for unit in share.bound:
                 unit_id = ids[unit_key_digest(unit.type_id, unit.key)]
                 if unit.artifact:
-                    content.set_artifact(unit_id, unit.artifact, int(unit.metadata["size"]))
+                    # the file is known already, and so is its size
+                    content.set_artifact(unit_id, unit.artifact, unit.metadata.get("size") or 0)
                 if before.get(unit_id, unit.artifact) != unit.artifact:
                     # a file of its own is no chunk: only this tells that the content is another one
                     content.unassociate(repo_id, [unit_id], now=now)
