@@ -177,6 +177,13 @@ def test_bad_paths_and_removals(unchanged: Zoo) -> None:
     assert_error(unchanged.ask("zoo", "unassociate", filters={}), 400, "PLP0017")
 
 
+@pytest.mark.parametrize("body", [b"", b"null", b"[]"])
+def test_a_lost_body_removes_nothing(unchanged: Zoo, body: bytes) -> None:
+    """A removal says what it removes: a request without a body does not empty a repository."""
+    answer = unchanged.site.ask("POST", "repositories/zoo/actions/unassociate/", content=body)
+    assert_error(answer, 400, "PLP1015")
+
+
 def test_importers_are_needed(zoo: Zoo) -> None:
     """Without an importer on either side the task fails, and says which repository lacks one."""
     assert zoo.site.ask("POST", "repositories/", json={"id": "bare"}).status_code == 201

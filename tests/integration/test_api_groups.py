@@ -94,7 +94,11 @@ def test_members_are_selected_by_criteria(site: Site) -> None:
     one = {"criteria": {"filters": {"id": {"$in": ["zoo", "cat"]}}}}
     answer = site.ask("POST", f"{_ALL}pets/actions/associate/", json=one)
     assert answer.json() == ["cat", "zoo"]
-    assert site.ask("POST", f"{_ALL}pets/actions/associate/").json() == ["bear", "cat", "zoo"]
+    answer = site.ask("POST", f"{_ALL}pets/actions/associate/", json={})
+    assert answer.json() == ["bear", "cat", "zoo"]
+    for action in ("associate", "unassociate"):
+        answer = site.ask("POST", f"{_ALL}pets/actions/{action}/")
+        assert_error(answer, 400, "PLP1015")
     answer = site.ask("POST", f"{_ALL}pets/actions/unassociate/", json=one)
     assert answer.json() == ["bear"]
     for action in ("associate", "unassociate", "publish"):
@@ -116,7 +120,7 @@ def test_nobody_finds_repositories_by_groups(site: Site) -> None:
         path = "permissions/actions/grant_to_user/"
         assert site.ask("POST", path, json=granted).status_code == 200
     auth = (user["login"], user["password"])
-    answer = site.ask("POST", f"{_ALL}pets/actions/associate/", auth=auth)
+    answer = site.ask("POST", f"{_ALL}pets/actions/associate/", json={}, auth=auth)
     assert answer.json() == ["cat"]
     for repo_id in ("zoo", "none"):
         sent = {"id": "g", "repo_ids": [repo_id]}

@@ -99,13 +99,14 @@ class Associations:
 
         Args:
             repo_id: which.
-            document: the JSON of ``actions/unassociate/``; null is an empty object.
+            document: the JSON of ``actions/unassociate/``, which must be an object: a request whose
+                body got lost is not to empty the repository.
 
         Raises:
             MissingResource: there is no such repository.
             InvalidValue, UnsupportedValue: the criteria can't be used.
         """
-        sent = as_object({} if document is None else document)
+        sent = as_object(document)
         refuse_unknown(sent, ("criteria",))
         _parsed(sent.get("criteria"))
         task = repository_task(

@@ -132,7 +132,8 @@ class RepoGroups:
         act: Callable[[Transaction, Collection[str]], None],
     ) -> Sequence[str]:
         """Do something with the selected repositories; return those of the group after that."""
-        sent = as_object({} if document is None else document)
+        # a request whose body got lost is not to empty the group
+        sent = as_object(document)
         refuse_unknown(sent, ("criteria",))
         criteria = parse_criteria(sent.get("criteria") or {})
         with self._storage.write() as transaction:

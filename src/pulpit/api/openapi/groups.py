@@ -43,7 +43,6 @@ GROUPS: Mapping[str, Mapping[str, Operation]] = {
             "Put repositories into it; the ids of all in it.",
             _TEXTS,
             body=_CHOICE,
-            body_is_optional=True,
         ),
     },
     f"{_ONE}actions/unassociate/": {
@@ -51,7 +50,6 @@ GROUPS: Mapping[str, Mapping[str, Operation]] = {
             "Take repositories out of it; the ids of those that are left.",
             _TEXTS,
             body=_CHOICE,
-            body_is_optional=True,
         ),
     },
     f"{_ONE}actions/publish/": {

@@ -129,7 +129,7 @@ _REPOSITORIES: Mapping[str, Mapping[str, Operation]] = {
     },
     f"{_REPO}actions/associate/": {"POST": accepted("Copy units into it.", body=ref("Copy"))},
     f"{_REPO}actions/unassociate/": {
-        "POST": accepted("Remove units.", body=ref("Removal"), body_is_optional=True),
+        "POST": accepted("Remove units.", body=ref("Removal")),
     },
     f"{_REPO}actions/import_upload/": {
         "POST": accepted("Make units of an upload.", body=ref("ImportUpload")),
