@@ -22,10 +22,14 @@ def intact(path: Path, digest: str, *, thorough: bool) -> bool:
     *thorough* reads it all, and removes one that is rotten: the store would keep it in the place of
     the right one if that is as long.
     """
-    if not thorough or not path.exists():
+    if not thorough:
         return path.exists()
-    with path.open("rb") as file:
-        is_right = hashlib.file_digest(file, "sha256").hexdigest() == digest
+    try:
+        with path.open("rb") as file:
+            is_right = hashlib.file_digest(file, "sha256").hexdigest() == digest
+    except FileNotFoundError:
+        # it may go as an orphan at any time
+        return False
     if not is_right:
         path.unlink(missing_ok=True)
     return is_right

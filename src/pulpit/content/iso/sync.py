@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -131,7 +132,11 @@ class IsoSync:
     def _is_whole(self, digest: str, size: int) -> bool:
         """Tell whether a file is stored and as long as the manifest says."""
         path = self._context.files.path(digest)
-        return intact(path, digest, thorough=self._plan.validate) and path.stat().st_size == size
+        with suppress(FileNotFoundError):
+            return path.stat().st_size == size and intact(
+                path, digest, thorough=self._plan.validate
+            )
+        return False
 
     def _add(self, entries: Sequence[Entry], stored: Collection[str]) -> Collection[str]:
         """Keep units whose files are stored, or need not be; return which files rows name."""
