@@ -72,6 +72,22 @@ def test_bad_schedules_are_refused(zoo: Site) -> None:
     assert_error(zoo.ask("GET", elsewhere), 404, "PLP0009")
 
 
+def test_secrets_are_not_told(zoo: Site) -> None:
+    """A login in the URL of a feed is kept apart; what comes back masked stays as it is."""
+    override = {"feed": "http://me:secret@feed.example/x"}
+    created = _create(zoo, _IMPORTER, override_config=override)
+    shown = {
+        "feed": "http://feed.example/x",
+        "basic_auth_username": "me",
+        "basic_auth_password": "*****",
+    }
+    assert created["kwargs"] == {"overrides": shown}
+    changed = zoo.ask("PUT", created["_href"], json={"override_config": {**shown, "max_speed": 9}})
+    assert changed.json()["kwargs"]["overrides"] == {**shown, "max_speed": 9}
+    (task,) = zoo.schedules.run_due()
+    assert task.arguments["override_config"]["basic_auth_password"] == "secret"
+
+
 def test_schedules_go_with_what_they_are_for(zoo: Site) -> None:
     """An importer or distributor that is removed is run no longer."""
     _create(zoo, _IMPORTER)

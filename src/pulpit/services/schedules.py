@@ -9,6 +9,7 @@ from typing import Any
 
 from pulpit.domain.clock import new_oid
 from pulpit.domain.outcomes import Finished, Outcome
+from pulpit.domain.repositories import unmasked
 from pulpit.domain.schedules import Schedule, Scheduled, ScheduleKind
 from pulpit.domain.tasks import Task
 from pulpit.errors import InvalidValue, MissingResource
@@ -91,7 +92,7 @@ class Schedules:
         )
         schedule = _timed(empty, text, now=now)
         with self._storage.write() as transaction:
-            self._check(transaction, of, override)
+            schedule = self._checked(transaction, schedule)
             transaction.schedules.add(schedule)
         return schedule
 
@@ -111,8 +112,9 @@ class Schedules:
         now = self._clock()
         with self._storage.write() as transaction:
             schedule = _schedule_of(transaction, of, schedule_id)
-            changed = dataclasses.replace(schedule, **_changes(sent), last_updated=now)
-            self._check(transaction, of, changed.override)
+            changes = _changes(sent, schedule)
+            changed = dataclasses.replace(schedule, **changes, last_updated=now)
+            changed = self._checked(transaction, changed)
             if (text := optional(sent, "schedule", str)) is not None:
                 changed = _timed(changed, text, now=now)
             match optional(sent, "enabled", bool):
@@ -129,16 +131,19 @@ class Schedules:
             _schedule_of(transaction, of, schedule_id)
             transaction.schedules.remove(schedule_id)
 
-    def _check(self, transaction: Transaction, of: Scheduled, override: Mapping[str, Any]) -> None:
-        """Raise what a task with that configuration would raise."""
+    def _checked(self, transaction: Transaction, schedule: Schedule) -> Schedule:
+        """Return it with its configuration as it is kept; raise what its task would raise."""
+        of, override = schedule.of, schedule.override
         if of.kind is ScheduleKind.SYNC:
             importer = importer_of(transaction, of.repo_id, of.plugin_id)
             kind = self._types.importers[of.plugin_id]
             kind.normalize({**importer.config, **override})
-        else:
-            distributor = distributor_of(transaction, of.repo_id, of.plugin_id)
-            distributor_type = self._types.distributors[distributor.distributor_type_id]
-            distributor_type.validate({**distributor.config, **override})
+            # a login in the URL of a feed would be shown to all who may read the schedule
+            return dataclasses.replace(schedule, override=kind.normalize(override))
+        distributor = distributor_of(transaction, of.repo_id, of.plugin_id)
+        distributor_type = self._types.distributors[distributor.distributor_type_id]
+        distributor_type.validate({**distributor.config, **override})
+        return schedule
 
     def run_due(self) -> Sequence[Task]:
         """Hand in the tasks of the schedules that are due; return them.
@@ -252,11 +257,12 @@ def _threshold(sent: Mapping[str, Any]) -> int | None:
     return threshold
 
 
-def _changes(sent: Mapping[str, Any]) -> Mapping[str, Any]:
+def _changes(sent: Mapping[str, Any], schedule: Schedule) -> Mapping[str, Any]:
     """Return what an update writes as it is sent."""
     changed: dict[str, Any] = {}
     if "failure_threshold" in sent:
         changed["failure_threshold"] = _threshold(sent)
     if "override_config" in sent:
-        changed["override"] = optional(sent, "override_config", dict) or {}
+        override = optional(sent, "override_config", dict) or {}
+        changed["override"] = unmasked(override, schedule.override)
     return changed
