@@ -72,7 +72,9 @@ class Copy:
         with self._context.storage.read() as transaction:
             choice = self._choose(transaction)
         with self._context.write() as transaction:
-            for share in choice.shares:
+            # first those that replace units: who does that must hold no repository yet, which
+            # another one who does may have to touch
+            for share in sorted(choice.shares, key=lambda share: not share.bound):
                 self._write(transaction, share)
         return copy_result(choice.copied, choice.unsigned)
 
