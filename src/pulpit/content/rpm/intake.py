@@ -125,9 +125,9 @@ class Intake:
         with self._context.write() as transaction:
             content = transaction.content
             _, digests = content.remove_orphans(left) if left else (0, ())
-            named = content.has_artifacts(self._unnamed) if self._unnamed else ()
-            doomed = {*digests, *self._unnamed.difference(named)}
-            aside = self._context.files.set_aside(doomed)
+            # not merely looked for: others must not come to name them before they are away
+            nameless = content.drop_artifacts(self._unnamed) if self._unnamed else ()
+            aside = self._context.files.set_aside({*digests, *nameless})
         self._context.files.discard(aside)
 
     def _store(self, unit: Callable[..., Unit], found: Sequence[Offered]) -> None:
