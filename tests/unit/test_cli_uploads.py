@@ -126,6 +126,23 @@ def test_nothing_is_sent_for_nothing(api: FakeApi, cli: Cli, package: str) -> No
     assert _asked(api)[-1] == ("POST", IMPORT)
 
 
+def test_of_several_files_those_that_failed_are_named(
+    api: FakeApi, cli: Cli, package: str, tmp_path: Path
+) -> None:
+    """Their tasks are all alike: the names say which files to look at."""
+    other = tmp_path / "organ.rpm"
+    other.write_bytes(b"bytes of an organ")
+    task = "f4f6f1d8-2b4e-4d7e-9f5f-2f4d5f4b6a01"
+    error = {"code": "RPM1016", "description": "not an RPM", "data": {}, "sub_errors": []}
+    api.call("POST", IMPORT, TASK, task)
+    failed = report("error", task_id=task, error=error)
+    api.told(report(), failed)
+    api.at("GET", f"/pulp/api/v2/tasks/{TASK}/", report())
+    api.at("GET", f"/pulp/api/v2/tasks/{task}/", failed)
+    ran = cli("repo", "upload", "zoo", package, str(other))
+    assert (ran.code, ran.err) == (ExitCode.TASK_ERROR, f"Not imported: {other}\n")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -133,6 +150,8 @@ def test_nothing_is_sent_for_nothing(api: FakeApi, cli: Cli, package: str) -> No
         ("--key", "[]"),
         ("--metadata", "{"),
         ("/none.rpm",),
+        ("/dev",),
+        ("/dev/null",),
         ("FILE", "FILE", "--resume", "u1"),
     ],
 )

@@ -67,7 +67,10 @@ def copy(
     no_wait: NoWait = False,
     json: Json = False,
 ) -> None:
-    """Copy units from one repository to another, and follow the task to its end."""
+    """Copy units from one repository to another, and follow the task to its end.
+
+    Example: pulpit repo copy zoo den --type rpm --filter '{"name": "bear"}' --recursive
+    """
     if also and not (recursive or conservative):
         raise typer.BadParameter("say --recursive or --conservative, too", param_hint="--also")
     override = {
@@ -99,7 +102,10 @@ def remove_units(
     no_wait: NoWait = False,
     json: Json = False,
 ) -> None:
-    """Remove units from a repository, and follow the task to its end."""
+    """Remove units from a repository, and follow the task to its end.
+
+    Example: pulpit repo remove-units den --type rpm --filter '{"name": "bear"}'
+    """
     criteria = _criteria(type_id, unit_filter, limit)
     session = session_of(context)
     if not yes:

@@ -219,7 +219,10 @@ def units(
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many.")] = 100,
     json: Json = False,
 ) -> None:
-    """List the content units of a repository."""
+    """List the content units of a repository.
+
+    Example: pulpit repo units zoo --type rpm --filter '{"name": {"$regex": "^be"}}'
+    """
     session = session_of(context)
     with session.client() as client:
         found = client.units(repo_id, types=type_ids or (), filters=_filters(where), limit=limit)

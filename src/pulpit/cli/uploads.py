@@ -22,7 +22,8 @@ from pulpit.cli.follow import finish
 from pulpit.cli.repositories import Json, NoWait, RepoId
 from pulpit.cli.session import Session, session_of
 from pulpit.cli.words import printable
-from pulpit.client import Backoff, Client, ClientError, Retry, send_file
+from pulpit.client import Backoff, Client, ClientError, NotFound, Retry, send_file
+from pulpit.domain.tasks import TaskState
 
 __all__ = ["upload"]
 
@@ -64,6 +65,8 @@ def upload(
     """Upload files into a repository, and follow the tasks that import them to their end.
 
     Units that are metadata alone, such as an erratum, need --key or --metadata and no FILE.
+
+    Example: pulpit repo upload zoo bell-1.0-1.noarch.rpm
     """
     session = session_of(context)
     document = {
@@ -73,8 +76,8 @@ def upload(
     }
     paths: Sequence[Path | None] = files or [None]
     for path in files or ():
-        if not path.is_file():
-            raise typer.BadParameter(f"there is no file {path}", param_hint="FILE")
+        if why := _unusable(path):
+            raise typer.BadParameter(why, param_hint="FILE")
     if not files and key is None and metadata is None:
         raise typer.BadParameter("name a file, or say by --metadata what the unit is")
     if resume and len(paths) > 1:
@@ -85,7 +88,8 @@ def upload(
         start = None if no_wait else client.head()
         uploads, tasks = _import_all(session, client, repo_id, document, paths, resume=resume)
         if not no_wait:
-            _follow(session, client, uploads, tasks, since=start, json=json)
+            named = {} if len(paths) == 1 else dict(zip(tasks, files or (), strict=False))
+            _follow(session, client, uploads, tasks, since=start, json=json, named=named)
         elif json:
             session.print_json({"uploads": uploads, "tasks": tasks})
         else:
@@ -116,17 +120,29 @@ def _import_all(
                 _send(session, client, path, upload_id)
             unit = _with_key(document, path)
             call = client.import_upload(repo_id, {"upload_id": upload_id, **unit})
-        except BaseException:
+        except BaseException as error:
             if path is None:
                 # what went wrong is more than that it stays
                 with suppress(ClientError):
                     client.delete_upload(upload_id)
-            else:
-                session.err.print(f"Go on with: --resume {upload_id}", soft_wrap=True)
+            elif not isinstance(error, NotFound):
+                how = f"Go on with: --resume {upload_id} {printable(path)}"
+                session.err.print(how, soft_wrap=True, highlight=False)
             raise
         uploads.append(upload_id)
         tasks.extend(call.spawned)
     return uploads, tasks
+
+
+def _unusable(path: Path) -> str:
+    """Return why a file can't be uploaded, or nothing."""
+    if path.is_dir():
+        return f"{path} is a folder: name the files in it"
+    if not path.exists():
+        return f"there is no file {path}"
+    if not path.is_file():
+        return f"{path} is no ordinary file: copy it to one"
+    return "" if path.stat().st_size else f"{path} is empty"
 
 
 def _with_key(document: Mapping[str, Any], path: Path | None) -> Mapping[str, Any]:
@@ -179,12 +195,19 @@ def _follow(
     *,
     since: int | None,
     json: bool,
+    named: Mapping[str, Path],
 ) -> None:
-    """Follow the tasks to their end, then delete the uploads; not if the tasks go on."""
+    """Follow the tasks to their end, then delete the uploads; not if the tasks go on.
+
+    *named*, task to file, tells of several files which have failed.
+    """
     try:
         finish(session, client, tasks, since=since, json=json)
     except typer.Exit:
         _delete(client, uploads)
+        for task_id, path in named.items():
+            if client.task(task_id).state is not TaskState.FINISHED:
+                session.err.print(f"Not imported: {printable(path)}", soft_wrap=True)
         raise
     _delete(client, uploads)
 
