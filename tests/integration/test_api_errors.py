@@ -79,6 +79,8 @@ _CASES = [
     ),
     _invalid("POST", "repositories/", {"id": "a/b"}, "id"),
     _invalid("POST", "repositories/", {"id": 7}, "id"),
+    _invalid("POST", "repositories/", {"id": "search"}, "id"),
+    _invalid("POST", "repo_groups/", {"id": "search"}, "id"),
     _invalid("PUT", f"{_ZOO}/", {"delta": {"id": "other"}}, "id"),
     _invalid("POST", "tasks/search/", {"criteria": {"limit": -1}}, "limit"),
     _invalid("POST", f"{_ZOO}/actions/sync/", {"override_config": {"feed": "gopher://x/"}}, "feed"),

@@ -165,6 +165,16 @@ def test_a_disabled_schedule_does_not_run(house: _House) -> None:
     assert house.run() == []
 
 
+def test_a_schedule_of_nothing_goes(house: _House) -> None:
+    """One that was made while its importer was taken away hands in nothing, and is gone."""
+    schedule = house.create("PT1M")
+    with house.storage.write() as transaction:
+        transaction.repositories.remove_importer("zoo")
+    assert house.run() == []
+    with house.storage.read() as transaction:
+        assert transaction.schedules.find(schedule.id) is None
+
+
 @pytest.mark.parametrize(
     ("document", "name"),
     [

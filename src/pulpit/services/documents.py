@@ -10,7 +10,15 @@ import msgspec
 
 from pulpit.errors import InvalidValue, MissingValue, NotJson, UnsupportedValue, WrongJsonType
 
-__all__ = ["as_object", "checked_id", "optional", "parse_json", "refuse_unknown", "required"]
+__all__ = [
+    "SEARCH",
+    "as_object",
+    "checked_id",
+    "optional",
+    "parse_json",
+    "refuse_unknown",
+    "required",
+]
 
 _T = TypeVar("_T")
 
@@ -18,6 +26,8 @@ _T = TypeVar("_T")
 _DEPTH = 64
 #: Characters of an id; Pulp 2's database could not index much longer ones.
 _ID_LENGTH = 255
+#: Where searches are, beside the paths of those things that can be searched.
+SEARCH = frozenset({"search"})
 _NOT_JSON = "The body of the request is not valid JSON"
 
 
@@ -78,7 +88,9 @@ def as_object(document: Any) -> Mapping[str, Any]:
     return document
 
 
-def checked_id(value: str, name: str, pattern: re.Pattern[str], *, holds: str) -> str:
+def checked_id(
+    value: str, name: str, pattern: re.Pattern[str], *, holds: str, reserved: Collection[str] = ()
+) -> str:
     """Return an id that a client has chosen.
 
     Args:
@@ -86,10 +98,13 @@ def checked_id(value: str, name: str, pattern: re.Pattern[str], *, holds: str) -
         name: the property that holds it.
         pattern: what it must match as a whole.
         holds: what an id may hold, as a person would say it.
+        reserved: what stands in the place of an id in paths of the API, and so can't be one.
 
     Raises:
-        InvalidValue: it is too long, or holds something else.
+        InvalidValue: it is too long, is reserved, or holds something else.
     """
+    if value in reserved:
+        raise InvalidValue(name, why=f"{value} stands for something else in the API")
     if len(value) > _ID_LENGTH or not pattern.fullmatch(value):
         raise InvalidValue(name, why=f"use at most {_ID_LENGTH} {holds}")
     return value

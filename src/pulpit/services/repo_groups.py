@@ -12,7 +12,14 @@ from pulpit.domain.repo_groups import RepoGroup, repo_group_document
 from pulpit.domain.repositories import REPOSITORY_ID
 from pulpit.errors import InvalidValue, MissingResource
 from pulpit.ports import Clock, Storage, Transaction
-from pulpit.services.documents import as_object, checked_id, optional, refuse_unknown, required
+from pulpit.services.documents import (
+    SEARCH,
+    as_object,
+    checked_id,
+    optional,
+    refuse_unknown,
+    required,
+)
 
 __all__ = ["RepoGroups", "Visible"]
 
@@ -49,6 +56,7 @@ class RepoGroups:
             "id",
             REPOSITORY_ID,
             holds="letters, digits, dots, hyphens and underscores",
+            reserved=SEARCH,
         )
         if optional(sent, "distributors", list):
             raise InvalidValue("distributors", why=_NO_DISTRIBUTORS)

@@ -22,7 +22,14 @@ from pulpit.domain.tasks import Task, action_tag, call_report
 from pulpit.errors import InvalidValue, MissingValue
 from pulpit.ports import Clock, ContentTypes, Storage, TaskContext, Transaction
 from pulpit.services import distributors, importers
-from pulpit.services.documents import as_object, checked_id, optional, refuse_unknown, required
+from pulpit.services.documents import (
+    SEARCH,
+    as_object,
+    checked_id,
+    optional,
+    refuse_unknown,
+    required,
+)
 from pulpit.services.tasks import Tasks, repository_task
 
 __all__ = ["DELETE", "Repositories", "RepositoryView", "Updated", "delete_body"]
@@ -209,6 +216,7 @@ def _new_repository(sent: Mapping[str, Any], *, oid: str, now: datetime) -> Repo
         "id",
         REPOSITORY_ID,
         holds="letters, digits, dots, hyphens and underscores",
+        reserved=SEARCH,
     )
     return Repository(
         id=repo_id,

@@ -171,6 +171,10 @@ class Schedules:
         with self._storage.write() as transaction:
             tasks = []
             for schedule in _due(transaction, now)[:_BATCH]:
+                if not _is_there(transaction, schedule.of):
+                    # it was made while a task took away what it is for
+                    transaction.schedules.remove(schedule.id)
+                    continue
                 task = _task(schedule, now=now)
                 transaction.schedules.update(schedule.run(task.id, now=now))
                 tasks.append(task)
@@ -233,6 +237,15 @@ def _require(transaction: Transaction, of: Scheduled) -> None:
         importer_of(transaction, of.repo_id, of.plugin_id)
     else:
         distributor_of(transaction, of.repo_id, of.plugin_id)
+
+
+def _is_there(transaction: Transaction, of: Scheduled) -> bool:
+    """Return whether there is such an importer or distributor."""
+    try:
+        _require(transaction, of)
+    except MissingResource:
+        return False
+    return True
 
 
 def _schedule_of(transaction: Transaction, of: Scheduled, schedule_id: str) -> Schedule:

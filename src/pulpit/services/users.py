@@ -25,7 +25,14 @@ from pulpit.services.access import (
     require_power_over,
     require_rights,
 )
-from pulpit.services.documents import as_object, checked_id, optional, refuse_unknown, required
+from pulpit.services.documents import (
+    SEARCH,
+    as_object,
+    checked_id,
+    optional,
+    refuse_unknown,
+    required,
+)
 
 __all__ = ["Users"]
 
@@ -36,8 +43,6 @@ _MOST = 1024
 _HASHED_AT_ONCE = 2
 _CREATE_KEYS = ("login", "password", "name", "roles")
 _DELTA_KEYS = ("password", "name", "roles")
-#: What could not be told from a path of the API.
-_RESERVED = {"search"}
 
 
 class Users:
@@ -223,10 +228,12 @@ def _changed(delta: Mapping[str, Any]) -> dict[str, Any]:
 
 def _checked_login(login: str) -> str:
     """Return a new user's login, or raise InvalidValue."""
-    if login in _RESERVED:
-        raise InvalidValue("login", why=f"{login} stands for something else in the API")
     return checked_id(
-        login, "login", USER_LOGIN, holds="letters, digits, dots, hyphens and underscores"
+        login,
+        "login",
+        USER_LOGIN,
+        holds="letters, digits, dots, hyphens and underscores",
+        reserved=SEARCH,
     )
 
 
