@@ -19,6 +19,7 @@ from pulpit.cli import (
     orphans,
     repositories,
     roles,
+    schedules,
     tasks,
     tokens,
     uploads,
@@ -47,6 +48,9 @@ _KINDS = {
     "login": "user",
     "role_id": "role",
     "token_id": "token",
+    "schedule_id": "schedule",
+    "importer_id": "importer",
+    "distributor_id": "distributor",
     "content_type_id": "content type",
 }
 
@@ -66,6 +70,7 @@ repositories.app.command("upload")(uploads.upload)
 repositories.app.command("copy")(associations.copy)
 repositories.app.command("remove-units")(associations.remove_units)
 app.add_typer(repositories.app, name="repo")
+app.add_typer(schedules.app, name="schedule")
 app.add_typer(orphans.app, name="orphans")
 app.add_typer(tasks.app, name="task")
 app.add_typer(listeners.app, name="listener")

@@ -41,6 +41,7 @@ from pulpit.client.reports import CallReport, TaskReport
 from pulpit.client.snapshots import KnownTask, Snapshot
 from pulpit.client.stream import AsyncEventStream, EventStream
 from pulpit.client.upload_requests import UploadState
+from pulpit.domain.schedules import Scheduled, ScheduleKind
 
 __all__ = [
     "ApiError",
@@ -67,6 +68,8 @@ __all__ = [
     "Resumed",
     "Retry",
     "RotatedSecret",
+    "ScheduleKind",
+    "Scheduled",
     "Snapshot",
     "Stale",
     "TaskReport",

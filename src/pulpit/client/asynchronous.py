@@ -12,6 +12,7 @@ import httpx
 
 from pulpit.client import requests
 from pulpit.client.asynchronous_listeners import AsyncListenerCalls
+from pulpit.client.asynchronous_schedules import AsyncScheduleCalls
 from pulpit.client.asynchronous_uploads import AsyncUploadCalls
 from pulpit.client.asynchronous_users import AsyncUserCalls
 from pulpit.client.connection import AsyncConnection, Auth
@@ -26,7 +27,7 @@ from pulpit.config import DEFAULT_URL
 __all__ = ["AsyncClient"]
 
 
-class AsyncClient(AsyncListenerCalls, AsyncUploadCalls, AsyncUserCalls):
+class AsyncClient(AsyncListenerCalls, AsyncScheduleCalls, AsyncUploadCalls, AsyncUserCalls):
     """Client for an event loop; its calls mean what those of Client mean, which tells of each.
 
     Args:

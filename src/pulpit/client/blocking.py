@@ -12,6 +12,7 @@ import httpx
 
 from pulpit.client import requests
 from pulpit.client.blocking_listeners import ListenerCalls
+from pulpit.client.blocking_schedules import ScheduleCalls
 from pulpit.client.blocking_uploads import UploadCalls
 from pulpit.client.blocking_users import UserCalls
 from pulpit.client.connection import Auth, Connection
@@ -26,7 +27,7 @@ from pulpit.config import DEFAULT_URL
 __all__ = ["Client"]
 
 
-class Client(ListenerCalls, UploadCalls, UserCalls):
+class Client(ListenerCalls, ScheduleCalls, UploadCalls, UserCalls):
     """Speaks to one server; every method raises ClientError for what has no good end.
 
     Args:
