@@ -62,6 +62,28 @@ def test_a_file_is_uploaded_imported_and_forgotten(api: FakeApi, cli: Cli, packa
     assert _asked(api)[-1] == ("DELETE", f"{UPLOADS}u1/")
 
 
+@pytest.mark.parametrize(
+    ("details", "told"),
+    [
+        (
+            {"unit": {"type_id": "rpm", "unit_key": {"name": "bell", "epoch": "0", "arch": "x"}}},
+            "rpm bell-x",
+        ),
+        ({"unit": {"type_id": "erratum", "unit_key": {"id": "E1"}}}, "erratum E1"),
+        ({"units": [{}, {}]}, "2 units"),
+    ],
+)
+def test_what_a_file_became_is_told(
+    api: FakeApi, cli: Cli, package: str, details: object, told: str
+) -> None:
+    """By the type and what people call it, or by number if there are several."""
+    tags = ["pulp:repository:zoo", "pulp:action:import_upload"]
+    result = {"success_flag": True, "summary": "", "details": details}
+    api.told(report(tags=tags, result=result))
+    ran = cli("repo", "upload", "zoo", package)
+    assert ran.out == f"✓ import_upload of zoo finished in 2 s: {told}\n"
+
+
 def test_an_iso_has_its_key_from_its_file(api: FakeApi, cli: Cli, package: str) -> None:
     """Name, checksum and size are those of the file; a key that is given is sent as it is."""
     arguments = ("repo", "upload", "zoo", package, "--type", "iso", "--no-wait")

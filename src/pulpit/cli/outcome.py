@@ -30,6 +30,8 @@ _MARKS = {TaskState.FINISHED: "✓", TaskState.ERROR: "✗", TaskState.CANCELED:
 _NAMED = 5
 #: Characters of one reason; nothing that a server says in good faith is longer.
 _LONGEST = 20_000
+#: Keys of units that people know them by, of whatever type.
+_NAMING = ("name", "id", "data_type", "stream", "version", "release", "arch")
 _COUNTS = (("added_count", "added"), ("updated_count", "updated"), ("removed_count", "removed"))
 
 
@@ -118,6 +120,20 @@ def _dicts(listed: Any) -> list[dict[str, Any]]:
     return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
 
 
+def _imported(details: Any) -> str | None:
+    """Return what an upload became, from the details of its result; None of other results."""
+    if not isinstance(details, dict):
+        return None
+    if isinstance(units := details.get("units"), list):
+        return amount(len(units), "unit")
+    if not isinstance(unit := details.get("unit"), dict):
+        return None
+    key: Any = unit.get("unit_key")
+    parts = [key.get(name) for name in _NAMING] if isinstance(key, dict) else []
+    named = "-".join(str(part) for part in parts if part is not None)
+    return printable(f"{unit.get('type_id')} {named}".rstrip(), limit=200)
+
+
 def _success(result: Any) -> str:
     """Return what a result says in one line."""
     if not isinstance(result, dict):
@@ -134,5 +150,7 @@ def _success(result: Any) -> str:
         left_out = result.get("units_failed_signature_filter") or ()
         lacking = f", {len(left_out):,} left out for want of a signature" if left_out else ""
         return f"{amount(len(moved), 'unit')}{lacking}"
+    if (imported := _imported(result.get("details"))) is not None:
+        return imported
     summary = result.get("summary")
     return printable(summary, limit=200) if isinstance(summary, str) else ""
