@@ -165,6 +165,16 @@ def test_of_several_files_those_that_failed_are_named(
     assert (ran.code, ran.err) == (ExitCode.TASK_ERROR, f"Not imported: {other}\n")
 
 
+def test_only_isos_may_be_empty(api: FakeApi, cli: Cli, tmp_path: Path) -> None:
+    """Of a package without a byte nothing is sent; an iso may mark something by being there."""
+    empty = tmp_path / "done"
+    empty.touch()
+    ran = cli("repo", "upload", "zoo", str(empty))
+    assert (ran.code, api.requests) == (ExitCode.USAGE, [])
+    ran = cli("repo", "upload", "zoo", str(empty), "--type", "iso", "--no-wait")
+    assert (ran.code, ran.err) == (0, "")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

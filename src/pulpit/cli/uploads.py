@@ -76,7 +76,7 @@ def upload(
     }
     paths: Sequence[Path | None] = files or [None]
     for path in files or ():
-        if why := _unusable(path):
+        if why := _unusable(path, type_id):
             raise typer.BadParameter(why, param_hint="FILE")
     if not files and key is None and metadata is None:
         raise typer.BadParameter("name a file, or say by --metadata what the unit is")
@@ -134,7 +134,7 @@ def _import_all(
     return uploads, tasks
 
 
-def _unusable(path: Path) -> str:
+def _unusable(path: Path, type_id: str) -> str:
     """Return why a file can't be uploaded, or nothing."""
     if path.is_dir():
         return f"{path} is a folder: name the files in it"
@@ -142,7 +142,8 @@ def _unusable(path: Path) -> str:
         return f"there is no file {path}"
     if not path.is_file():
         return f"{path} is no ordinary file: copy it to one"
-    return "" if path.stat().st_size else f"{path} is empty"
+    # isos are files of any kind, of which some mark something by being there
+    return "" if path.stat().st_size or type_id == "iso" else f"{path} is empty"
 
 
 def _with_key(document: Mapping[str, Any], path: Path | None) -> Mapping[str, Any]:

@@ -199,7 +199,7 @@ def parse_count(name: str, value: Any, *, least: int) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:  # noqa: PLR2004 - digits of 64 bits
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
-        raise InvalidValue(name, why=f"it must be a whole number of at least {least}")
+        raise InvalidValue(name, why=f"it must be a whole number from {least} to {_LARGEST}")
     return value
 
 

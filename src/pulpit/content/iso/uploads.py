@@ -77,9 +77,13 @@ def _entry(uploaded: Uploaded) -> Entry:
     if not isinstance(name, str) or not isinstance(checksum, str):
         raise InvalidValue("unit_key", why="name and checksum must be strings")
     try:
-        return Entry(checked_name(name), checksum.lower(), int(size))
+        checked_name(name)
+    except ValueError as error:
+        raise InvalidValue("unit_key", why=f"the name {name!r} {error}") from error
+    try:
+        return Entry(name, checksum.lower(), int(size))
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidValue("unit_key", why=f"its name or size can't be used: {error}") from error
+        raise InvalidValue("unit_key", why="size must be a whole number") from error
 
 
 def _empty(context: TaskContext, entry: Entry) -> UploadedFile:

@@ -23,6 +23,9 @@ def parse_modules(document: bytes, *, url: str, repo_id: str) -> Iterator[Docume
     """
     try:
         text = document.decode()
+    except UnicodeDecodeError as error:
+        raise Unparsable(f"{url} is not UTF-8 at byte {error.start}", url=url) from error
+    try:
         for part in split_documents(text):
             yield from _documents(part, repo_id)
     except ValueError as error:
