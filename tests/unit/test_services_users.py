@@ -355,10 +355,15 @@ def test_bad_tokens_are_refused(
     assert [token.name for token in house.tokens.list("bob")] == ["ci"]
 
 
-def test_a_token_makes_no_tokens_certificates_or_passwords(house: _House) -> None:
-    """Else one that ends, or is revoked, would live on."""
-    _, secret = house.tokens.create("admin", {"name": "ci"}, by=house.caller("admin"))
-    by = house.logins.with_token(secret)
+@pytest.mark.parametrize("kind", ["token", "certificate"])
+def test_who_sends_no_password_makes_nothing_that_lasts(house: _House, kind: str) -> None:
+    """Else a token or a certificate that ends, is revoked or was stolen would live on."""
+    admin = house.caller("admin")
+    if kind == "token":
+        by = house.logins.with_token(house.tokens.create("admin", {"name": "ci"}, by=admin)[1])
+    else:
+        shown = house.certificates.issue(admin)["certificate"]
+        by = house.logins.with_certificate(shown.encode())
     assert by.access.is_unlimited
     with pytest.raises(PermissionDenied):
         house.tokens.create("admin", {"name": "cd"}, by=by)

@@ -45,11 +45,11 @@ class Tokens:
 
         Raises:
             RequestError: a value is missing or invalid, the user has one of that name, or the one
-                who does it may do less than the user, or came in by a token.
+                who does it may do less than the user, or came in without a password.
         """
-        if by.token is not None:
-            # else one that is about to end, or is to be revoked, would live on in others
-            raise PermissionDenied("A token can't make tokens: send the password or a certificate")
+        if not by.has_password:
+            # else a token or a certificate that somebody has stolen would never end
+            raise PermissionDenied("Send login and password to make a token")
         sent = as_object(document)
         refuse_unknown(sent, _KEYS)
         now, secret = self._clock(), new_secret()

@@ -156,8 +156,8 @@ class Users:
         refuse_unknown(delta, _DELTA_KEYS)
         changed = _changed(delta)
         if "password" in delta:
-            if by.token is not None and by.user.login == login:
-                raise PermissionDenied("A token can't change its user's password: send that one")
+            if by.user.login == login and not by.has_password:
+                raise PermissionDenied("Send login and password to change your own password")
             changed["password_hash"] = self._hashed(required(delta, "password", str))
         with self._storage.write() as transaction:
             user = existing_user(transaction, login)
