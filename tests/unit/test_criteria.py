@@ -246,8 +246,17 @@ def test_query_that_is_no_json_is_refused(name: str) -> None:
     for text in ("{", "[" * 100_000):
         with pytest.raises(NotJson):
             criteria_from_query([(name, text)])
+    for text in ("3", "0", '""', "false"):
+        with pytest.raises(InvalidValue):
+            criteria_from_query([(name, text)])
+
+
+def test_filters_of_a_query_that_are_no_object_are_refused() -> None:
+    """What is empty is not mistaken for no filter, which would find everything."""
     with pytest.raises(InvalidValue):
-        criteria_from_query([(name, "3")])
+        criteria_from_query([("filters", "[]")])
+    for text in ("null", "{}"):
+        assert criteria_from_query([("filters", text)]) == Criteria()
 
 
 def _numbers(documents: list[dict[str, Any]], **criteria: Any) -> list[int]:

@@ -28,7 +28,8 @@ _T = TypeVar("_T")
 #: Entries of ``sort``, and of ``fields``.
 MAX_SORT = 32
 MAX_FIELDS = 200
-_LARGEST = 2**63 - 1
+#: What ``limit`` and ``skip`` may be at the most.
+MAX_COUNT = 2**63 - 1
 _DIRECTIONS: Mapping[Any, bool] = {"ascending": True, "descending": False, 1: True, -1: False}
 
 
@@ -115,7 +116,8 @@ def criteria_from_query(pairs: Iterable[tuple[str, str]]) -> Criteria:
         {name: values[0] if len(values) == 1 else {"$in": values}}
         for name, values in wanted.items()
     ]
-    if filters := document.get("filters"):
+    # null is no filter; what else is no object is refused
+    if (filters := document.get("filters")) not in ({}, None):
         conditions.append(filters)
     filters = conditions[0] if len(conditions) == 1 else {"$and": conditions}
     return parse_criteria(document | {"fields": fields, "filters": filters if conditions else {}})
@@ -198,8 +200,8 @@ def parse_count(name: str, value: Any, *, least: int) -> int:
     """Return a number, which may stand in a text, as Pulp 2 had it; or raise InvalidValue."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:  # noqa: PLR2004 - digits of 64 bits
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
-        raise InvalidValue(name, why=f"it must be a whole number from {least} to {_LARGEST}")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_COUNT:
+        raise InvalidValue(name, why=f"it must be a whole number from {least} to {MAX_COUNT}")
     return value
 
 

@@ -7,10 +7,11 @@ from functools import cache
 from typing import Any
 
 from pulpit.api.openapi.operations import Schema, array, ref
+from pulpit.domain.criteria import MAX_COUNT, MAX_SORT
 from pulpit.domain.repositories import DISTRIBUTOR_ID, REPOSITORY_ID
 from pulpit.events.schemas import components as event_components
 
-__all__ = ["components", "document_of", "sent"]
+__all__ = ["SORT", "components", "document_of", "sent"]
 
 _TEXT: Schema = {"type": "string"}
 _TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
@@ -56,20 +57,22 @@ _CONFIG: Schema = {
     "type": "object",
     "description": "The plugin's configuration; see the reference for its keys.",
 }
+#: The order of what a search finds.
+SORT: Schema = {
+    "type": ["array", "null"],
+    "maxItems": MAX_SORT,
+    "items": {
+        "type": "array",
+        "prefixItems": [_TEXT, {"enum": ["ascending", "descending"]}],
+        "minItems": 2,
+        "maxItems": 2,
+    },
+}
 _CRITERIA: dict[str, Schema] = {
     "filters": {"type": ["object", "null"], "description": "Fields and what they must be."},
-    "sort": {
-        "type": ["array", "null"],
-        "maxItems": 32,
-        "items": {
-            "type": "array",
-            "prefixItems": [_TEXT, {"enum": ["ascending", "descending"]}],
-            "minItems": 2,
-            "maxItems": 2,
-        },
-    },
-    "limit": {"type": ["integer", "null"], "minimum": 1, "maximum": 2**31},
-    "skip": {"type": ["integer", "null"], "minimum": 0, "maximum": 2**31},
+    "sort": SORT,
+    "limit": {"type": ["integer", "null"], "minimum": 1, "maximum": MAX_COUNT},
+    "skip": {"type": ["integer", "null"], "minimum": 0, "maximum": MAX_COUNT},
     "fields": {"type": ["array", "null"], "items": _TEXT},
 }
 _BY_PART = {"type": "object", "properties": {"unit": {}, "association": {}}}

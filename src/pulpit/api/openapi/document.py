@@ -117,10 +117,11 @@ def _path_part(name: str) -> dict[str, Any]:
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     schema = parameter.schema
+    described = {"name": parameter.name, "in": "query", "description": parameter.description}
+    if parameter.is_json:
+        return {**described, "content": {JSON: {"schema": schema}}}
     return {
-        "name": parameter.name,
-        "in": "query",
-        "description": parameter.description,
+        **described,
         "schema": {"type": "array", "items": schema} if parameter.repeated else schema,
     }
 

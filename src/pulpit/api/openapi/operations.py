@@ -50,14 +50,25 @@ class Parameter:
     schema: Schema
     #: Whether it may be given more than once.
     repeated: bool = False
+    #: Whether its text is JSON, which the schema is about.
+    is_json: bool = False
 
 
 def query(
-    name: str, description: str, schema: Schema | None = None, *, repeated: bool = False
+    name: str,
+    description: str,
+    schema: Schema | None = None,
+    *,
+    repeated: bool = False,
+    is_json: bool = False,
 ) -> Parameter:
     """Return a parameter, text if nothing else is said."""
     return Parameter(
-        name=name, description=description, schema=schema or {"type": "string"}, repeated=repeated
+        name=name,
+        description=description,
+        schema=schema or {"type": "string"},
+        repeated=repeated,
+        is_json=is_json,
     )
 
 

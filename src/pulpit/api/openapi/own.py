@@ -20,10 +20,12 @@ from pulpit.api.openapi.operations import (
 __all__ = ["OWN"]
 
 _TEXT = {"type": "string"}
-_NUMBER = {"type": "integer", "minimum": 0, "maximum": 2**31}
-_COUNT = {"type": "integer", "minimum": 1, "maximum": 1000}
+_NUMBER = {"type": "integer", "minimum": 0}
+_TIME = {"type": "string", "format": "date-time"}
 _STATES = {"enum": ["waiting", "running", "finished", "error", "canceled", "skipped"]}
-_TAGS = (
+_LIMIT = query("limit", "How many at the most, up to 1,000.", {"type": "integer", "minimum": 1})
+_TASKS = (
+    query("task", "The id of a task.", repeated=True),
     query("tag", "A tag of the task.", repeated=True),
     query("repository", "The id of a repository."),
     query("state", "A state of the task.", _STATES, repeated=True),
@@ -85,7 +87,8 @@ _LISTENERS: Mapping[str, Mapping[str, Operation]] = {
             "Its deliveries, the newest first.",
             ref("Object"),
             parameters=[
-                query("limit", "How many at the most.", _COUNT),
+                _LIMIT,
+                query("since", "Those created then or later.", _TIME),
                 query("before", "The number of the last one before.", _NUMBER),
                 query(
                     "state",
@@ -115,14 +118,20 @@ OWN: Mapping[str, Mapping[str, Operation]] = {
             ref("Object"),
             parameters=[
                 query("since", "The number of the last event before.", _NUMBER),
-                query("limit", "How many at the most.", _COUNT),
+                _LIMIT,
                 query("kind", "A kind.", {"enum": ["status", "progress"]}, repeated=True),
-                *_TAGS,
+                query("type", "A type of events.", repeated=True),
+                query("format", "As what they come.", {"const": "cloudevents"}),
+                *_TASKS,
             ],
         ),
     },
     "/pulpit/v1/snapshot/": {
-        "GET": found("The present state of tasks.", ref("Snapshot"), parameters=_TAGS),
+        "GET": found(
+            "The present state of tasks.",
+            ref("Snapshot"),
+            parameters=[_LIMIT, query("page", "`next` of the page before."), *_TASKS],
+        ),
     },
     "/pulpit/v1/schemas/": {
         "GET": found("The JSON Schemas of events.", ref("Object"), public=True),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
-from pulpit.api.openapi.components import sent
+from pulpit.api.openapi.components import SORT, sent
 from pulpit.api.openapi.groups import GROUPS
 from pulpit.api.openapi.operations import (
     BINARY,
     Operation,
+    Parameter,
     accepted,
     array,
     created,
@@ -18,13 +19,14 @@ from pulpit.api.openapi.operations import (
     query,
     ref,
 )
+from pulpit.domain.criteria import MAX_COUNT
 
 __all__ = ["PULP2"]
 
 _TEXT = {"type": "string"}
 _FLAG = {"type": "boolean"}
-_COUNT = {"type": "integer", "minimum": 1, "maximum": 2**31}
-_SKIP = {"type": "integer", "minimum": 0, "maximum": 2**31}
+_COUNT = {"type": "integer", "minimum": 1, "maximum": MAX_COUNT}
+_SKIP = {"type": "integer", "minimum": 0, "maximum": MAX_COUNT}
 _PAGE = (
     query("limit", "How many at the most.", _COUNT),
     query("skip", "How many to leave out before.", _SKIP),
@@ -32,8 +34,8 @@ _PAGE = (
 _BY_QUERY = (
     *_PAGE,
     query("field", "A field to return.", repeated=True),
-    query("filters", "The filters as JSON.", {"const": "{}"}),
-    query("sort", "The order as JSON.", {"const": "[]"}),
+    query("filters", "The filters as JSON.", {"type": ["object", "null"]}, is_json=True),
+    query("sort", "The order as JSON.", SORT, is_json=True),
 )
 #: Flags of a query: "true" says yes, and whatever else is there says no.
 _DETAILS = (
@@ -41,17 +43,21 @@ _DETAILS = (
     query("distributors", "Whether distributors are told: true."),
     query("details", "Whether all is told: true."),
 )
+_MEMBERSHIPS = (query("include_repos", "Whether the repositories of each unit are told: true."),)
 
 
 def _listed(what: str, schema: str, **more: object) -> Operation:
     return found(f"All {what}.", array(ref(schema)), **more)
 
 
-def _search(what: str, body: str = "Search") -> Mapping[str, Operation]:
+def _search(
+    what: str, body: str = "Search", *, flags: Sequence[Parameter] = ()
+) -> Mapping[str, Operation]:
     """Return both ways to search; what is found may have but the fields that were asked for."""
     answer = array(ref("Part"))
+    by_query = f"Search {what} by the query; any other name is a field that must have the value."
     return {
-        "GET": found(f"Search {what} by the query.", answer, parameters=_BY_QUERY),
+        "GET": found(by_query, answer, parameters=[*_BY_QUERY, *flags]),
         "POST": found(f"Search {what} by criteria.", answer, body=ref(body)),
     }
 
@@ -89,7 +95,7 @@ _REPOSITORIES: Mapping[str, Mapping[str, Operation]] = {
             body=ref("NewRepository"),
         ),
     },
-    "repositories/search/": _search("repositories", "RepositorySearch"),
+    "repositories/search/": _search("repositories", "RepositorySearch", flags=_DETAILS[:2]),
     _REPO: {
         "GET": found("Read it.", ref("Repository"), parameters=_DETAILS),
         "PUT": Operation(
@@ -164,7 +170,7 @@ _UNITS = "content/units/{type_id}/"
 _ORPHANS = "content/orphans/"
 _CONTENT: Mapping[str, Mapping[str, Operation]] = {
     _UNITS: {"GET": _listed("units of a type", "Unit", parameters=_PAGE)},
-    f"{_UNITS}search/": _search("units of a type", "UnitSearch"),
+    f"{_UNITS}search/": _search("units of a type", "UnitSearch", flags=_MEMBERSHIPS),
     f"{_UNITS}{{uid}}/": {"GET": found("One of them.", ref("Unit"))},
     f"{_UNITS}{{uid}}/pulp_user_metadata/": {
         "GET": found("What users note of it.", {"type": ["object", "null"]}),
