@@ -89,6 +89,7 @@ _CASES = [
     _absent("POST", f"{_ZOO}/distributors/", {"distributor_config": {}}, "distributor_type_id"),
     _absent("POST", f"{_ZOO}/distributors/", _YUM | {"distributor_config": {}}, "relative_url"),
     _absent("POST", f"{_ZOO}/actions/publish/", {}, "id"),
+    _absent("POST", f"{_ZOO}/search/units/", {}, "criteria"),
     _unsupported("POST", "repositories/", {"id": "new", "colour": "red"}, "colour"),
     _unsupported("POST", "tasks/search/", {"criteria": {"order": []}}, "order"),
     _Case("POST", "repositories/", 409, "PLP0018", {"resource_id": "zoo"}, {"id": "zoo"}),

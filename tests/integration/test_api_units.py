@@ -193,7 +193,10 @@ def test_what_is_not_there(site: Site) -> None:
     assert_error(
         site.ask("PUT", "content/units/rpm/x/pulp_user_metadata/", json={}), 404, "PLP0009"
     )
-    assert_error(site.ask("POST", "repositories/nowhere/search/units/", json={}), 404, "PLP0009")
+    everything: dict[str, Any] = {"criteria": {}}
+    assert_error(
+        site.ask("POST", "repositories/nowhere/search/units/", json=everything), 404, "PLP0009"
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from pulpit.api.web import API, Call, Gate, json_response
 from pulpit.domain.associations import parse_unit_criteria
 from pulpit.domain.criteria import criteria_from_query
-from pulpit.errors import MissingResource
+from pulpit.errors import MissingResource, MissingValue
 from pulpit.services.documents import as_object, optional, refuse_unknown
 from pulpit.services.units import Units
 
@@ -45,9 +45,11 @@ def routes(gate: Gate, units: Units) -> Sequence[Route]:
         return json_response(None)
 
     def search_in(call: Call) -> Response:
-        sent = as_object(call.document or {})
+        sent = as_object(call.document)
         refuse_unknown(sent, ("criteria",))
-        criteria = parse_unit_criteria(sent.get("criteria"))
+        if sent.get("criteria") is None:
+            raise MissingValue("criteria")
+        criteria = parse_unit_criteria(sent["criteria"])
         return _listed(units.search_in(call.path("repo_id"), criteria))
 
     def sources(_call: Call) -> Response:

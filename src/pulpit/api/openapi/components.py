@@ -75,6 +75,10 @@ _CRITERIA: dict[str, Schema] = {
     "skip": {"type": ["integer", "null"], "minimum": 0, "maximum": MAX_COUNT},
     "fields": {"type": ["array", "null"], "items": _TEXT},
 }
+_OVERRIDE: Schema = {
+    "type": ["object", "null"],
+    "description": "Configuration on top of the plugin's own.",
+}
 _BY_PART = {"type": "object", "properties": {"unit": {}, "association": {}}}
 
 
@@ -203,9 +207,11 @@ def _requests() -> dict[str, Schema]:
     schedule = {
         "enabled": _FLAG,
         "failure_threshold": {"type": ["integer", "null"], "minimum": 1},
-        "override_config": _CONFIG,
+        "override_config": _OVERRIDE,
     }
     criteria = sent(**_CRITERIA)
+    # as in Pulp 2, null selects all there are
+    some_units = {"anyOf": [ref("UnitCriteria"), {"type": "null"}]}
     in_repository = sent(
         type_ids={"anyOf": [_TEXTS, _TEXT]},
         filters=_BY_PART,
@@ -241,16 +247,16 @@ def _requests() -> dict[str, Schema]:
         "ImporterUpdate": sent("importer_config", importer_config=_CONFIG),
         "NewDistributor": sent("distributor_type_id", **distributor),
         "DistributorUpdate": sent(distributor_config=_CONFIG, delta=_ANY_OBJECT),
-        "Sync": sent(override_config=_CONFIG),
-        "Publish": sent("id", id=_TEXT, override_config=_CONFIG),
+        "Sync": sent(override_config=_OVERRIDE),
+        "Publish": sent("id", id=_TEXT, override_config=_OVERRIDE),
         "Download": sent(verify_all_units=_FLAG),
         "Copy": sent(
             "source_repo_id",
             source_repo_id=_TEXT,
-            criteria=ref("UnitCriteria"),
-            override_config=_CONFIG,
+            criteria=some_units,
+            override_config=_OVERRIDE,
         ),
-        "Removal": sent(criteria=ref("UnitCriteria")),
+        "Removal": sent(criteria=some_units),
         "ImportUpload": sent(
             "upload_id",
             "unit_type_id",
@@ -258,7 +264,7 @@ def _requests() -> dict[str, Schema]:
             unit_type_id=_TEXT,
             unit_key={"type": ["object", "null"]},
             unit_metadata={"type": ["object", "null"]},
-            override_config={"type": ["object", "null"]},
+            override_config=_OVERRIDE,
         ),
         "NewSchedule": sent("schedule", schedule=_TEXT, **schedule),
         "ScheduleUpdate": sent(schedule=_TEXT, **schedule),
