@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from sqlalchemy import text
 
 from pulpit.app.figures import Figures, Parts
 from pulpit.app.task_counts import TaskCounts
+from pulpit.domain.clock import utc_now
 from pulpit.domain.deliveries import Attempt, DeliveryState, Verdict
 from pulpit.domain.events import EventKind
 from pulpit.domain.listeners import Listener, NotifierType
 from pulpit.domain.messages import Message
+from pulpit.domain.repositories import Repository
+from pulpit.domain.schedules import Schedule, Scheduled, ScheduleKind
 from pulpit.domain.workers import new_worker
 from pulpit.events.amqp import CURSOR, PublisherStatus
 from pulpit.events.amqp.reasons import Reason
@@ -257,6 +261,34 @@ def test_processes_of_the_database_are_told(house: _House) -> None:
     assert page["pulpit_workers_slots",] == 8
     assert 0 <= page["pulpit_workers_silence_seconds",] < 500
     assert 500 < page["pulpit_lease_seconds", "leader"] <= 1_000
+
+
+def test_schedules_are_told(house: _House) -> None:
+    """How many there are, and how late the latest is; one that is disabled is never late."""
+    page = house.page()
+    assert page["pulpit_schedules", "enabled"] == page["pulpit_schedule_overdue_seconds",] == 0
+    now = utc_now()
+    of = Scheduled(kind=ScheduleKind.SYNC, repo_id="zoo", plugin_id="yum_importer")
+    with house.storage.write() as transaction:
+        zoo = Repository(id="zoo", oid="0" * 24, display_name="zoo", created=now)
+        transaction.repositories.add(zoo)
+        for number, (late, enabled) in enumerate(((9_000, False), (1_000, True), (-9_000, True))):
+            due = now - timedelta(seconds=late)
+            transaction.schedules.add(
+                Schedule(
+                    id=f"{number:024}",
+                    of=of,
+                    text="P1D",
+                    enabled=enabled,
+                    first_run=due,
+                    next_run=due,
+                    last_updated=now,
+                )
+            )
+    page = house.page()
+    assert page["pulpit_schedules", "enabled"] == 2
+    assert page["pulpit_schedules", "disabled"] == 1
+    assert 1_000 <= page["pulpit_schedule_overdue_seconds",] < 2_000
 
 
 def test_deliveries_to_listeners_are_told(house: _House) -> None:

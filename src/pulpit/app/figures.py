@@ -190,6 +190,7 @@ class Figures:
             **self._tasks.samples(found.tasks),
             **_ages(found, parts.storage.signal.head),
             **_processes(found),
+            **_schedules(found),
             **_listeners(parts.storage),
         }
 
@@ -257,6 +258,15 @@ def _ages(found: DatabaseFigures, head: int) -> Samples:
         samples["pulpit_journal_oldest_sequence"] = _one(found.oldest)
         samples["pulpit_journal_oldest_age_seconds"] = _one(_age(found.oldest_time, now))
     return samples
+
+
+def _schedules(found: DatabaseFigures) -> Samples:
+    """Return how schedules are doing."""
+    states = {"enabled": found.schedules_enabled, "disabled": found.schedules_disabled}
+    return {
+        "pulpit_schedules": _by(states),
+        "pulpit_schedule_overdue_seconds": _one(_age(found.next_schedule, utc_now())),
+    }
 
 
 def _processes(found: DatabaseFigures) -> Samples:

@@ -139,6 +139,10 @@ METRICS: Mapping[str, tuple[Definition, ...]] = {
         _gauge("worker_slots_busy", "Processes of tasks that it has now"),
         _gauge("task_updates_pending", "Updates of running tasks that wait for the database"),
     ),
+    "Schedules": (
+        _gauge("schedules", "Schedules, by whether they are enabled or disabled", "state"),
+        _gauge("schedule_overdue_seconds", "Time since the most overdue schedule was to run"),
+    ),
     "The database's processes": (
         _gauge("workers", "Processes of `pulpit worker` that the database knows"),
         _gauge("workers_slots", "Tasks that they may run at a time, all together"),

@@ -20,6 +20,7 @@ from pulpit.storage.tables import (
     journal,
     leases,
     reservations,
+    schedules,
     tasks,
     workers,
 )
@@ -53,6 +54,11 @@ class DatabaseFigures:
     cursors: Mapping[str, int]
     #: Name of a cursor to the time of the first event after it; None where there is none.
     next_times: Mapping[str, datetime | None]
+    #: Schedules that are enabled, and that are not.
+    schedules_enabled: int
+    schedules_disabled: int
+    #: When the enabled one was to run that comes first; None without any.
+    next_schedule: datetime | None
     #: Workers of the distributed engine, what they can run at a time, and the seconds since the
     #: one was heard of that has been silent longest; None without any.
     workers: int
@@ -98,6 +104,7 @@ def read_figures(storage: SqlStorage, positions: Mapping[str, int]) -> DatabaseF
                 name: row.time if (row := _first_after(connection, number)) else None
                 for name, number in known.items()
             },
+            **_schedules(connection),
             **_processes(connection),
         )
 
@@ -129,6 +136,20 @@ def _rows(connection: Connection, kind: EventKind) -> int:
             return int(estimate)
     statement = select(func.count()).select_from(journal).where(_KINDS[kind])
     return int(connection.execute(statement).scalar_one())
+
+
+def _schedules(connection: Connection) -> dict[str, Any]:
+    """Return how many schedules there are, and when the first of them is to run."""
+    enabled = func.count().filter(schedules.c.enabled)
+    first = func.min(schedules.c.next_run).filter(schedules.c.enabled)
+    count, able, time = connection.execute(
+        select(func.count(), enabled, first).select_from(schedules)
+    ).one()
+    return {
+        "schedules_enabled": able,
+        "schedules_disabled": count - able,
+        "next_schedule": time,
+    }
 
 
 def _processes(connection: Connection) -> dict[str, Any]:
