@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from pulpit.content.registry import Registry
+from pulpit.content.rpm.distributor import YumDistributor
+from pulpit.content.rpm.importer import YumImporter
 from pulpit.domain.repositories import Repository
 from pulpit.domain.schedules import Schedule, Scheduled, ScheduleKind
+from pulpit.domain.tasks import Task
 from pulpit.errors import MissingResource
-from tests.contract.databases import NOW, Database
+from pulpit.services.schedules import Schedules
+from pulpit.services.tasks import Tasks
+from pulpit.testing import FrozenClock, RecordingEngine
+from tests.contract.databases import NOW, Database, new_importer
 
 SYNC = Scheduled(kind=ScheduleKind.SYNC, repo_id="zoo", plugin_id="yum_importer")
 PUBLISH = Scheduled(kind=ScheduleKind.PUBLISH, repo_id="zoo", plugin_id="web")
@@ -113,6 +123,31 @@ def test_schedules_are_changed_and_removed(database: Database) -> None:
         transaction.schedules.remove_of(SYNC)
         assert transaction.schedules.list(SYNC) == []
         assert transaction.schedules.list(PUBLISH) == [_schedule(3, PUBLISH)]
+
+
+def test_two_servers_run_each_schedule_once(database: Database) -> None:
+    """Both look at the same time, and what one has handed in the other does not."""
+    wanted = {_schedule(number).id for number in range(150)}
+    _add(database, *(_schedule(number) for number in range(150)))
+    with database.write() as transaction:
+        transaction.repositories.set_importer(new_importer("zoo"))
+    types = Registry(importers=[YumImporter()], distributors=[YumDistributor()])
+    start = threading.Barrier(2)
+
+    def serve() -> Sequence[Task]:
+        tasks = Tasks(database, clock=FrozenClock(NOW), engine=RecordingEngine())
+        own = Schedules(database, clock=FrozenClock(NOW), tasks=tasks, types=types)
+        start.wait()
+        return own.run_due()
+
+    with ThreadPoolExecutor(2) as threads:
+        first, second = (each.result() for each in [threads.submit(serve) for _ in range(2)])
+    ran = [task.arguments["schedule_id"] for task in (*first, *second)]
+    assert len(ran) == len(wanted)
+    assert {*ran} == wanted
+    with database.read() as transaction:
+        assert transaction.schedules.due(NOW) == []
+        assert len(transaction.tasks.with_tags(["pulp:action:sync"])) == len(wanted)
 
 
 def test_schedules_go_with_their_repository(database: Database) -> None:
