@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from starlette.responses import Response
 
-from tests.api_site import AUTH, Site, assert_error, copy_of
+from pulpit.api.server import web_application
+from pulpit.errors import DatabaseUnavailable, NotImplementedHere, Unavailable
+from tests.api_site import API, AUTH, Site, assert_error, copy_of
 
 #: What each body of an error has, whatever its kind.
 _COMMON = {
@@ -22,6 +25,8 @@ _COMMON = {
 }
 _UNKNOWN = "00000000-0000-4000-8000-000000000000"
 _ZOO = "repositories/zoo"
+#: Of a user without rights.
+_GUEST = ("guest", "of the zoo")
 _YUM = {"distributor_type_id": "yum_distributor", "distributor_id": "web"}
 
 
@@ -99,6 +104,8 @@ _CASES = [
     _stranger(None),
     _stranger(("admin", "wrong")),
     _stranger(("nobody", AUTH[1])),
+    _Case("GET", "repositories/", 403, "PLP0042", {}, auth=_GUEST),
+    _Case("DELETE", f"{_ZOO}/", 403, "PLP0042", {}, auth=_GUEST),
     _Case("DELETE", "tasks/", 403, "PLP1012", {}),
     _Case("DELETE", "tasks/?state=canceled", 400, "PLP1011", {}),
     _Case("DELETE", "tasks/?state=running", 400, "PLP1011", {}),
@@ -112,6 +119,8 @@ def zoo(new_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with Site(copy_of(new_database, folder), folder / "data") as made:
         document = {"id": "zoo", "importer_type_id": "yum_importer"}
         assert made.ask("POST", "repositories/", json=document).status_code == 201
+        guest = dict(zip(("login", "password"), _GUEST, strict=True))
+        assert made.ask("POST", "users/", json=guest).status_code == 201
         yield made
         assert made.log.told == []
 
@@ -135,6 +144,29 @@ def test_errors_are_as_clients_expect_them(zoo: Site, case: _Case) -> None:
     error = body["error"]
     assert isinstance(error, dict)
     assert error.keys() == {"code", "description", "data", "sub_errors"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (NotImplementedHere(), 501, "PLP0014"),
+        (Unavailable(), 503, "PLP0011"),
+        (DatabaseUnavailable("db.zoo.example refused the password"), 503, "PLP0011"),
+    ],
+)
+def test_what_the_server_can_not_do_is_told(
+    site: Site, error: Exception, status: int, code: str
+) -> None:
+    """A client knows what will never go, and when to come again; hosts are not named to it."""
+
+    def fail(_call: object) -> Response:
+        raise error
+
+    site.serve(web_application([site.gate.route(f"{API}/tasks/", GET=fail)]))
+    answer = site.ask("GET", "tasks/")
+    assert assert_error(answer, status, code).keys() == _COMMON
+    assert ("retry-after" in answer.headers) == (status == 503)
+    assert "db.zoo.example" not in answer.text
 
 
 def test_urls_that_are_not_there_answer_null(zoo: Site) -> None:
