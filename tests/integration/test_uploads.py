@@ -227,7 +227,7 @@ def test_a_changed_document_is_published(store: Desk) -> None:
     store.upload("chapel", "erratum", metadata=values)
     assert _revisions(store) == revisions
     store.publish("other")
-    store.upload("chapel", "erratum", metadata={**values, "title": "Second"})
+    store.upload("chapel", "erratum", metadata={**values, "title": "Second", "version": "2"})
     assert all(now > before for now, before in zip(_revisions(store), revisions, strict=True))
     with store.storage.read() as transaction:
         assert transaction.repositories.get("chapel").last_unit_added == store.now
