@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-import createrepo_c
 import zstandard
 
 __all__ = ["LISTED_TYPES", "package_lists"]
@@ -13,11 +12,6 @@ __all__ = ["LISTED_TYPES", "package_lists"]
 #: Content types whose chunks are primary, filelists and other.
 LISTED_TYPES = frozenset({"rpm", "srpm"})
 _NAMES = ("primary", "filelists", "other")
-_PARSERS: Mapping[str, Callable[..., None]] = {
-    "primary": createrepo_c.xml_parse_primary_snippet,
-    "filelists": createrepo_c.xml_parse_filelists_snippet,
-    "other": createrepo_c.xml_parse_other_snippet,
-}
 _RELATIONS = (
     *("requires", "provides", "conflicts", "obsoletes"),
     *("recommends", "suggests", "supplements", "enhances"),
@@ -76,10 +70,14 @@ class _Reading:
     def of(self, part: str, attribute: str) -> Any:
         """Return what the element says of something; an empty list where it can't be read."""
         if part not in self._parsed:
+            # here, since a server that nobody asks for these lists never needs the library
+            import createrepo_c  # noqa: PLC0415
+
             found: list[Any] = []
+            parse = getattr(createrepo_c, f"xml_parse_{part}_snippet")
             options: dict[str, Any] = {"do_files": False} if part == "primary" else {}
             try:
-                _PARSERS[part](self.text(part), pkgcb=found.append, **options)
+                parse(self.text(part), pkgcb=found.append, **options)
             except (createrepo_c.CreaterepoCError, ValueError):
                 found.clear()
             self._parsed[part] = found[0] if found else None
