@@ -47,6 +47,14 @@ _OPERATIONS = {
 }
 #: What goes on for as long as its reader listens, or is told by something that the site lacks.
 _APART = {"get /metrics"}
+
+
+def _may_be_wrong(operation: Any) -> bool:
+    """Tell whether something can be sent that is not as described: bytes can't."""
+    kinds = {body.media_type for body in operation.body}
+    return "application/json" in kinds or len(operation.query) > 0
+
+
 #: Each operation with what is as described, and with what is not where it takes a query or a body:
 #: a path that is not as described is another path. What deletes comes last, as there is only one
 #: of everything.
@@ -56,8 +64,7 @@ _ASKED = [
         _OPERATIONS.items(), key=lambda item: (item[0].startswith("delete"), item[0])
     )
     for mode in GenerationMode
-    if name not in _APART
-    and (mode is GenerationMode.POSITIVE or len(operation.body) + len(operation.query))
+    if name not in _APART and (mode is GenerationMode.POSITIVE or _may_be_wrong(operation))
 ]
 
 

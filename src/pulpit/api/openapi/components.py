@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from pulpit.api.openapi.operations import Schema, array, ref
+from pulpit.api.openapi.operations import Schema, array, or_null, ref
 from pulpit.domain.criteria import MAX_COUNT, MAX_SORT
 from pulpit.domain.repositories import DISTRIBUTOR_ID, REPOSITORY_ID
 from pulpit.events.schemas import components as event_components
@@ -40,10 +40,16 @@ def document_of(required: Sequence[str] | None = None, /, **properties: Schema) 
 
 
 def sent(*required: str, **properties: Schema) -> Schema:
-    """Return the schema of an object that is sent; keys that are not known are refused."""
+    """Return the schema of an object that is sent; keys that are not known are refused.
+
+    What need not be there may be null, too.
+    """
     return {
         "type": "object",
-        "properties": properties,
+        "properties": {
+            name: schema if name in required else or_null(schema)
+            for name, schema in properties.items()
+        },
         "additionalProperties": False,
         **({"required": sorted(required)} if required else {}),
     }
@@ -210,8 +216,6 @@ def _requests() -> dict[str, Schema]:
         "override_config": _OVERRIDE,
     }
     criteria = sent(**_CRITERIA)
-    # as in Pulp 2, null selects all there are
-    some_units = {"anyOf": [ref("UnitCriteria"), {"type": "null"}]}
     in_repository = sent(
         type_ids={"anyOf": [_TEXTS, _TEXT]},
         filters=_BY_PART,
@@ -219,7 +223,7 @@ def _requests() -> dict[str, Schema]:
         fields=_BY_PART,
         limit=_CRITERIA["limit"],
         skip=_CRITERIA["skip"],
-        remove_duplicates=_FLAG,
+        remove_duplicates={},
     )
     return {
         "Criteria": criteria,
@@ -253,10 +257,10 @@ def _requests() -> dict[str, Schema]:
         "Copy": sent(
             "source_repo_id",
             source_repo_id=_TEXT,
-            criteria=some_units,
+            criteria=ref("UnitCriteria"),
             override_config=_OVERRIDE,
         ),
-        "Removal": sent(criteria=some_units),
+        "Removal": sent(criteria=ref("UnitCriteria")),
         "ImportUpload": sent(
             "upload_id",
             "unit_type_id",

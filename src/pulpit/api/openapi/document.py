@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pulpit.api.openapi.components import components
-from pulpit.api.openapi.operations import JSON, NULL, Operation, Parameter, ref
+from pulpit.api.openapi.operations import JSON, NULL, Operation, Parameter, Schema, or_null, ref
 from pulpit.api.openapi.own import OWN
 from pulpit.api.openapi.pulp2 import PULP2
 from pulpit.api.schemas import cached
@@ -85,11 +85,16 @@ def _described(path: str, method: str, operation: Operation) -> dict[str, Any]:
     if operation.body is not None:
         described["requestBody"] = {
             "required": not operation.body_is_optional,
-            "content": {operation.takes: {"schema": operation.body}},
+            "content": {operation.takes: {"schema": _sent(operation.body, operation)}},
         }
     if operation.public:
         described["security"] = []
     return described
+
+
+def _sent(body: Schema, operation: Operation) -> Schema:
+    """Return what the body may be: null where none is needed."""
+    return or_null(body) if operation.body_is_optional else body
 
 
 def _responses(operation: Operation) -> dict[str, Any]:

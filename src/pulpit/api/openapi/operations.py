@@ -19,6 +19,7 @@ __all__ = [
     "created",
     "done",
     "found",
+    "or_null",
     "query",
     "ref",
 ]
@@ -34,6 +35,16 @@ NULL: Schema = {"type": "null"}
 def ref(name: str) -> Schema:
     """Return the schema that refers to a component."""
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def or_null(schema: Schema) -> Schema:
+    """Return the schema of the same, or of null."""
+    kind = schema.get("type")
+    if not schema or kind == "null" or "null" in (kind if isinstance(kind, list) else ()):
+        return schema
+    if isinstance(kind, str) and "enum" not in schema:
+        return {**schema, "type": [kind, "null"]}
+    return {"anyOf": [schema, NULL]}
 
 
 def array(of: Schema) -> Schema:
