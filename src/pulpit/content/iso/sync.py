@@ -18,7 +18,8 @@ from pulpit.content.iso.newest import newest_by_name
 from pulpit.content.iso.plan import IsoPlan
 from pulpit.content.iso.progress import IsoProgress
 from pulpit.content.stored_files import intact, name_files
-from pulpit.domain.clock import new_oid, render_time
+from pulpit.content.syncing import sync_results
+from pulpit.domain.clock import render_time
 from pulpit.domain.repositories import Importer, Repository
 from pulpit.domain.units import unit_key_digest
 from pulpit.errors import ContentError, DownloadFailed
@@ -233,25 +234,14 @@ class IsoSync:
 
     def _result(self, counts: _Counts, started: str | None) -> dict[str, Any]:
         """Return the ``repo_sync_results`` document."""
-        now = self._context.clock()
-        return {
-            "_ns": "repo_sync_results",
-            "id": new_oid(now),
-            "repo_id": self._repository.id,
-            "importer_id": self._importer.importer_type_id,
-            "importer_type_id": self._importer.importer_type_id,
-            "started": started,
-            "completed": render_time(now),
-            "result": "success",
-            "added_count": counts.added,
-            "updated_count": 0,
-            "removed_count": counts.removed,
-            "summary": self._progress.summary(),
-            "details": None,
-            "error_message": None,
-            "exception": None,
-            "traceback": None,
-        }
+        return sync_results(
+            self._importer,
+            started,
+            self._context.clock(),
+            counts=(counts.added, 0, counts.removed),
+            summary=self._progress.summary(),
+            details=None,
+        )
 
 
 def _bring_back(

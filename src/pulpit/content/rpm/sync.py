@@ -28,7 +28,8 @@ from pulpit.content.rpm.shared_errata import with_others
 from pulpit.content.rpm.tree_sync import TreeSync
 from pulpit.content.rpm.trees import Tree
 from pulpit.content.stored_files import intact, name_files
-from pulpit.domain.clock import new_oid, render_time
+from pulpit.content.syncing import sync_results
+from pulpit.domain.clock import render_time
 from pulpit.domain.repositories import Importer, Repository
 from pulpit.domain.units import PACKAGE_TYPES, unit_key_digest
 from pulpit.errors import ContentError, Fenced, MissingResource
@@ -330,25 +331,14 @@ class Sync:
 
     def _result(self, counts: Counts, started: str | None) -> dict[str, Any]:
         """Return the ``repo_sync_results`` document."""
-        now = self._context.clock()
-        return {
-            "_ns": "repo_sync_results",
-            "id": new_oid(now),
-            "repo_id": self._repository.id,
-            "importer_id": self._importer.importer_type_id,
-            "importer_type_id": self._importer.importer_type_id,
-            "started": started,
-            "completed": render_time(now),
-            "result": "success",
-            "added_count": counts.added,
-            "updated_count": counts.updated,
-            "removed_count": counts.removed,
-            "summary": self._progress.summary(),
-            "details": self._progress.stages,
-            "error_message": None,
-            "exception": None,
-            "traceback": None,
-        }
+        return sync_results(
+            self._importer,
+            started,
+            self._context.clock(),
+            counts=(counts.added, counts.updated, counts.removed),
+            summary=self._progress.summary(),
+            details=self._progress.stages,
+        )
 
 
 def _write(transaction: Transaction, repo_id: str, change: Changes, *, now: Any) -> Collection[int]:
